@@ -1,0 +1,201 @@
+package logadapters
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// Pick returns the scope that a line is stamped from. If ctx, which may be nil, carries
+// the scope of another task than the running goroutine's, it is that one: a ctx that
+// was passed on purpose beats the surroundings. Otherwise it is the goroutine's own,
+// which within one task is the newer.
+func Pick(ctx context.Context) scope.Scope {
+	s := scope.Current()
+	if ctx == nil || ctx == context.Background() {
+		return s
+	}
+	if c, ok := fromContext(ctx); ok && c != (scope.Scope{}) && !c.SameTask(s) {
+		return c
+	}
+	return s
+}
+
+// fromContext survives a ctx whose Value panics, such as a nil pointer of a type that
+// implements context.Context: most handlers never look at ctx and would log the line.
+func fromContext(ctx context.Context) (s scope.Scope, ok bool) {
+	defer func() {
+		if recover() != nil {
+			s, ok = scope.Scope{}, false
+		}
+	}()
+	return scope.FromContext(ctx)
+}
+
+// Fields is what a line gets from its scope: filtered, in order, no key twice, values
+// resolved down to the last group member, so that no slog.LogValuer is left.
+type Fields struct {
+	// Group is the name of the object that the fields go into. They lie at the root of
+	// the line iff it is empty.
+	Group string
+	Attrs []slog.Attr
+
+	singles []string // the keys of values that were given as float32
+}
+
+// Any returns the value of attribute i for a logger that encodes Go values. It is what
+// was given to scope.Set, which for a float32 isn't what slog has made of it.
+func (f *Fields) Any(i int) any {
+	a := f.Attrs[i]
+	if f.singles != nil && slices.Contains(f.singles, a.Key) {
+		return float32(a.Value.Float64())
+	}
+	return a.Value.Any()
+}
+
+// Has reports whether the fields put key at the root of the line.
+func (f *Fields) Has(key string) bool {
+	if len(f.Attrs) == 0 {
+		return false
+	}
+	if f.Group != "" {
+		return key == f.Group
+	}
+	return slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return a.Key == key })
+}
+
+// without returns f less the fields that drop names at the root of the line.
+func (f Fields) without(drop func(key string) bool) Fields {
+	if f.Group != "" {
+		if drop(f.Group) {
+			f.Attrs = nil
+		}
+		return f
+	}
+	f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), func(a slog.Attr) bool { return drop(a.Key) })
+	return f
+}
+
+// collect returns the fields that lines of s get, and whether some value is to be
+// resolved anew for every line.
+func (o *Options) collect(s scope.Scope, ended bool) (f Fields, dynamic bool) {
+	f = Fields{Group: o.Group, Attrs: make([]slog.Attr, 0, s.Len()+2)}
+	for key, value := range s.All() {
+		policy := scope.Policy(key)
+		if policy&scope.Hidden != 0 {
+			continue
+		}
+		a := slog.Attr{Key: key, Value: value}
+		if policy&scope.Redacted != 0 {
+			a.Value = slog.StringValue(scope.RedactedText)
+		}
+		dynamic = dynamic || hasLogValuer(a.Value)
+		a.Value = resolve(a.Value)
+		keep := true
+		if o.Filter != nil {
+			a, keep = o.filter(a)
+			a.Value = resolve(a.Value)
+		}
+		if !keep {
+			continue
+		}
+		if a.Key == "" && a.Value.Kind() == slog.KindGroup {
+			for _, member := range a.Value.Group() {
+				f.put(member)
+			}
+			continue
+		}
+		f.put(a)
+		if a.Value.Kind() == slog.KindFloat64 && a.Key == key {
+			if given, _ := s.Get(key); given == any(float32(a.Value.Float64())) {
+				f.singles = append(f.singles, key)
+			}
+		}
+	}
+	dropped := 0
+	if o.MaxFields > 0 && len(f.Attrs) > o.MaxFields {
+		dropped = len(f.Attrs) - o.MaxFields
+		f.Attrs = f.Attrs[dropped:]
+	}
+	if dropped > 0 {
+		f.put(slog.Int(DroppedKey, dropped))
+	}
+	if ended {
+		f.put(slog.Bool(EndedKey, true))
+	}
+	return f, dynamic
+}
+
+// put adds a, in place of an attribute with its key.
+func (f *Fields) put(a slog.Attr) {
+	if a.Key == "" {
+		a.Key = "!BADKEY"
+	}
+	for i := range f.Attrs {
+		if f.Attrs[i].Key == a.Key {
+			f.Attrs[i] = a
+			return
+		}
+	}
+	f.Attrs = append(f.Attrs, a)
+}
+
+func (o *Options) filter(a slog.Attr) (b slog.Attr, keep bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			b, keep = slog.String(a.Key, panicText(p)), true
+		}
+	}()
+	return o.Filter(a)
+}
+
+func panicText(p any) string { return fmt.Sprintf("!PANIC: %v", p) }
+
+func hasLogValuer(v slog.Value) bool {
+	switch v.Kind() {
+	case slog.KindLogValuer:
+		return true
+	case slog.KindGroup:
+		return slices.ContainsFunc(v.Group(), func(a slog.Attr) bool { return hasLogValuer(a.Value) })
+	}
+	return false
+}
+
+// resolve returns v without LogValuers, at any depth.
+func resolve(v slog.Value) slog.Value {
+	if !hasLogValuer(v) {
+		return v
+	}
+	if v = resolveOne(v); v.Kind() != slog.KindGroup {
+		return v
+	}
+	members := slices.Clone(v.Group())
+	for i := range members {
+		members[i].Value = resolve(members[i].Value)
+	}
+	return slog.GroupValue(members...)
+}
+
+// maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
+const maxLogValues = 100
+
+// resolveOne is slog's Value.Resolve with a shorter word for a panic: slog's has a
+// stack trace in it.
+func resolveOne(v slog.Value) (r slog.Value) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = slog.StringValue(panicText(p))
+		}
+	}()
+	first := v
+	for range maxLogValues {
+		if v.Kind() != slog.KindLogValuer {
+			return v
+		}
+		v = v.LogValuer().LogValue()
+	}
+	return slog.StringValue(fmt.Sprintf("!PANIC: LogValue of %T never ends", first.Any()))
+}

@@ -1,0 +1,81 @@
+package carrier
+
+import (
+	"context"
+	"os"
+	"runtime/pprof"
+	"sync/atomic"
+)
+
+// Key is the text of the label that carries the bound object. It is for people
+// who meet it in a dump; the code goes by the address of its bytes.
+const Key = "taskscope"
+
+// A Path is one way to bind an object to a goroutine.
+type Path uint32
+
+const (
+	Portable Path = iota // what is left when the others can't be had
+	Labels
+	Direct
+)
+
+func (p Path) String() string {
+	return [...]string{"portable", "labels", "direct"}[p]
+}
+
+// active is the path in use. It is written at start-up and by Force.
+var active atomic.Uint32
+
+// Active returns the path in use.
+func Active() Path { return Path(active.Load()) }
+
+// Force makes p the path in use, for tests, and returns the way back. No goroutine
+// may have anything bound while it is called. It reports false, and changes
+// nothing, if this build or this Go version doesn't have p.
+func Force(p Path) (undo func(), ok bool) {
+	was := Active()
+	if p > best {
+		return func() {}, false
+	}
+	active.Store(uint32(p))
+	return func() { active.Store(uint32(was)) }, true
+}
+
+// best is the best path that works here, found once at start-up.
+var best Path
+
+// EnvPath is the environment variable that asks for a path below the best one.
+const EnvPath = "TASKSCOPE_CARRIER"
+
+func init() {
+	best = choose()
+	p := best
+	switch asked := os.Getenv(EnvPath); {
+	case asked == Labels.String() && best >= Labels:
+		p = Labels
+	case asked == Portable.String():
+		p = Portable
+	}
+	active.Store(uint32(p))
+}
+
+// A Label is a profiler label that the bound object wants to be seen.
+type Label struct{ Key, Value string }
+
+// LabelKey is runtime/pprof's private context key, under which a context answers
+// with its label set. It is learnt by asking: pprof.Label looks its set up in the
+// context it is given.
+var LabelKey = learnLabelKey()
+
+func learnLabelKey() (key any) {
+	pprof.Label(asker{context.Background(), &key}, Key)
+	return key
+}
+
+type asker struct {
+	context.Context
+	asked *any
+}
+
+func (a asker) Value(key any) any { *a.asked = key; return nil }

@@ -1,0 +1,37 @@
+//go:build purego
+
+package carrier
+
+// A Header makes an object bindable: embed it as the object's first field and call
+// Init before the object is shared.
+type Header struct{ object any }
+
+// Init makes h ready. object is what h is the first field of.
+func (h *Header) Init(object any) { h.object = object }
+
+func choose() Path { return Portable }
+
+// Load returns the object that is bound to the running goroutine, or nil.
+func Load[T any]() *T {
+	if h := loadPortable(); h != nil {
+		return h.object.(*T)
+	}
+	return nil
+}
+
+// Bind binds the object of h, or nothing if h is nil, to the running goroutine.
+// Labels can't be shown without access to the slot.
+func Bind(h *Header, labels []Label) { bindPortable(h) }
+
+// Saved is what Swap found, to be put back.
+type Saved struct{ portable portableSaved }
+
+// Swap binds like Bind and returns what was there before.
+func Swap(h *Header, labels []Label) Saved { return Saved{swapPortable(h)} }
+
+// Restore puts back what Swap found. It must be called by the goroutine that
+// called Swap.
+func (s *Saved) Restore() { restorePortable(s.portable) }
+
+// Answer is what a context answers with under LabelKey: here, its own label set.
+func Answer(own any) any { return own }

@@ -1,0 +1,131 @@
+package scope
+
+import (
+	"iter"
+	"log/slog"
+
+	"github.com/taskscope/taskscope/scope/internal/carrier"
+)
+
+// A Scope is an immutable, ordered set of fields that belongs to a task. The zero
+// Scope is empty, belongs to no task, and is ready to use. Scopes are passed by value,
+// cost one word, and may be shared by any number of goroutines.
+type Scope struct{ n *node }
+
+// New returns a scope with these fields and no others, as a task of its own: what the
+// running goroutine has bound plays no part. args are as slog's: alternating keys and
+// values, or [slog.Attr]s. A value without a key is stored under "!BADKEY".
+func New(args ...any) Scope {
+	return Scope{derive(nil, new(task), args)}
+}
+
+// With returns s with the fields of args added, in the same task. A key that is there
+// keeps its place and gets the new value. args are as for [New]. Without args it
+// returns s. Adding to the zero Scope starts a task.
+func (s Scope) With(args ...any) Scope {
+	if len(args) == 0 {
+		return s
+	}
+	if s.n == nil {
+		return New(args...)
+	}
+	return Scope{derive(s.n, s.n.task, args)}
+}
+
+// Without returns s without the fields of these keys, in the same task. Keys that
+// aren't there are ignored.
+func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
+
+// Detach returns the same fields as a task of their own: for work that is to go on
+// when the task that started it is over, as a task in its own right.
+func (s Scope) Detach() Scope {
+	n := newNode(0)
+	n.task = new(task)
+	if s.n != nil {
+		n.fields = s.n.fields
+	}
+	return Scope{n}
+}
+
+// Get returns the value of key, as it was set and of the same type, and whether it is
+// there. A value that came in as a [slog.Attr] comes back as [slog.Value.Any] has it:
+// slog.Int makes an int64. Get itself allocates only in that case.
+func (s Scope) Get(key string) (value any, ok bool) {
+	if f := s.n.find(storedAs(key)); f != nil {
+		return f.any(), true
+	}
+	return nil, false
+}
+
+// Len returns the number of fields.
+func (s Scope) Len() int {
+	if s.n == nil {
+		return 0
+	}
+	return len(s.n.fields)
+}
+
+// All iterates over the fields in the order in which their keys were first set. Values
+// are not resolved: a [slog.LogValuer] comes as one. All gives every field, also one
+// whose key is declared [Hidden].
+func (s Scope) All() iter.Seq2[string, slog.Value] {
+	return func(yield func(string, slog.Value) bool) {
+		if s.n == nil {
+			return
+		}
+		for i := range s.n.fields {
+			if f := &s.n.fields[i]; !yield(f.key, f.value()) {
+				return
+			}
+		}
+	}
+}
+
+// Run binds s to the running goroutine, calls fn, and puts back what was bound before,
+// whatever fn did: also when it panics or calls [runtime.Goexit], and when it changed
+// the goroutine's profiler labels, which are put back too. While fn runs, the task of s
+// is live.
+func (s Scope) Run(fn func()) {
+	s.n.enter()
+	defer s.n.leave()
+	s.n.run(fn)
+}
+
+// Go starts fn in a new goroutine with s bound to it. The task of s is live until fn
+// has returned, and [Wait] waits for it. A panic in fn ends the program, as it does
+// with the go statement: a library that recovers it would hide the bug and print it
+// where nobody looks.
+func (s Scope) Go(fn func()) {
+	s.n.enter()
+	spawned.Add(1)
+	go func() {
+		defer spawned.Add(-1)
+		defer s.n.leave()
+		s.n.run(fn)
+	}()
+}
+
+// Wrap returns a function that calls fn with s bound, wherever and as often as it is
+// called, like s.Run(fn). It is for what inherits nothing or the wrong thing: pools,
+// timers, callbacks. A waiting function doesn't keep the task live, a running one does.
+func (s Scope) Wrap(fn func()) func() {
+	return func() { s.Run(fn) }
+}
+
+// Ended reports whether the task of s is over: it was entered by Run, Go or Wrap, and
+// none of these is running any more. A task that was never entered doesn't end, nor
+// does one that a bare [Set] began. Adapters stamp such lines with scope_ended=true.
+func (s Scope) Ended() bool { return s.n != nil && s.n.task.ended() }
+
+// SameTask reports whether s and t belong to one task. The zero Scope belongs to none,
+// so it is in no task with anything.
+func (s Scope) SameTask(t Scope) bool {
+	return s.n != nil && t.n != nil && s.n.task == t.n.task && s.n.anonymous == t.n.anonymous
+}
+
+// run binds n for the time of fn.
+func (n *node) run(fn func()) {
+	saved := carrier.Swap(n.header(), n.labels())
+	defer saved.Restore()
+	fn()
+}

@@ -1,0 +1,206 @@
+package slogh
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/taskscope/taskscope/logadapters"
+)
+
+// A Handler stamps every line with the fields of the scope that is bound to the
+// goroutine, and passes it to the handler that it wraps.
+type Handler struct {
+	stamper *logadapters.Stamper[slog.Handler]
+
+	root slog.Handler // as it was given to New
+	bare slog.Handler // root with ops: writes the lines that have no scope
+	ops  []op
+
+	keys     []string // the keys that ops put at the root
+	group    string   // the outermost open group
+	hasGroup bool     // iff group is set: an empty name opens none
+}
+
+// An op is one call of WithAttrs or, iff attrs is nil, of WithGroup.
+type op struct {
+	group string
+	attrs []slog.Attr
+}
+
+var _ slog.Handler = (*Handler)(nil)
+
+// New returns a handler that stamps the lines of h. nil opts are the defaults. It
+// panics if h is nil.
+func New(h slog.Handler, opts *logadapters.Options) *Handler {
+	if h == nil {
+		panic("slogh.New: h, the handler to wrap, is nil")
+	}
+	return newHandler(&Handler{root: h, bare: h}, opts)
+}
+
+func newHandler(h *Handler, opts *logadapters.Options) *Handler {
+	h.stamper = logadapters.NewStamper(opts, h.derive, h.taken)
+	return h
+}
+
+// Enabled asks the wrapped handler.
+func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.bare.Enabled(ctx, level)
+}
+
+// Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
+func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
+	stamp := h.stamper.Stamp(logadapters.Pick(ctx))
+	if stamp == nil {
+		return h.bare.Handle(ctx, r)
+	}
+	if h.stamper.Options().Duplicates == logadapters.KeepBoth || !h.repeats(stamp, &r) {
+		return stamp.Logger.Handle(ctx, r)
+	}
+	if h.stamper.Options().Duplicates == logadapters.ScopeWins && !h.hasGroup {
+		return stamp.Logger.Handle(ctx, strip(r, stamp.Has))
+	}
+	return stamp.Without(func(key string) bool { return h.writes(&r, key) }).Handle(ctx, r)
+}
+
+// WithAttrs returns a handler whose lines have attrs, behind the scope's fields.
+func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	if len(attrs) == 0 {
+		return h
+	}
+	return h.with(op{attrs: attrs}, h.bare.WithAttrs(attrs))
+}
+
+// WithGroup returns a handler that puts the attributes of its lines into a group. The
+// scope's fields stay outside.
+func (h *Handler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	return h.with(op{group: name}, h.bare.WithGroup(name))
+}
+
+func (h *Handler) with(o op, bare slog.Handler) *Handler {
+	child := &Handler{
+		root: h.root, bare: bare, ops: append(slices.Clip(h.ops), o),
+		keys: h.keys, group: h.group, hasGroup: h.hasGroup,
+	}
+	switch {
+	case !h.hasGroup && o.attrs != nil:
+		child.keys = appendKeys(slices.Clip(h.keys), o.attrs)
+	case !h.hasGroup:
+		child.group, child.hasGroup = o.group, true
+	case o.attrs != nil:
+		// The group isn't empty any more, so it is on every line.
+		child.keys = append(slices.Clip(h.keys), h.group)
+	}
+	return newHandler(child, h.stamper.Options())
+}
+
+// derive returns root with the fields, and then ops: what the logger would be if the
+// fields had been attached to its root.
+func (h *Handler) derive(fields logadapters.Fields) slog.Handler {
+	d := h.root
+	switch {
+	case len(fields.Attrs) == 0:
+		return h.bare
+	case fields.Group != "":
+		d = d.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(fields.Attrs...)}})
+	default:
+		d = d.WithAttrs(fields.Attrs)
+	}
+	atRoot := true
+	for _, o := range h.ops {
+		if o.attrs == nil {
+			d, atRoot = d.WithGroup(o.group), false
+			continue
+		}
+		attrs := o.attrs
+		if atRoot && h.stamper.Options().Duplicates == logadapters.ScopeWins {
+			attrs = stripAttrs(attrs, fields.Has)
+		}
+		if len(attrs) > 0 {
+			d = d.WithAttrs(attrs)
+		}
+	}
+	return d
+}
+
+// taken: see logadapters.NewStamper. The four keys are those that slog's own handlers
+// write; "source" is among them although a handler without AddSource doesn't write it,
+// because a handler doesn't tell.
+func (h *Handler) taken(key string) bool {
+	switch key {
+	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey:
+		return true
+	}
+	if h.stamper.Options().Duplicates == logadapters.ScopeWins {
+		// Attributes give way; a group's name doesn't.
+		return h.hasGroup && key == h.group && slices.Contains(h.keys, key)
+	}
+	return slices.Contains(h.keys, key)
+}
+
+// repeats reports whether r may have a key of stamp at the root.
+func (h *Handler) repeats(stamp *logadapters.Stamp[slog.Handler], r *slog.Record) (yes bool) {
+	if h.hasGroup {
+		return r.NumAttrs() > 0 && stamp.Has(h.group)
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		yes = a.Key == "" || stamp.Has(a.Key)
+		return !yes
+	})
+	return yes
+}
+
+// writes reports whether r has key at the root.
+func (h *Handler) writes(r *slog.Record, key string) (yes bool) {
+	if h.hasGroup {
+		return key == h.group
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		yes = slices.Contains(appendKeys(nil, []slog.Attr{a}), key)
+		return !yes
+	})
+	return yes
+}
+
+// appendKeys appends the keys that attrs put where they stand. A group without a name
+// puts its members there, and one without members puts nothing.
+func appendKeys(keys []string, attrs []slog.Attr) []string {
+	for _, a := range attrs {
+		if a.Key != "" {
+			if a.Value.Kind() != slog.KindGroup || len(a.Value.Group()) > 0 {
+				keys = append(keys, a.Key)
+			}
+		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+			keys = appendKeys(keys, v.Group())
+		}
+	}
+	return keys
+}
+
+// strip returns r without the attributes that drop names.
+func strip(r slog.Record, drop func(key string) bool) slog.Record {
+	stripped := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		stripped.AddAttrs(stripAttrs([]slog.Attr{a}, drop)...)
+		return true
+	})
+	return stripped
+}
+
+func stripAttrs(attrs []slog.Attr, drop func(key string) bool) []slog.Attr {
+	var kept []slog.Attr
+	for _, a := range attrs {
+		if a.Key != "" {
+			if !drop(a.Key) {
+				kept = append(kept, a)
+			}
+		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+			kept = append(kept, stripAttrs(v.Group(), drop)...)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,144 @@
+package xslogh
+
+import (
+	"context"
+	"log/slog"
+
+	xslog "golang.org/x/exp/slog"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/slogh"
+)
+
+// A Handler stamps every line with the fields of the scope that is bound to the
+// goroutine, and passes it to the handler that it wraps.
+type Handler struct{ std slog.Handler }
+
+var _ xslog.Handler = (*Handler)(nil)
+
+// New returns a handler that stamps the lines of h. nil opts are the defaults; their
+// Filter deals in log/slog's attributes. It panics if h is nil.
+func New(h xslog.Handler, opts *logadapters.Options) *Handler {
+	if h == nil {
+		panic("xslogh.New: h, the handler to wrap, is nil")
+	}
+	return &Handler{slogh.New(target{h}, opts)}
+}
+
+// Enabled asks the wrapped handler.
+func (h *Handler) Enabled(ctx context.Context, level xslog.Level) bool {
+	return h.std.Enabled(ctx, slog.Level(level))
+}
+
+// Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
+func (h *Handler) Handle(ctx context.Context, r xslog.Record) error {
+	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
+	r.Attrs(func(a xslog.Attr) bool {
+		std.AddAttrs(toStd(a))
+		return true
+	})
+	return h.std.Handle(ctx, std)
+}
+
+// WithAttrs returns a handler whose lines have attrs, behind the scope's fields.
+func (h *Handler) WithAttrs(attrs []xslog.Attr) xslog.Handler {
+	return &Handler{h.std.WithAttrs(convert(attrs, toStd))}
+}
+
+// WithGroup returns a handler that puts the attributes of its lines into a group. The
+// scope's fields stay outside.
+func (h *Handler) WithGroup(name string) xslog.Handler {
+	return &Handler{h.std.WithGroup(name)}
+}
+
+// A target is the wrapped handler as slogh sees it. All rules are slogh's: this package
+// only translates, on the way in and on the way out.
+type target struct{ x xslog.Handler }
+
+func (t target) Enabled(ctx context.Context, level slog.Level) bool {
+	return t.x.Enabled(ctx, xslog.Level(level))
+}
+
+func (t target) Handle(ctx context.Context, r slog.Record) error {
+	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		x.AddAttrs(toX(a))
+		return true
+	})
+	return t.x.Handle(ctx, x)
+}
+
+func (t target) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return target{t.x.WithAttrs(convert(attrs, toX))}
+}
+
+func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name)} }
+
+func convert[A, B any](as []A, f func(A) B) []B {
+	bs := make([]B, len(as))
+	for i, a := range as {
+		bs[i] = f(a)
+	}
+	return bs
+}
+
+func toStd(a xslog.Attr) slog.Attr { return slog.Attr{Key: a.Key, Value: stdValue(a.Value)} }
+
+func stdValue(v xslog.Value) slog.Value {
+	switch v.Kind() {
+	case xslog.KindString:
+		return slog.StringValue(v.String())
+	case xslog.KindInt64:
+		return slog.Int64Value(v.Int64())
+	case xslog.KindUint64:
+		return slog.Uint64Value(v.Uint64())
+	case xslog.KindFloat64:
+		return slog.Float64Value(v.Float64())
+	case xslog.KindBool:
+		return slog.BoolValue(v.Bool())
+	case xslog.KindDuration:
+		return slog.DurationValue(v.Duration())
+	case xslog.KindTime:
+		return slog.TimeValue(v.Time())
+	case xslog.KindGroup:
+		return slog.GroupValue(convert(v.Group(), toStd)...)
+	case xslog.KindLogValuer:
+		return slog.AnyValue(valuer{v.LogValuer()})
+	}
+	return slog.AnyValue(v.Any())
+}
+
+// A valuer is x/exp's LogValuer as log/slog's. The handler at the end gets it back as
+// it was, and resolves it when it would have.
+type valuer struct{ x xslog.LogValuer }
+
+func (v valuer) LogValue() slog.Value { return stdValue(v.x.LogValue()) }
+
+func toX(a slog.Attr) xslog.Attr { return xslog.Attr{Key: a.Key, Value: xValue(a.Value)} }
+
+func xValue(v slog.Value) xslog.Value {
+	switch v.Kind() {
+	case slog.KindString:
+		return xslog.StringValue(v.String())
+	case slog.KindInt64:
+		return xslog.Int64Value(v.Int64())
+	case slog.KindUint64:
+		return xslog.Uint64Value(v.Uint64())
+	case slog.KindFloat64:
+		return xslog.Float64Value(v.Float64())
+	case slog.KindBool:
+		return xslog.BoolValue(v.Bool())
+	case slog.KindDuration:
+		return xslog.DurationValue(v.Duration())
+	case slog.KindTime:
+		return xslog.TimeValue(v.Time())
+	case slog.KindGroup:
+		return xslog.GroupValue(convert(v.Group(), toX)...)
+	case slog.KindLogValuer:
+		if w, ok := v.LogValuer().(valuer); ok {
+			return xslog.AnyValue(w.x)
+		}
+		return xValue(v.Resolve())
+	}
+	return xslog.AnyValue(v.Any())
+}

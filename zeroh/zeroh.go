@@ -1,0 +1,159 @@
+package zeroh
+
+import (
+	"log/slog"
+	"reflect"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A hook stamps every line with the fields of the scope that is bound to the goroutine.
+type hook struct {
+	stamper *logadapters.Stamper[fragment]
+}
+
+var _ zerolog.Hook = (*hook)(nil)
+
+// New returns a hook that stamps the lines of the logger that it is added to. nil opts
+// are the defaults. The scope's fields come after the event's own and before the
+// message. zerolog shows a hook none of the event's keys, so a field that is in the
+// scope and in the event is written twice, whatever opts.Duplicates says. A line that
+// is given a context with [zerolog.Event.Ctx] is stamped as [logadapters.Pick] says.
+func New(opts *logadapters.Options) zerolog.Hook {
+	return &hook{logadapters.NewStamper(opts, encode, taken)}
+}
+
+// Run stamps e.
+func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	if stamp := h.stamper.Stamp(logadapters.Pick(e.GetCtx())); stamp != nil {
+		stamp.Logger.addTo(e)
+	}
+}
+
+// taken: see logadapters.NewStamper.
+func taken(key string) bool {
+	switch key {
+	case zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName:
+		return true
+	}
+	return false
+}
+
+// addAll adds fields to e with the methods of zerolog. Event.Fields is the one that
+// takes a value of any type and has zerolog's own encoding for those that it knows.
+func addAll(e *zerolog.Event, fields logadapters.Fields) {
+	into := e
+	if fields.Group != "" {
+		into = e.CreateDict()
+	}
+	for i, a := range fields.Attrs {
+		if a.Value.Kind() == slog.KindGroup {
+			addGroup(into, a)
+		} else {
+			into.Fields([]any{a.Key, orNil(fields.Any(i))})
+		}
+	}
+	if fields.Group != "" {
+		e.Dict(fields.Group, into)
+	}
+}
+
+func addGroup(e *zerolog.Event, a slog.Attr) {
+	into := e
+	if a.Key != "" { // else its members are inlined, as slog does it
+		into = e.CreateDict()
+	}
+	for _, m := range a.Value.Group() {
+		if m.Value.Kind() == slog.KindGroup {
+			addGroup(into, m)
+		} else {
+			into.Fields([]any{m.Key, orNil(m.Value.Any())})
+		}
+	}
+	if a.Key != "" {
+		e.Dict(a.Key, into)
+	}
+}
+
+// orNil returns nil for an error that is a nil pointer: Event.Fields writes a key
+// without a value for it, which no reader of JSON accepts.
+func orNil(v any) any {
+	if _, isError := v.(error); isError {
+		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+			return nil
+		}
+	}
+	return v
+}
+
+// Logger returns base with the fields of the bound scope in its context: in front of
+// the event's own, at the cost of a hand-made child. It is remembered with the scope.
+// With no scope bound it returns a copy of base. The logger keeps the fields of this
+// moment, also when it is used by another goroutine or when the task is over, so get
+// it anew in each function. base must not have the hook of [New], or each field is
+// written twice.
+func Logger(base zerolog.Logger) *zerolog.Logger {
+	stamp := children.Stamp(scope.Current())
+	if stamp == nil {
+		bare := base
+		return &bare
+	}
+	for c := stamp.Logger.Load(); c != nil; c = c.next {
+		if same(&c.base, &base) {
+			return &c.logger
+		}
+	}
+	return addChild(stamp, base)
+}
+
+// children has, with each scope, the loggers that Logger made for it.
+var children = logadapters.NewStamper(nil, func(logadapters.Fields) *atomic.Pointer[child] { return new(atomic.Pointer[child]) }, taken)
+
+// A child is a logger made for one base. It is a list with one element, mostly.
+type child struct {
+	base, logger zerolog.Logger
+	next         *child
+	depth        int
+}
+
+// maxChildren bounds the loggers remembered with a scope: a base that is made anew each
+// time would never be asked for again.
+const maxChildren = 8
+
+func addChild(stamp *logadapters.Stamp[*atomic.Pointer[child]], base zerolog.Logger) *zerolog.Logger {
+	c := &child{base: base, logger: base.With().EmbedObject(object(stamp.Fields)).Logger()}
+	if known := stamp.Logger.Load(); known == nil || known.depth < maxChildren {
+		if c.next = known; known != nil {
+			c.depth = known.depth + 1
+		}
+		stamp.Logger.CompareAndSwap(known, c) // else another goroutine was first: no matter
+	}
+	return &c.logger
+}
+
+// same reports whether a and b are copies of one logger. It goes field by field because
+// a Logger has slices, which == doesn't take; two that have the same memory are the same.
+func same(a, b *zerolog.Logger) bool {
+	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for i := range x.NumField() {
+		f, g := x.Field(i), y.Field(i)
+		if f.Kind() == reflect.Slice {
+			if f.Pointer() != g.Pointer() || f.Len() != g.Len() {
+				return false
+			}
+		} else if !f.Comparable() || !f.Equal(g) {
+			return false
+		}
+	}
+	return true
+}
+
+// object is fields as something that zerolog can put into a logger's context.
+type object logadapters.Fields
+
+// MarshalZerologObject adds the fields to e.
+func (o object) MarshalZerologObject(e *zerolog.Event) { addAll(e, logadapters.Fields(o)) }
