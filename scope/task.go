@@ -52,7 +52,7 @@ func wait(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("scope: %d goroutines started by Go haven't ended: %w", n, context.Cause(ctx))
+			return fmt.Errorf("scope: goroutines started by Go that haven't ended: %d: %w", n, context.Cause(ctx))
 		case <-timer.C:
 			pause = min(2*pause, 50*time.Millisecond)
 			timer.Reset(pause)
