@@ -46,6 +46,16 @@ type Fields struct {
 	singles []string // the keys of values that were given as float32
 }
 
+// FieldsOf returns attrs as fields that lie at the root of a line, resolved.
+func FieldsOf(attrs ...slog.Attr) Fields {
+	var f Fields
+	for _, a := range attrs {
+		a.Value = resolve(a.Value)
+		f.put(a)
+	}
+	return f
+}
+
 // Any returns the value of attribute i for a logger that encodes Go values. It is what
 // was given to scope.Set, which for a float32 isn't what slog has made of it.
 func (f *Fields) Any(i int) any {

@@ -32,6 +32,12 @@ var _ slog.Handler = (*Handler)(nil)
 
 // New returns a handler that stamps the lines of h. nil opts are the defaults. It
 // panics if h is nil.
+//
+// Make it the outermost handler: it stamps with the scope of the goroutine that calls it,
+// and a handler around it that passes records to a goroutine of its own would have them
+// stamped with that one's. And don't pass the handler that slog.Default has at start-up to
+// both New and slog.SetDefault: it writes to package log, which SetDefault makes write to
+// slog, so the first line would never end (go.dev/issue/62424).
 func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("slogh.New: h, the handler to wrap, is nil")

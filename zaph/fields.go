@@ -125,7 +125,6 @@ func strip(fields []zapcore.Field, drop func(key string) bool) []zapcore.Field {
 type ownKeys struct {
 	always                        []string // time, level, message
 	name, caller, function, stack []string // on lines that have one
-	some                          bool
 }
 
 // findOwnKeys looks for the EncoderConfigs in c. zap's interfaces don't tell, so this
@@ -152,7 +151,6 @@ func findOwnKeys(c zapcore.Core) ownKeys {
 		put(&own.function, cfg.FunctionKey)
 		put(&own.stack, cfg.StacktraceKey)
 	}
-	own.some = len(own.name)+len(own.caller)+len(own.function)+len(own.stack) > 0
 	return own
 }
 
@@ -199,27 +197,24 @@ func visitConfigs(v reflect.Value, depth int, found func(zapcore.EncoderConfig))
 	}
 }
 
-// repeats reports whether stamp has a key that the encoder writes for ent only.
-func (o *ownKeys) repeats(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entry) (yes bool) {
-	o.each(ent, func(key string) { yes = yes || stamp.Has(key) })
-	return yes
+// repeats reports whether stamp has a key that the encoder writes for ent and not for
+// every entry.
+func (o *ownKeys) repeats(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entry) bool {
+	return ent.LoggerName != "" && slices.ContainsFunc(o.name, stamp.Has) ||
+		ent.Caller.Defined && (slices.ContainsFunc(o.caller, stamp.Has) || slices.ContainsFunc(o.function, stamp.Has)) ||
+		ent.Stack != "" && slices.ContainsFunc(o.stack, stamp.Has)
 }
 
-// each calls add with the keys that the encoder writes for ent and not for every entry.
-func (o *ownKeys) each(ent *zapcore.Entry, add func(key string)) {
-	var sets [4][]string
+// of returns the keys that the encoder writes for ent and not for every entry.
+func (o *ownKeys) of(ent *zapcore.Entry) (keys []string) {
 	if ent.LoggerName != "" {
-		sets[0] = o.name
+		keys = append(keys, o.name...)
 	}
 	if ent.Caller.Defined {
-		sets[1], sets[2] = o.caller, o.function
+		keys = append(append(keys, o.caller...), o.function...)
 	}
 	if ent.Stack != "" {
-		sets[3] = o.stack
+		keys = append(keys, o.stack...)
 	}
-	for _, keys := range sets {
-		for _, key := range keys {
-			add(key)
-		}
-	}
+	return keys
 }

@@ -39,7 +39,8 @@ type core struct {
 var _ zapcore.Core = (*core)(nil)
 
 // New returns a core that stamps the lines of c. nil opts are the defaults. It panics
-// if c is nil.
+// if c is nil. Make it the outermost core: a core around it that writes from a goroutine
+// of its own would have lines stamped with that one's scope.
 func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
@@ -162,7 +163,9 @@ func (c *core) stamped(stamp *logadapters.Stamp[zapcore.Core]) zapcore.Core {
 // the line's fields.
 func (c *core) without(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entry, fields []zapcore.Field) (zapcore.Core, []zapcore.Field) {
 	taken := map[string]bool{}
-	c.own.each(ent, func(key string) { taken[key] = true })
+	for _, key := range c.own.of(ent) {
+		taken[key] = true
+	}
 	if !c.hasNamespace {
 		if c.stamper.Options().Duplicates == logadapters.ScopeWins {
 			fields = strip(fields, func(key string) bool { return stamp.Has(key) && !taken[key] })
@@ -177,7 +180,7 @@ func (c *core) repeats(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entr
 	if stamp == nil || c.stamper.Options().Duplicates == logadapters.KeepBoth {
 		return false
 	}
-	if c.own.some && c.own.repeats(stamp, ent) {
+	if c.own.repeats(stamp, ent) {
 		return true
 	}
 	if c.hasNamespace {

@@ -1,0 +1,31 @@
+module github.com/taskscope/taskscope/benchmarks
+
+go 1.25.0
+
+replace github.com/taskscope/taskscope => ../
+
+require (
+	github.com/grpc-ecosystem/go-grpc-middleware v1.4.0
+	github.com/jtolds/gls v4.20.0+incompatible
+	github.com/petermattis/goid v0.0.0-20260820044319-269ab09b5261
+	github.com/rs/zerolog v1.35.1
+	github.com/samber/slog-multi v1.7.1
+	github.com/taskscope/taskscope v0.0.0-00010101000000-000000000000
+	github.com/timandy/routine v1.1.6
+	go.uber.org/zap v1.28.0
+)
+
+require (
+	github.com/golang/protobuf v1.3.3 // indirect
+	github.com/gopherjs/gopherjs v1.21.0 // indirect
+	github.com/mattn/go-colorable v0.1.14 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/samber/lo v1.52.0 // indirect
+	github.com/samber/slog-common v0.20.0 // indirect
+	go.uber.org/multierr v1.10.0 // indirect
+	golang.org/x/net v0.0.0-20201021035429-f5854403a974 // indirect
+	golang.org/x/sys v0.32.0 // indirect
+	golang.org/x/text v0.22.0 // indirect
+	google.golang.org/genproto v0.0.0-20200423170343-7949de9c1215 // indirect
+	google.golang.org/grpc v1.29.1 // indirect
+)

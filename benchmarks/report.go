@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A report collects what is written to RESULTS.md.
+type report struct {
+	text   strings.Builder
+	charts map[string]string // by file name
+}
+
+func (r *report) add(t table, results []result) {
+	file := strings.ToLower(strings.NewReplacer(" ", "-", ",", "", ":", "", "=", "").Replace(t.name)) + ".svg"
+	if r.charts == nil {
+		r.charts = map[string]string{}
+	}
+	r.charts[file] = chart(t, results)
+	fmt.Fprintf(&r.text, "\n## %s\n\n%s\n\n| | ns | × | to reach | B | allocs |\n|---|---|---|---|---|---|\n", t.name, t.about)
+	for _, x := range results {
+		must := ""
+		if x.must > 0 {
+			must = fmt.Sprintf("≤ %.2f: no", x.must)
+			if x.ratio <= x.must {
+				must = fmt.Sprintf("≤ %.2f: yes", x.must)
+			}
+		}
+		fmt.Fprintf(&r.text, "| %s | %.1f | %.2f | %s | %.0f | %.1f |\n", x.name, x.ns, x.ratio, must, x.bytes, x.allocs)
+	}
+	if t.note != "" {
+		fmt.Fprintf(&r.text, "\n%s\n", t.note)
+	}
+	fmt.Fprintf(&r.text, "\n![%s](charts/%s)\n", t.name, file)
+}
+
+const preface = `# Results
+
+Written by ` + "`make bench`" + `, not by hand. Each table is measured in one process: in each of %d rounds
+every row is timed once, in an order drawn anew. ns is the median of a row; × is the median, over
+the rounds, of its ratio to the first row of its table. Ratios are good to about 5 %%; times change with the machine
+and with what else it is doing. Where "to reach" says no, the text below the table says why.
+
+| | |
+|---|---|
+| machine | %s/%s, GOMAXPROCS=%d, %s |
+| Go | %s |
+| carrier | %s |
+`
+
+func (r *report) write(folder string, rounds int) error {
+	var all strings.Builder
+	fmt.Fprintf(&all, preface, rounds, runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), cpu(), runtime.Version(), scope.Carrier())
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Replace == nil {
+				fmt.Fprintf(&all, "| %s | %s |\n", dep.Path, dep.Version)
+			}
+		}
+	}
+	all.WriteString(r.text.String())
+	for file, svg := range r.charts {
+		if err := os.WriteFile(filepath.Join(folder, "charts", file), []byte(svg), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(folder, "RESULTS.md"), []byte(all.String()), 0o644)
+}
+
+func cpu() string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(model)
+		}
+	}
+	return "processor unknown"
+}
+
+// chart draws the ratios of a table as bars.
+func chart(t table, results []result) string {
+	const bar, left, width = 22, 330, 420
+	longest := 0.0
+	for _, r := range results {
+		longest = max(longest, r.ratio)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n", left+width+80, bar*(len(results)+1)+12)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="8" y="17" font-weight="bold">%s (ratio of time, shorter is better)</text>`+"\n", escape(t.name))
+	for i, r := range results {
+		y := bar*(i+1) + 6
+		color := "#9aa5b1"
+		if strings.Contains(r.name, "taskscope") {
+			color = "#2f6fb0"
+		}
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%.2f</text>`+"\n",
+			left-8, y+15, escape(r.name), left, y+3, max(1, r.ratio/longest*width), bar-6, color, left+max(1, r.ratio/longest*width)+6, y+15, r.ratio)
+	}
+	return b.String() + "</svg>\n"
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+}

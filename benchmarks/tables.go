@@ -1,0 +1,494 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"runtime/pprof"
+	"strconv"
+	"sync"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
+	"github.com/jtolds/gls"
+	"github.com/petermattis/goid"
+	"github.com/rs/zerolog"
+	slogmulti "github.com/samber/slog-multi"
+	"github.com/timandy/routine"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
+	"github.com/taskscope/taskscope/zaph"
+	"github.com/taskscope/taskscope/zeroh"
+)
+
+func tables() []table {
+	all := []table{get(), set(), spawn(), runs(), profiled()}
+	for _, n := range []int{4, 16, 64} {
+		all = append(all, slogLine(n), zapLine(n), zerologLine(n))
+	}
+	all = append(all, bare(), disabled())
+	for _, n := range []int{1, 2, 5, 10} {
+		all = append(all, slogRequest(n), zapRequest(n), zerologRequest(n))
+	}
+	return append(all, growing(), withOnTop())
+}
+
+var (
+	sinkAny any
+	sinkCtx context.Context
+)
+
+type ctxKey string
+
+// fresh runs fn n times on a goroutine of its own that has nothing bound.
+func fresh(n int, fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range n {
+			scope.Scope{}.Run(fn)
+		}
+	}()
+	<-done
+}
+
+// ---- the store ----
+
+func get() table {
+	ctx := context.WithValue(context.Background(), ctxKey("request_id"), "r1")
+	ctx = context.WithValue(ctx, ctxKey("tenant"), "acme")
+	ctx = context.WithValue(ctx, ctxKey("user"), "u1")
+	s := scope.New("request_id", "r1", "tenant", "acme", "user", "u1")
+	local := routine.NewInheritableThreadLocal[string]()
+	local.Set("r1")
+	manager := gls.NewContextManager()
+	return table{name: "Get, 1 of 3", about: "Reading the field that was set first, of three.", rows: []row{
+		{"context.Value", 0, func(n int) {
+			for range n {
+				sinkAny = ctx.Value(ctxKey("request_id"))
+			}
+		}},
+		{"taskscope Get", 0.40, func(n int) {
+			s.Run(func() {
+				for range n {
+					sinkAny, _ = scope.Get("request_id")
+				}
+			})
+		}},
+		{"timandy/routine", 0, func(n int) {
+			for range n {
+				sinkAny = local.Get()
+			}
+		}},
+		{"petermattis/goid and a sharded map", 0, func(n int) {
+			shards.set(goid.Get(), "r1")
+			defer shards.drop(goid.Get())
+			for range n {
+				sinkAny = shards.get(goid.Get())
+			}
+		}},
+		{"jtolds/gls", 0, func(n int) {
+			manager.SetValues(gls.Values{"request_id": "r1", "tenant": "acme", "user": "u1"}, func() {
+				for range n {
+					sinkAny, _ = manager.GetValue("request_id")
+				}
+			})
+		}},
+	}}
+}
+
+// shardMap is what one writes with a goroutine id.
+type shardMap [64]struct {
+	sync.RWMutex
+	m map[int64]any
+}
+
+var shards shardMap
+
+func (s *shardMap) get(id int64) any {
+	h := &s[id%64]
+	h.RLock()
+	defer h.RUnlock()
+	return h.m[id]
+}
+
+func (s *shardMap) set(id int64, v any) {
+	h := &s[id%64]
+	h.Lock()
+	defer h.Unlock()
+	if h.m == nil {
+		h.m = map[int64]any{}
+	}
+	h.m[id] = v
+}
+
+func (s *shardMap) drop(id int64) {
+	h := &s[id%64]
+	h.Lock()
+	defer h.Unlock()
+	delete(h.m, id)
+}
+
+func set() table {
+	return table{
+		name:  "Set, 3 fields",
+		about: "Three fields, one by one, on a goroutine that has none, and dropping them. The empty row is what dropping them costs: it is in all rows of taskscope.",
+		rows: []row{
+			{"3 context.WithValue", 0, func(n int) {
+				for range n {
+					ctx := context.WithValue(context.Background(), ctxKey("request_id"), "r1")
+					ctx = context.WithValue(ctx, ctxKey("tenant"), "acme")
+					sinkCtx = context.WithValue(ctx, ctxKey("user"), "u1")
+				}
+			}},
+			{"taskscope Set × 3", 1.2, func(n int) {
+				fresh(n, func() {
+					scope.Set("request_id", "r1")
+					scope.Set("tenant", "acme")
+					scope.Set("user", "u1")
+				})
+			}},
+			{"taskscope SetAttrs of 3", 0.7, func(n int) {
+				fresh(n, func() {
+					scope.SetAttrs(slog.String("request_id", "r1"), slog.String("tenant", "acme"), slog.String("user", "u1"))
+				})
+			}},
+			{"taskscope, empty", 0, func(n int) { fresh(n, func() {}) }},
+		},
+	}
+}
+
+func spawn() table {
+	join := func(n int, start func(fn func())) {
+		var wg sync.WaitGroup
+		for range n {
+			wg.Add(1)
+			start(wg.Done)
+		}
+		wg.Wait()
+	}
+	s := scope.New("request_id", "r1", "tenant", "acme", "user", "u1", "attempt", 3)
+	plain := func(fn func()) { go func() { fn() }() }
+	manager := gls.NewContextManager()
+	return table{name: "A goroutine", about: "Starting a goroutine and waiting for it, with four fields to inherit.", rows: []row{
+		{"go, nothing bound", 0, func(n int) { join(n, plain) }},
+		{"go under a taskscope", 1.03, func(n int) { s.Run(func() { join(n, plain) }) }},
+		{"taskscope Go", 1.3, func(n int) { s.Run(func() { join(n, scope.Go) }) }},
+		{"timandy/routine Go", 0, func(n int) { join(n, func(fn func()) { routine.Go(fn) }) }},
+		{"jtolds/gls Go", 0, func(n int) {
+			manager.SetValues(gls.Values{"request_id": "r1", "tenant": "acme", "user": "u1", "attempt": 3}, func() { join(n, gls.Go) })
+		}},
+	}}
+}
+
+func runs() table {
+	return table{name: "Run with one field more", about: "An empty function under a scope that has one more field than the bound one.", rows: []row{
+		{"context.WithValue", 0, func(n int) {
+			for range n {
+				sinkCtx = context.WithValue(context.Background(), ctxKey("step"), "x")
+			}
+		}},
+		{"taskscope With and Run", 2.5, func(n int) {
+			scope.New().Run(func() {
+				for range n {
+					scope.With("step", "x").Run(func() {})
+				}
+			})
+		}},
+	}}
+}
+
+func profiled() table {
+	labels := pprof.Labels("op", "x")
+	return table{name: "pprof.Do", about: "pprof.Do of an empty function.", rows: []row{
+		{"pprof.Do", 0, func(n int) {
+			for range n {
+				pprof.Do(context.Background(), labels, func(context.Context) {})
+			}
+		}},
+		{"taskscope NewContext and pprof.Do", 2.5, func(n int) {
+			scope.New("request_id", "r1").Run(func() {
+				for range n {
+					pprof.Do(scope.NewContext(context.Background(), scope.Current()), labels, func(context.Context) {})
+				}
+			})
+		}},
+	}}
+}
+
+// ---- a line ----
+
+// args are n fields: three strings for each int.
+func args(n int) (args []any) {
+	for i := range n {
+		key := "field_" + strconv.Itoa(i)
+		if i%4 == 3 {
+			args = append(args, key, i)
+		} else {
+			args = append(args, key, "value-"+strconv.Itoa(i))
+		}
+	}
+	return args
+}
+
+func zapFields(args []any) (fields []zap.Field) {
+	for i := 0; i < len(args); i += 2 {
+		fields = append(fields, zap.Any(args[i].(string), args[i+1]))
+	}
+	return fields
+}
+
+func repeat(n int, fn func()) {
+	for range n {
+		fn()
+	}
+}
+
+func under(s scope.Scope, fn func()) func(n int) {
+	return func(n int) { s.Run(func() { repeat(n, fn) }) }
+}
+
+func slogBase() slog.Handler { return slog.NewJSONHandler(io.Discard, nil) }
+
+func slogLine(fields int) table {
+	args := args(fields)
+	child := slog.New(slogBase()).With(args...)
+	stamped := slog.New(slogh.New(slogBase(), nil))
+	inline := slog.New(slogmulti.Pipe(slogmulti.NewHandleInlineMiddleware(
+		func(ctx context.Context, r slog.Record, next func(context.Context, slog.Record) error) error {
+			if args, ok := ctx.Value(ctxKey("args")).([]any); ok {
+				r = r.Clone()
+				r.Add(args...)
+			}
+			return next(ctx, r)
+		})).Handler(slogBase()))
+	ctx := context.WithValue(context.Background(), ctxKey("args"), args)
+	line := func(l *slog.Logger) func() { return func() { l.Info("hello", "path", "/x", "status", 200) } }
+	return table{name: "slog line, " + strconv.Itoa(fields) + " fields", about: "A line with two fields of its own, JSON to a writer that discards it.", rows: []row{
+		{"With child", 0, func(n int) { repeat(n, line(child)) }},
+		{"taskscope slogh", 1.05, under(scope.New(args...), line(stamped))},
+		{"samber/slog-multi inline middleware, ctx", 0, func(n int) {
+			repeat(n, func() { inline.InfoContext(ctx, "hello", "path", "/x", "status", 200) })
+		}},
+		{"fields by hand", 0, func(n int) {
+			l := slog.New(slogBase())
+			own := append(args[:len(args):len(args)], "path", "/x", "status", 200)
+			repeat(n, func() { l.Info("hello", own...) })
+		}},
+	}}
+}
+
+func zapBase() zapcore.Core {
+	return zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)
+}
+
+func zapLine(fields int) table {
+	args := args(fields)
+	child := zap.New(zapBase()).With(zapFields(args)...)
+	stamped := zap.New(zaph.New(zapBase(), nil))
+	ctx := ctxzap.ToContext(context.Background(), zap.New(zapBase()))
+	ctxzap.AddFields(ctx, zapFields(args)...)
+	line := func(l *zap.Logger) func() {
+		return func() { l.Info("hello", zap.String("path", "/x"), zap.Int("status", 200)) }
+	}
+	return table{name: "zap line, " + strconv.Itoa(fields) + " fields", about: "A line with two fields of its own, JSON to a writer that discards it.", rows: []row{
+		{"With child", 0, func(n int) { repeat(n, line(child)) }},
+		{"taskscope zaph", 1.05, under(scope.New(args...), line(stamped))},
+		{"ctxzap.Extract", 0, func(n int) {
+			repeat(n, func() { ctxzap.Extract(ctx).Info("hello", zap.String("path", "/x"), zap.Int("status", 200)) })
+		}},
+		{"fields by hand", 0, func(n int) {
+			l := zap.New(zapBase())
+			own := append(zapFields(args), zap.String("path", "/x"), zap.Int("status", 200))
+			repeat(n, func() { l.Info("hello", own...) })
+		}},
+	}}
+}
+
+func zerologLine(fields int) table {
+	args := args(fields)
+	base := zerolog.New(io.Discard)
+	child := base.With().Fields(args).Logger()
+	hooked := base.Hook(zeroh.New(nil))
+	ctx := child.WithContext(context.Background())
+	line := func(l *zerolog.Logger) { l.Info().Str("path", "/x").Int("status", 200).Msg("hello") }
+	return table{name: "zerolog line, " + strconv.Itoa(fields) + " fields", about: "A line with two fields of its own, JSON to a writer that discards it.", rows: []row{
+		{"With child", 0, func(n int) { repeat(n, func() { line(&child) }) }},
+		{"taskscope zeroh hook", 1.08, under(scope.New(args...), func() { line(&hooked) })},
+		{"taskscope zeroh.Logger, for each line", 1.03, under(scope.New(args...), func() { line(zeroh.Logger(base)) })},
+		{"zerolog.Ctx", 0, func(n int) { repeat(n, func() { line(zerolog.Ctx(ctx)) }) }},
+		{"fields by hand", 0, func(n int) {
+			repeat(n, func() { base.Info().Str("path", "/x").Int("status", 200).Fields(args).Msg("hello") })
+		}},
+	}}
+}
+
+func bare() table {
+	sl, zl, ze := slog.New(slogBase()), zap.New(zapBase()), zerolog.New(io.Discard)
+	slT, zlT, zeT := slog.New(slogh.New(slogBase(), nil)), zap.New(zaph.New(zapBase(), nil)), ze.Hook(zeroh.New(nil))
+	return table{name: "A line with no scope bound", about: "Three lines: one of slog, one of zap, one of zerolog.", rows: []row{
+		{"the bare loggers", 0, func(n int) {
+			repeat(n, func() {
+				sl.Info("hello", "status", 200)
+				zl.Info("hello", zap.Int("status", 200))
+				ze.Info().Int("status", 200).Msg("hello")
+			})
+		}},
+		{"taskscope", 1.02, func(n int) {
+			repeat(n, func() {
+				slT.Info("hello", "status", 200)
+				zlT.Info("hello", zap.Int("status", 200))
+				zeT.Info().Int("status", 200).Msg("hello")
+			})
+		}},
+	}}
+}
+
+func disabled() table {
+	ze := zerolog.New(io.Discard).Level(zerolog.InfoLevel)
+	sl, zl := slog.New(slogBase()), zap.New(zapBase())
+	slT, zlT, zeT := slog.New(slogh.New(slogBase(), nil)), zap.New(zaph.New(zapBase(), nil)), ze.Hook(zeroh.New(nil))
+	return table{name: "A line below the level", about: "Three lines: one of slog, one of zap, one of zerolog.", rows: []row{
+		{"the bare loggers", 0, func(n int) {
+			repeat(n, func() {
+				sl.Debug("hello", "status", 200)
+				zl.Debug("hello", zap.Int("status", 200))
+				ze.Debug().Int("status", 200).Msg("hello")
+			})
+		}},
+		{"taskscope", 1.10, under(scope.New(args(4)...), func() {
+			slT.Debug("hello", "status", 200)
+			zlT.Debug("hello", zap.Int("status", 200))
+			zeT.Debug().Int("status", 200).Msg("hello")
+		})},
+	}}
+}
+
+// ---- a whole request ----
+
+// id is not a constant, so that it is boxed as a real one would be.
+var id = "0191c3e0-7d1f-7c3a-9f5e-6a2b4c8d0e1f"
+
+func open(fn func()) {
+	scope.Scope{}.Run(func() {
+		scope.SetAttrs(slog.String("request_id", id), slog.String("tenant", "acme"), slog.String("user", "u1"), slog.Int("attempt", 3))
+		fn()
+	})
+}
+
+func target(lines int) float64 {
+	if lines <= 2 {
+		return 1.00
+	}
+	return 1.03
+}
+
+const request = "Open a scope or a child logger, give it four fields, write the lines, drop it."
+
+func slogRequest(lines int) table {
+	base := slog.New(slogBase())
+	stamped := slog.New(slogh.New(slogBase(), nil))
+	write := func(l *slog.Logger) {
+		for range lines {
+			l.Info("hello", "path", "/x", "status", 200)
+		}
+	}
+	return table{name: "slog request, lines: " + strconv.Itoa(lines), about: request, rows: []row{
+		{"With per request", 0, func(n int) {
+			repeat(n, func() { write(base.With("request_id", id, "tenant", "acme", "user", "u1", "attempt", 3)) })
+		}},
+		{"taskscope slogh", target(lines), func(n int) { repeat(n, func() { open(func() { write(stamped) }) }) }},
+	}}
+}
+
+func zapRequest(lines int) table {
+	base := zap.New(zapBase())
+	stamped := zap.New(zaph.New(zapBase(), nil))
+	write := func(l *zap.Logger) {
+		for range lines {
+			l.Info("hello", zap.String("path", "/x"), zap.Int("status", 200))
+		}
+	}
+	return table{name: "zap request, lines: " + strconv.Itoa(lines), about: request, rows: []row{
+		{"With per request", 0, func(n int) {
+			repeat(n, func() {
+				write(base.With(zap.String("request_id", id), zap.String("tenant", "acme"), zap.String("user", "u1"), zap.Int("attempt", 3)))
+			})
+		}},
+		{"taskscope zaph", target(lines), func(n int) { repeat(n, func() { open(func() { write(stamped) }) }) }},
+	}}
+}
+
+func zerologRequest(lines int) table {
+	base := zerolog.New(io.Discard)
+	hooked := base.Hook(zeroh.New(nil))
+	write := func(l *zerolog.Logger) {
+		for range lines {
+			l.Info().Str("path", "/x").Int("status", 200).Msg("hello")
+		}
+	}
+	return table{name: "zerolog request, lines: " + strconv.Itoa(lines), about: request, rows: []row{
+		{"With per request, in a ctx", 0, func(n int) {
+			repeat(n, func() {
+				l := base.With().Str("request_id", id).Str("tenant", "acme").Str("user", "u1").Int("attempt", 3).Logger()
+				ctx := l.WithContext(context.Background())
+				write(zerolog.Ctx(ctx))
+			})
+		}},
+		{"taskscope zeroh hook", target(lines), func(n int) { repeat(n, func() { open(func() { write(&hooked) }) }) }},
+	}}
+}
+
+func growing() table {
+	base := slog.New(slogBase())
+	stamped := slog.New(slogh.New(slogBase(), nil))
+	keys := []string{"a", "b", "c", "d", "e", "f"}
+	return table{name: "slog request that gains fields", about: "Four fields, then six times: one field more, one line.", rows: []row{
+		{"With chain", 0, func(n int) {
+			repeat(n, func() {
+				l := base.With("request_id", id, "tenant", "acme", "user", "u1", "attempt", 3)
+				for _, key := range keys {
+					l = l.With(key, "x")
+					l.Info("hello", "path", "/x", "status", 200)
+				}
+			})
+		}},
+		{"taskscope slogh", 1.0, func(n int) {
+			repeat(n, func() {
+				open(func() {
+					for _, key := range keys {
+						scope.Set(key, "x")
+						stamped.Info("hello", "path", "/x", "status", 200)
+					}
+				})
+			})
+		}},
+	}}
+}
+
+func withOnTop() table {
+	base := slog.New(slogBase())
+	stamped := slog.New(slogh.New(slogBase(), &logadapters.Options{}))
+	return table{name: "slog With per request", about: "A child logger for each request, and two lines with it; on a scope seen before, or without taskscope.", rows: []row{
+		{"With", 0, func(n int) {
+			l := base.With("request_id", id, "tenant", "acme", "user", "u1", "attempt", 3)
+			repeat(n, func() {
+				c := l.With("component", "db")
+				c.Info("hello")
+				c.Info("bye")
+			})
+		}},
+		{"taskscope slogh, With", 1.1, func(n int) {
+			open(func() {
+				repeat(n, func() {
+					c := stamped.With("component", "db")
+					c.Info("hello")
+					c.Info("bye")
+				})
+			})
+		}},
+	}}
+}

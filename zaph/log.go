@@ -1,0 +1,38 @@
+package zaph
+
+import (
+	"context"
+	"log/slog"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/taskscope/taskscope/logadapters"
+)
+
+// LogAttrs returns l as a function with the signature of log/slog's Logger.LogAttrs: for
+// httpscope's access log, and for code that is to work with either logger. The line is
+// stamped from ctx as [Context] does it. A nil l means zap.L() at the time of the line.
+func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+	return func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+		l := l
+		if l == nil {
+			l = zap.L()
+		}
+		if ce := l.WithOptions(zap.AddCallerSkip(1)).Check(zapLevel(level), msg); ce != nil {
+			ce.Write(append(zapFields(logadapters.FieldsOf(attrs...)), Context(ctx))...)
+		}
+	}
+}
+
+func zapLevel(level slog.Level) zapcore.Level {
+	switch {
+	case level >= slog.LevelError:
+		return zapcore.ErrorLevel
+	case level >= slog.LevelWarn:
+		return zapcore.WarnLevel
+	case level >= slog.LevelInfo:
+		return zapcore.InfoLevel
+	}
+	return zapcore.DebugLevel
+}

@@ -1,0 +1,39 @@
+package zeroh
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/rs/zerolog"
+	"github.com/rs/zerolog/log"
+
+	"github.com/taskscope/taskscope/logadapters"
+)
+
+// LogAttrs returns l as a function with the signature of log/slog's Logger.LogAttrs: for
+// httpscope's access log, and for code that is to work with either logger. The line is
+// stamped if l has the hook of [New]. A nil l means log.Logger at the time of the line.
+func LogAttrs(l *zerolog.Logger) func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+	return func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+		l := l
+		if l == nil {
+			l = &log.Logger
+		}
+		if e := l.WithLevel(zeroLevel(level)).Ctx(ctx); e.Enabled() {
+			addAll(e, logadapters.FieldsOf(attrs...))
+			e.Msg(msg)
+		}
+	}
+}
+
+func zeroLevel(level slog.Level) zerolog.Level {
+	switch {
+	case level >= slog.LevelError:
+		return zerolog.ErrorLevel
+	case level >= slog.LevelWarn:
+		return zerolog.WarnLevel
+	case level >= slog.LevelInfo:
+		return zerolog.InfoLevel
+	}
+	return zerolog.DebugLevel
+}
