@@ -49,7 +49,7 @@ func (c *scopeContext) Value(key any) any {
 	case contextKey{}:
 		return c
 	case carrier.LabelKey:
-		return carrier.Answer(c.Context.Value(key))
+		return carrier.Answer(c.Context.Value(key), bound().labels())
 	}
 	return c.Context.Value(key)
 }

@@ -119,5 +119,12 @@ func labelText(v slog.Value) (text string) {
 			text = fmt.Sprintf("!PANIC: %v", p)
 		}
 	}()
-	return strings.ToValidUTF8(v.Resolve().String(), "\uFFFD")
+	// Not Value.Resolve, which puts a stack trace in place of a panic.
+	for range 100 {
+		if v.Kind() != slog.KindLogValuer {
+			break
+		}
+		v = v.LogValuer().LogValue()
+	}
+	return strings.ToValidUTF8(v.String(), "\uFFFD")
 }

@@ -39,11 +39,11 @@ func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 // Detach returns the same fields as a task of their own: for work that is to go on
 // when the task that started it is over, as a task in its own right.
 func (s Scope) Detach() Scope {
-	n := newNode(0)
-	n.task = new(task)
-	if s.n != nil {
-		n.fields = s.n.fields
+	if s.n == nil {
+		return New()
 	}
+	n := s.n.copy(0) // a copy of the fields too: they lie in the node, which has a memo
+	n.task, n.anonymous = new(task), 0
 	return Scope{n}
 }
 

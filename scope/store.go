@@ -66,7 +66,10 @@ func as[T any](f *field) (v T, ok bool) {
 		return v, true
 	}
 	r := reflect.ValueOf(&v).Elem()
-	if !r.IsValid() || r.Type().PkgPath() != "" {
+	if r.Kind() == reflect.Interface {
+		return v, f.attr.Any() == nil // a nil that was set is there
+	}
+	if r.Type().PkgPath() != "" {
 		return v, false
 	}
 	switch f.attr.Kind() {
@@ -85,8 +88,9 @@ func as[T any](f *field) (v T, ok bool) {
 			r.SetInt(int64(n))
 		}
 	case slog.KindFloat64:
-		if ok = r.CanFloat(); ok {
-			r.SetFloat(f.attr.Float64())
+		n := f.attr.Float64()
+		if ok = r.Kind() == reflect.Float32 && (float64(float32(n)) == n || n != n); ok {
+			r.SetFloat(n)
 		}
 	}
 	return v, ok

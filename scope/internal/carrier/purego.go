@@ -34,4 +34,4 @@ func Swap(h *Header, labels []Label) Saved { return Saved{swapPortable(h)} }
 func (s *Saved) Restore() { restorePortable(s.portable) }
 
 // Answer is what a context answers with under LabelKey: here, its own label set.
-func Answer(own any) any { return own }
+func Answer(own any, labels []Label) any { return own }

@@ -109,13 +109,14 @@ func (s *Saved) Restore() {
 }
 
 // Answer is what a context answers with under LabelKey: own, the label set of the
-// context it wraps, joined with what is bound to the running goroutine right now.
-func Answer(own any) any {
+// context it wraps, joined with what is bound to the running goroutine right now and
+// with labels, those that the bound object wants to be seen.
+func Answer(own any, labels []Label) any {
 	switch Active() {
 	case Direct:
-		return answerDirect(own)
+		return answerDirect(own, labels)
 	case Labels:
-		return answerLabels(own)
+		return answerLabels(own, labels)
 	default:
 		return own
 	}
@@ -199,9 +200,8 @@ func sortLabels(list []label) {
 	slices.SortFunc(list, func(a, b label) int { return strings.Compare(a.key, b.key) })
 }
 
-func answerDirect(own any) any {
-	live := (*labelSet)(getSlot())
-	h := find(live)
+func answerDirect(own any, labels []Label) any {
+	h := find((*labelSet)(getSlot()))
 	var foreign []label
 	if own != nil {
 		set := (*labelSet)(reflect.ValueOf(own).UnsafePointer())
@@ -212,7 +212,7 @@ func answerDirect(own any) any {
 			return own
 		}
 	}
-	list := join(foreign, ownLabels(live))
+	list := join(foreign, labels)
 	if h != nil {
 		list = append(list, label{key(), h.value()})
 		sortLabels(list)
@@ -221,19 +221,6 @@ func answerDirect(own any) any {
 		return nil
 	}
 	return asAny(unsafe.Pointer(&labelSet{list}))
-}
-
-// ownLabels returns the visible labels of set that are ours.
-func ownLabels(set *labelSet) (labels []Label) {
-	if set == nil || owned.Load() == nil {
-		return nil
-	}
-	for _, l := range set.list {
-		if isOwn(l.key) {
-			labels = append(labels, Label{l.key, l.value})
-		}
-	}
-	return labels
 }
 
 // owned has the keys of the labels that we ever showed, by the address of their
@@ -342,19 +329,10 @@ func joined(ctx context.Context, h *Header, labels []Label) context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
 }
 
-func answerLabels(set any) any {
-	slot := getSlot()
-	h := findByLabels(slot)
-	var labels []Label
-	pprof.ForLabels(holding(slot), func(k, v string) bool {
-		if isOwn(k) {
-			labels = append(labels, Label{k, v})
-		}
-		return true
-	})
+func answerLabels(own any, labels []Label) any {
 	var ctx context.Context = context.Background()
-	if set != nil {
-		ctx = holder{ctx, set}
+	if own != nil {
+		ctx = holder{ctx, own}
 	}
-	return joined(ctx, h, labels).Value(LabelKey)
+	return joined(ctx, findByLabels(getSlot()), labels).Value(LabelKey)
 }

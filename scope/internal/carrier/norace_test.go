@@ -1,0 +1,5 @@
+//go:build !race && !purego
+
+package carrier
+
+const raceEnabled = false

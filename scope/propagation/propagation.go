@@ -1,0 +1,160 @@
+package propagation
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A Carrier is the headers of a message. It has the methods of OpenTelemetry's
+// propagation.TextMapCarrier, so those work as they are.
+type Carrier interface {
+	Get(key string) string
+	Set(key, value string)
+	Keys() []string
+}
+
+// The headers, and the fields that they become.
+const (
+	RequestIDHeader   = "x-request-id"
+	TraceparentHeader = "traceparent"
+	BaggageHeader     = "baggage"
+
+	RequestIDKey    = "request_id"
+	TraceIDKey      = "trace_id"
+	ParentSpanIDKey = "parent_span_id"
+	TraceFlagsKey   = "trace_flags"
+)
+
+// trace_flags are kept to be passed on; they are of no use on a log line.
+var _ = scope.NewKey[string](TraceFlagsKey, scope.Hidden)
+
+// Inject writes the fields of s that may leave the process into c. A header that is
+// there already stays, but for baggage, to which members are added. A value that its
+// header can't hold is left out.
+func Inject(s scope.Scope, c Carrier) {
+	var id string
+	tp := Traceparent{SpanID: newSpanID()}
+	for key, value := range s.All() {
+		switch key {
+		case RequestIDKey:
+			id, _ = text(value)
+		case TraceIDKey:
+			tp.TraceID, _ = text(value)
+		case TraceFlagsKey:
+			tp.Flags, _ = text(value)
+		}
+	}
+	if ValidRequestID(id) && lookup(c, RequestIDHeader) == "" {
+		c.Set(RequestIDHeader, id)
+	}
+	if header := tp.String(); header != "" && lookup(c, TraceparentHeader) == "" {
+		c.Set(TraceparentHeader, header)
+	}
+	had := lookup(c, BaggageHeader)
+	if header := appendBaggage(had, s); header != had {
+		c.Set(BaggageHeader, header)
+	}
+}
+
+// Extract returns a scope with what c carries, as a task of its own. Baggage is taken
+// for the keys that are declared [scope.Propagated] here; its values are strings. Extract
+// trusts the sender of the message with these: a server on the open internet should not
+// (httpscope doesn't, unless told to).
+func Extract(c Carrier) scope.Scope {
+	args := []any{}
+	for _, a := range Fields(lookup(c, RequestIDHeader), lookup(c, TraceparentHeader), lookup(c, BaggageHeader)) {
+		args = append(args, a)
+	}
+	return scope.New(args...)
+}
+
+// lookup returns the value of the header of this name. Not every carrier knows that
+// upper and lower case are the same in a header: NATS and Kafka keep what the sender
+// wrote. If there are several then, and none is as it should be, which one to believe
+// would be a guess.
+func lookup(c Carrier, name string) string {
+	if value := c.Get(name); value != "" {
+		return value
+	}
+	found := ""
+	for _, key := range c.Keys() {
+		if key == name || !strings.EqualFold(key, name) {
+			continue
+		}
+		if value := c.Get(key); value != "" {
+			if found != "" {
+				return ""
+			}
+			found = value
+		}
+	}
+	return found
+}
+
+// Fields returns the fields that these values of the three headers make, each empty if
+// there is none.
+func Fields(requestID, traceparent, baggage string) (attrs []slog.Attr) {
+	if ValidRequestID(requestID) {
+		attrs = append(attrs, slog.String(RequestIDKey, requestID))
+	}
+	if tp, ok := ParseTraceparent(traceparent); ok {
+		attrs = append(attrs,
+			slog.String(TraceIDKey, tp.TraceID),
+			slog.String(ParentSpanIDKey, tp.SpanID),
+			slog.String(TraceFlagsKey, tp.Flags))
+	}
+	return append(attrs, parseBaggage(baggage)...)
+}
+
+// ValidRequestID reports whether id is 1 to 128 of the characters A-Z a-z 0-9 . _ -.
+func ValidRequestID(id string) bool {
+	return len(id) >= 1 && len(id) <= 128 && all(id, func(c byte) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
+	})
+}
+
+func all(s string, is func(c byte) bool) bool {
+	for i := range len(s) {
+		if !is(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
+const maxLogValues = 100
+
+// text returns v as it is to be sent, and whether there is anything to send. slog and
+// fmt have a text for a method that panics, with a stack trace in it: that is for the
+// log of this process, not for another one.
+func text(v slog.Value) (text string, ok bool) {
+	defer func() {
+		if recover() != nil {
+			text, ok = "", false
+		}
+	}()
+	for range maxLogValues {
+		if v.Kind() != slog.KindLogValuer {
+			break
+		}
+		v = v.LogValuer().LogValue()
+	}
+	switch v.Kind() {
+	case slog.KindLogValuer:
+		return "", false
+	case slog.KindAny:
+		switch x := v.Any().(type) {
+		case nil:
+			return "", false
+		case error:
+			return x.Error(), true
+		case fmt.Stringer:
+			return x.String(), true
+		}
+	}
+	return v.String(), true
+}
