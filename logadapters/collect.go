@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/taskscope/taskscope/scope"
@@ -43,7 +44,9 @@ type Fields struct {
 	Group string
 	Attrs []slog.Attr
 
-	singles []string // the keys of values that were given as float32
+	// given has, by key, the values that slog can't hold as they were given to
+	// scope.Set: a float32 becomes a float64, and a time may lose its location.
+	given map[string]any
 }
 
 // FieldsOf returns attrs as fields that lie at the root of a line, resolved.
@@ -56,12 +59,12 @@ func FieldsOf(attrs ...slog.Attr) Fields {
 	return f
 }
 
-// Any returns the value of attribute i for a logger that encodes Go values. It is what
-// was given to scope.Set, which for a float32 isn't what slog has made of it.
+// Any returns the value of attribute i for a logger that encodes Go values: as it was
+// given to scope.Set, which isn't always what slog has made of it.
 func (f *Fields) Any(i int) any {
 	a := f.Attrs[i]
-	if f.singles != nil && slices.Contains(f.singles, a.Key) {
-		return float32(a.Value.Float64())
+	if v, ok := f.given[a.Key]; ok {
+		return v
 	}
 	return a.Value.Any()
 }
@@ -77,8 +80,8 @@ func (f *Fields) Has(key string) bool {
 	return slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return a.Key == key })
 }
 
-// without returns f less the fields that drop names at the root of the line.
-func (f Fields) without(drop func(key string) bool) Fields {
+// Without returns f less the fields that drop names at the root of the line.
+func (f Fields) Without(drop func(key string) bool) Fields {
 	if f.Group != "" {
 		if drop(f.Group) {
 			f.Attrs = nil
@@ -89,9 +92,8 @@ func (f Fields) without(drop func(key string) bool) Fields {
 	return f
 }
 
-// collect returns the fields that lines of s get, and whether some value is to be
-// resolved anew for every line.
-func (o *Options) collect(s scope.Scope, ended bool) (f Fields, dynamic bool) {
+// collect returns the fields that a line of s gets.
+func (o *Options) collect(s scope.Scope, ended bool) (f Fields) {
 	f = Fields{Group: o.Group, Attrs: make([]slog.Attr, 0, s.Len()+2)}
 	for key, value := range s.All() {
 		policy := scope.Policy(key)
@@ -102,7 +104,6 @@ func (o *Options) collect(s scope.Scope, ended bool) (f Fields, dynamic bool) {
 		if policy&scope.Redacted != 0 {
 			a.Value = slog.StringValue(scope.RedactedText)
 		}
-		dynamic = dynamic || hasLogValuer(a.Value)
 		a.Value = resolve(a.Value)
 		keep := true
 		if o.Filter != nil {
@@ -119,9 +120,12 @@ func (o *Options) collect(s scope.Scope, ended bool) (f Fields, dynamic bool) {
 			continue
 		}
 		f.put(a)
-		if a.Value.Kind() == slog.KindFloat64 && a.Key == key {
-			if given, _ := s.Get(key); given == any(float32(a.Value.Float64())) {
-				f.singles = append(f.singles, key)
+		if kind := a.Value.Kind(); a.Key == key && (kind == slog.KindFloat64 || kind == slog.KindTime) {
+			if given, _ := s.Get(key); sameValue(slog.AnyValue(given), a.Value) {
+				if f.given == nil {
+					f.given = map[string]any{}
+				}
+				f.given[key] = given
 			}
 		}
 	}
@@ -136,7 +140,24 @@ func (o *Options) collect(s scope.Scope, ended bool) (f Fields, dynamic bool) {
 	if ended {
 		f.put(slog.Bool(EndedKey, true))
 	}
-	return f, dynamic
+	return f
+}
+
+// expanded returns f with the fields that expand knows replaced by what it returns.
+func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
+	for i, a := range f.Attrs {
+		if parts := expand(a); parts != nil {
+			g := Fields{Group: f.Group, given: f.given, Attrs: slices.Clone(f.Attrs[:i])}
+			for _, p := range parts {
+				g.put(p)
+			}
+			for _, rest := range f.Attrs[i+1:] {
+				g.put(rest)
+			}
+			return g.expanded(expand)
+		}
+	}
+	return f
 }
 
 // put adds a, in place of an attribute with its key.
@@ -147,10 +168,19 @@ func (f *Fields) put(a slog.Attr) {
 	for i := range f.Attrs {
 		if f.Attrs[i].Key == a.Key {
 			f.Attrs[i] = a
+			delete(f.given, a.Key)
 			return
 		}
 	}
 	f.Attrs = append(f.Attrs, a)
+}
+
+// sameValue is Value.Equal for floats and times, with NaN equal to itself.
+func sameValue(v, w slog.Value) bool {
+	if v.Kind() == slog.KindFloat64 && w.Kind() == slog.KindFloat64 {
+		return math.Float64bits(v.Float64()) == math.Float64bits(w.Float64())
+	}
+	return v.Kind() == w.Kind() && v.Equal(w)
 }
 
 func (o *Options) filter(a slog.Attr) (b slog.Attr, keep bool) {
@@ -163,6 +193,16 @@ func (o *Options) filter(a slog.Attr) (b slog.Attr, keep bool) {
 }
 
 func panicText(p any) string { return fmt.Sprintf("!PANIC: %v", p) }
+
+// varies reports whether lines of s have values that are resolved anew for each.
+func varies(s scope.Scope) bool {
+	for key, value := range s.All() {
+		if hasLogValuer(value) && scope.Policy(key)&(scope.Hidden|scope.Redacted) == 0 {
+			return true
+		}
+	}
+	return false
+}
 
 func hasLogValuer(v slog.Value) bool {
 	switch v.Kind() {

@@ -2,6 +2,8 @@ package logadapters
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/taskscope/taskscope/scope"
@@ -14,6 +16,7 @@ type Stamper[L any] struct {
 	opts   Options
 	derive func(Fields) L
 	taken  func(key string) bool
+	expand func(slog.Attr) []slog.Attr // may be nil: see Expanding
 	memo   scope.Memo
 }
 
@@ -30,32 +33,62 @@ func NewStamper[L any](opts *Options, derive func(Fields) L, taken func(key stri
 	return st
 }
 
+// Expanding sets, before the first use of st, a function that splits a field for which
+// the logger writes more than its key, and returns st. It returns nil for any other.
+func (st *Stamper[L]) Expanding(expand func(slog.Attr) []slog.Attr) *Stamper[L] {
+	st.expand = expand
+	return st
+}
+
 // Options returns the options, defaults included.
 func (st *Stamper[L]) Options() *Options { return &st.opts }
 
 // Stamp returns what lines of s are stamped with, or nil if they get nothing.
 func (st *Stamper[L]) Stamp(s scope.Scope) *Stamp[L] {
-	if s == (scope.Scope{}) {
-		return nil
-	}
-	ended := s.Ended()
-	if p, _ := st.memo.Load(s).(*Stamp[L]); p != nil && p.ended == ended && !p.dynamic {
-		if p.empty {
-			return nil
-		}
+	if p, known := st.recall(s); known {
 		return p
 	}
-	return st.make(s, ended)
+	return st.make(s, s.Ended())
+}
+
+// Ready is Stamp for a line that may not be written after all. It reports false, and
+// calls no method of any value, if some value is to be resolved anew for every line.
+func (st *Stamper[L]) Ready(s scope.Scope) (p *Stamp[L], ready bool) {
+	if p, known := st.recall(s); known {
+		return p, true
+	}
+	if varies(s) {
+		return nil, false
+	}
+	return st.make(s, s.Ended()), true
+}
+
+// recall returns what is remembered with s, and whether something is.
+func (st *Stamper[L]) recall(s scope.Scope) (p *Stamp[L], known bool) {
+	if s == (scope.Scope{}) {
+		return nil, true
+	}
+	if p, _ = st.memo.Load(s).(*Stamp[L]); p == nil || p.ended != s.Ended() {
+		return nil, false
+	}
+	if p.empty {
+		return nil, true
+	}
+	return p, true
 }
 
 func (st *Stamper[L]) make(s scope.Scope, ended bool) *Stamp[L] {
-	fields, dynamic := st.opts.collect(s, ended)
-	if st.opts.Duplicates != KeepBoth {
-		fields = fields.without(st.taken)
+	fields := st.opts.collect(s, ended)
+	if st.expand != nil {
+		fields = fields.expanded(st.expand)
 	}
-	p := &Stamp[L]{ended: ended, dynamic: dynamic, empty: len(fields.Attrs) == 0}
+	if st.opts.Duplicates != KeepBoth {
+		fields = fields.Without(st.taken)
+	}
+	p := &Stamp[L]{ended: ended, empty: len(fields.Attrs) == 0}
 	if !p.empty {
-		p.Logger = st.safely(&fields)
+		logger, ok := st.safely(&fields)
+		p.Logger, p.empty = logger, !ok
 		p.stamper, p.Fields = st, fields
 		if fields.Group != "" {
 			p.mask = maskOf(fields.Group)
@@ -65,7 +98,7 @@ func (st *Stamper[L]) make(s scope.Scope, ended bool) *Stamp[L] {
 			}
 		}
 	}
-	if !dynamic {
+	if !varies(s) {
 		st.memo.Store(s, p)
 	}
 	if p.empty {
@@ -76,26 +109,28 @@ func (st *Stamper[L]) make(s scope.Scope, ended bool) *Stamp[L] {
 
 // safely calls derive. When a method of some value panics, which with the logger's own
 // With would have ended the program or not depending on the logger, each field is tried
-// alone, and those at fault say so in fields.
-func (st *Stamper[L]) safely(fields *Fields) L {
+// alone, and those at fault say so in fields. If derive panics all the same, one field
+// says so for all; it reports false if even that can't be had.
+func (st *Stamper[L]) safely(fields *Fields) (l L, ok bool) {
 	if l, p := st.try(*fields); p == nil {
-		return l
+		return l, true
 	}
-	fields.Attrs = append(fields.Attrs[:0:0], fields.Attrs...)
-	for i := range fields.Attrs {
+	fields.Attrs = slices.Clone(fields.Attrs)
+	fields.given = maps.Clone(fields.given)
+	for i, a := range fields.Attrs {
 		one := *fields
 		one.Attrs = fields.Attrs[i : i+1]
 		if _, p := st.try(one); p != nil {
 			fields.Attrs[i].Value = slog.StringValue(panicText(p))
+			delete(fields.given, a.Key)
 		}
 	}
 	l, p := st.try(*fields)
 	if p != nil {
-		fields.Attrs = fields.Attrs[:1]
-		fields.Attrs[0].Key, fields.Attrs[0].Value = "!PANIC", slog.StringValue(panicText(p))
-		l, _ = st.try(*fields)
+		fields.Attrs = []slog.Attr{slog.String("!PANIC", panicText(p))}
+		l, p = st.try(*fields)
 	}
-	return l
+	return l, p == nil
 }
 
 func (st *Stamper[L]) try(fields Fields) (l L, panicked any) {
@@ -112,7 +147,6 @@ type Stamp[L any] struct {
 	stamper  *Stamper[L]
 	mask     uint64 // has the bit of each key at the root
 	ended    bool
-	dynamic  bool // iff it holds for one line only
 	empty    bool
 	variants atomic.Pointer[variant[L]]
 }
@@ -167,8 +201,12 @@ func (p *Stamp[L]) Without(drop func(key string) bool) L {
 		}
 		n++
 	}
-	left := p.Fields.without(drop)
-	v := &variant[L]{out: out, logger: p.stamper.safely(&left), next: known}
+	left := p.Fields.Without(drop)
+	logger, ok := p.stamper.safely(&left)
+	if !ok {
+		return p.Logger
+	}
+	v := &variant[L]{out: out, logger: logger, next: known}
 	if few && n < maxVariants {
 		p.variants.CompareAndSwap(known, v) // else another goroutine was first: no matter
 	}

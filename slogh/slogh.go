@@ -20,6 +20,10 @@ type Handler struct {
 	keys     []string // the keys that ops put at the root
 	group    string   // the outermost open group
 	hasGroup bool     // iff group is set: an empty name opens none
+
+	// writesEmptyGroups iff root writes the groups that are open also on lines without
+	// attributes of their own, which log/slog's handlers don't and x/exp/slog's do.
+	writesEmptyGroups bool
 }
 
 // An op is one call of WithAttrs or, iff attrs is nil, of WithGroup.
@@ -42,7 +46,8 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("slogh.New: h, the handler to wrap, is nil")
 	}
-	return newHandler(&Handler{root: h, bare: h}, opts)
+	_, writes := h.(interface{ WritesEmptyGroups() })
+	return newHandler(&Handler{root: h, bare: h, writesEmptyGroups: writes}, opts)
 }
 
 func newHandler(h *Handler, opts *logadapters.Options) *Handler {
@@ -90,14 +95,14 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 func (h *Handler) with(o op, bare slog.Handler) *Handler {
 	child := &Handler{
 		root: h.root, bare: bare, ops: append(slices.Clip(h.ops), o),
-		keys: h.keys, group: h.group, hasGroup: h.hasGroup,
+		keys: h.keys, group: h.group, hasGroup: h.hasGroup, writesEmptyGroups: h.writesEmptyGroups,
 	}
 	switch {
 	case !h.hasGroup && o.attrs != nil:
 		child.keys = appendKeys(slices.Clip(h.keys), o.attrs)
 	case !h.hasGroup:
 		child.group, child.hasGroup = o.group, true
-	case o.attrs != nil:
+	case slices.ContainsFunc(o.attrs, shows):
 		// The group isn't empty any more, so it is on every line.
 		child.keys = append(slices.Clip(h.keys), h.group)
 	}
@@ -151,7 +156,7 @@ func (h *Handler) taken(key string) bool {
 // repeats reports whether r may have a key of stamp at the root.
 func (h *Handler) repeats(stamp *logadapters.Stamp[slog.Handler], r *slog.Record) (yes bool) {
 	if h.hasGroup {
-		return r.NumAttrs() > 0 && stamp.Has(h.group)
+		return (h.writesEmptyGroups || r.NumAttrs() > 0) && stamp.Has(h.group)
 	}
 	r.Attrs(func(a slog.Attr) bool {
 		yes = a.Key == "" || stamp.Has(a.Key)
@@ -162,22 +167,26 @@ func (h *Handler) repeats(stamp *logadapters.Stamp[slog.Handler], r *slog.Record
 
 // writes reports whether r has key at the root.
 func (h *Handler) writes(r *slog.Record, key string) (yes bool) {
-	if h.hasGroup {
+	if h.hasGroup && (h.writesEmptyGroups || key != h.group) {
 		return key == h.group
 	}
 	r.Attrs(func(a slog.Attr) bool {
-		yes = slices.Contains(appendKeys(nil, []slog.Attr{a}), key)
+		if h.hasGroup {
+			yes = shows(a)
+		} else {
+			yes = slices.Contains(appendKeys(nil, []slog.Attr{a}), key)
+		}
 		return !yes
 	})
 	return yes
 }
 
 // appendKeys appends the keys that attrs put where they stand. A group without a name
-// puts its members there, and one without members puts nothing.
+// puts its members there.
 func appendKeys(keys []string, attrs []slog.Attr) []string {
 	for _, a := range attrs {
 		if a.Key != "" {
-			if a.Value.Kind() != slog.KindGroup || len(a.Value.Group()) > 0 {
+			if shows(a) {
 				keys = append(keys, a.Key)
 			}
 		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
@@ -185,6 +194,15 @@ func appendKeys(keys []string, attrs []slog.Attr) []string {
 		}
 	}
 	return keys
+}
+
+// shows reports whether slog writes a: not the zero Attr, and no group that has nothing
+// to show.
+func shows(a slog.Attr) bool {
+	if a.Value.Kind() == slog.KindGroup {
+		return slices.ContainsFunc(a.Value.Group(), shows)
+	}
+	return !a.Equal(slog.Attr{})
 }
 
 // strip returns r without the attributes that drop names.

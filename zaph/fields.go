@@ -1,8 +1,8 @@
 package zaph
 
 import (
+	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 
 	"go.uber.org/zap"
@@ -18,33 +18,152 @@ func (c *core) derive(fields logadapters.Fields) zapcore.Core {
 		return c.bare
 	}
 	d := c.root.With(zapFields(fields))
-	atRoot := true
-	for _, op := range c.ops {
-		left := op
-		if atRoot && c.stamper.Options().Duplicates == logadapters.ScopeWins {
-			left = strip(op, fields.Has)
-		}
-		if slices.ContainsFunc(op, func(f zapcore.Field) bool { return f.Type == zapcore.NamespaceType }) {
-			atRoot = false
-		}
-		if len(left) > 0 {
-			d = d.With(left)
+	for _, op := range c.stripped(fields) {
+		if len(op) > 0 {
+			d = d.With(op)
 		}
 	}
 	return d
 }
 
-// taken: see logadapters.NewStamper.
-func (c *core) taken(key string) bool {
-	if slices.Contains(c.own.always, key) || c.hasNamespace && key == c.namespace {
+// inFront returns the fields of a line for a core that has none attached: the scope's, those
+// of ops, and the line's own. zap's encoders write them as if they were attached.
+func (c *core) inFront(ent *zapcore.Entry, fields []zapcore.Field) []zapcore.Field {
+	var all []zapcore.Field
+	var scoped logadapters.Fields
+	if p := c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields))); p != nil {
+		scoped = p.Fields
+		if c.repeats(p, ent, fields) {
+			var taken keySet
+			taken, fields = c.split(p, ent, fields)
+			scoped = scoped.Without(taken.has)
+		}
+		all = zapFields(scoped)
+	}
+	for _, op := range c.stripped(scoped) {
+		all = append(all, op...)
+	}
+	return append(all, fields...)
+}
+
+// stripped returns ops without the fields that give way to scoped.
+func (c *core) stripped(scoped logadapters.Fields) [][]zapcore.Field {
+	if c.stamper.Options().Duplicates != logadapters.ScopeWins {
+		return c.ops
+	}
+	ops := slices.Clone(c.ops)
+	for i, op := range ops {
+		ops[i] = strip(op, scoped.Has)
+		if slices.ContainsFunc(op, func(f zapcore.Field) bool { return f.Type == zapcore.NamespaceType }) {
+			break
+		}
+	}
+	return ops
+}
+
+// repeats reports whether the line may have a key of p at the root.
+func (c *core) repeats(p *stamp, ent *zapcore.Entry, fields []zapcore.Field) bool {
+	if p == nil || c.stamper.Options().Duplicates == logadapters.KeepBoth {
+		return false
+	}
+	if c.tree.own.repeats(p, ent) {
 		return true
 	}
-	return c.stamper.Options().Duplicates == logadapters.EventWins && slices.Contains(c.keys, key)
+	if c.hasNamespace {
+		return false // its name is taken
+	}
+	for i := range fields {
+		switch f := &fields[i]; f.Type {
+		case zapcore.SkipType:
+		case zapcore.InlineMarshalerType:
+			return true
+		case zapcore.ErrorType:
+			if p.Has(f.Key) || p.Has(f.Key+"Verbose") || p.Has(f.Key+"Causes") {
+				return true
+			}
+		case zapcore.NamespaceType:
+			return p.Has(f.Key)
+		default:
+			if p.Has(f.Key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+type keySet map[string]bool
+
+func (s keySet) has(key string) bool { return s[key] }
+
+// split returns the keys for which the scope's fields give way on a line that repeats
+// some, and the line's fields that stay.
+func (c *core) split(p *stamp, ent *zapcore.Entry, fields []zapcore.Field) (taken keySet, left []zapcore.Field) {
+	taken = keySet{}
+	for _, key := range c.tree.own.of(ent) {
+		taken[key] = true
+	}
+	if c.hasNamespace {
+		return taken, fields
+	}
+	if c.stamper.Options().Duplicates == logadapters.ScopeWins {
+		fields = strip(fields, func(key string) bool { return p.Has(key) && !taken[key] })
+	}
+	rootKeys(fields, func(key string) { taken[key] = true })
+	return taken, fields
+}
+
+// taken: see logadapters.NewStamper.
+func (c *core) taken(key string) bool {
+	if slices.Contains(c.tree.own.always, key) || c.hasNamespace && key == c.namespace {
+		return true
+	}
+	if c.stamper.Options().Duplicates == logadapters.EventWins {
+		return slices.Contains(c.keys, key)
+	}
+	return slices.Contains(c.fixed, key)
+}
+
+// expandError splits an error of which zap writes more than the text into the fields that
+// zap writes, so that each of them is known by its key.
+func expandError(a slog.Attr) []slog.Attr {
+	err, ok := a.Value.Any().(error)
+	if !ok || a.Value.Kind() != slog.KindAny || len(shownKeys(zap.Any(a.Key, err))) < 2 {
+		return nil
+	}
+	parts := []slog.Attr{slog.String(a.Key, err.Error())}
+	if group, ok := err.(interface{ Errors() []error }); ok {
+		return append(parts, slog.Any(a.Key+"Causes", causes(group.Errors())))
+	}
+	return append(parts, slog.String(a.Key+"Verbose", fmt.Sprintf("%+v", err)))
+}
+
+// causes are written as zap writes the errors of a multierr.
+type causes []error
+
+// MarshalLogArray adds each error as an object.
+func (c causes) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+	for _, err := range c {
+		if err == nil {
+			continue
+		}
+		object := zapcore.ObjectMarshalerFunc(func(enc zapcore.ObjectEncoder) error {
+			zap.NamedError("error", err).AddTo(enc)
+			return nil
+		})
+		if err := enc.AppendObject(object); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // zapFields returns the fields as zap.Any makes them. A group, which zap.Any doesn't
 // know, is an object.
 func zapFields(fields logadapters.Fields) []zapcore.Field {
+	if len(fields.Attrs) == 0 {
+		return nil
+	}
 	zf := make([]zapcore.Field, len(fields.Attrs))
 	for i, a := range fields.Attrs {
 		if a.Value.Kind() == slog.KindGroup {
@@ -107,6 +226,20 @@ func shownKeys(f zapcore.Field) (keys []string) {
 	return keys
 }
 
+// inlined returns the inlined objects among fields, up to the first namespace. What they
+// put can't be stripped from a line.
+func inlined(fields []zapcore.Field) (objects []zapcore.Field) {
+	for _, f := range fields {
+		if f.Type == zapcore.NamespaceType {
+			break
+		}
+		if f.Type == zapcore.InlineMarshalerType {
+			objects = append(objects, f)
+		}
+	}
+	return objects
+}
+
 // strip returns fields without those that drop names, up to the first namespace.
 func strip(fields []zapcore.Field, drop func(key string) bool) []zapcore.Field {
 	kept := make([]zapcore.Field, 0, len(fields))
@@ -119,102 +252,4 @@ func strip(fields []zapcore.Field, drop func(key string) bool) []zapcore.Field {
 		}
 	}
 	return kept
-}
-
-// ownKeys has the keys that the encoders of a core write themselves.
-type ownKeys struct {
-	always                        []string // time, level, message
-	name, caller, function, stack []string // on lines that have one
-}
-
-// findOwnKeys looks for the EncoderConfigs in c. zap's interfaces don't tell, so this
-// reads, by reflection, through the cores and encoders that zap itself makes, and stops
-// at any other. Where it finds none it takes the keys of zap.NewProduction.
-func findOwnKeys(c zapcore.Core) ownKeys {
-	var configs []zapcore.EncoderConfig
-	visitConfigs(reflect.ValueOf(c), 0, func(cfg zapcore.EncoderConfig) { configs = append(configs, cfg) })
-	if len(configs) == 0 {
-		configs = append(configs, zap.NewProductionEncoderConfig())
-	}
-	var own ownKeys
-	put := func(keys *[]string, key string) {
-		if key != "" && key != zapcore.OmitKey {
-			*keys = append(*keys, key)
-		}
-	}
-	for _, cfg := range configs {
-		put(&own.always, cfg.TimeKey)
-		put(&own.always, cfg.LevelKey)
-		put(&own.always, cfg.MessageKey)
-		put(&own.name, cfg.NameKey)
-		put(&own.caller, cfg.CallerKey)
-		put(&own.function, cfg.FunctionKey)
-		put(&own.stack, cfg.StacktraceKey)
-	}
-	return own
-}
-
-var configType = reflect.TypeFor[zapcore.EncoderConfig]()
-
-func visitConfigs(v reflect.Value, depth int, found func(zapcore.EncoderConfig)) {
-	if depth > 16 {
-		return
-	}
-	switch v.Kind() {
-	case reflect.Interface, reflect.Pointer:
-		if !v.IsNil() {
-			visitConfigs(v.Elem(), depth+1, found)
-		}
-	case reflect.Slice:
-		if v.Type().Elem() == reflect.TypeFor[zapcore.Core]() {
-			for i := range v.Len() {
-				visitConfigs(v.Index(i), depth+1, found)
-			}
-		}
-	case reflect.Struct:
-		if v.Type() == configType {
-			text := func(name string) string { return v.FieldByName(name).String() }
-			found(zapcore.EncoderConfig{
-				TimeKey: text("TimeKey"), LevelKey: text("LevelKey"), MessageKey: text("MessageKey"),
-				NameKey: text("NameKey"), CallerKey: text("CallerKey"), FunctionKey: text("FunctionKey"),
-				StacktraceKey: text("StacktraceKey"),
-			})
-			return
-		}
-		if v.Type().PkgPath() != configType.PkgPath() {
-			return
-		}
-		for i := range v.NumField() {
-			switch f := v.Field(i); f.Type() {
-			case reflect.TypeFor[zapcore.Core](), reflect.TypeFor[zapcore.Encoder](), configType, reflect.TypeFor[*zapcore.EncoderConfig]():
-				visitConfigs(f, depth+1, found)
-			default:
-				if v.Type().Field(i).Anonymous {
-					visitConfigs(f, depth+1, found)
-				}
-			}
-		}
-	}
-}
-
-// repeats reports whether stamp has a key that the encoder writes for ent and not for
-// every entry.
-func (o *ownKeys) repeats(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entry) bool {
-	return ent.LoggerName != "" && slices.ContainsFunc(o.name, stamp.Has) ||
-		ent.Caller.Defined && (slices.ContainsFunc(o.caller, stamp.Has) || slices.ContainsFunc(o.function, stamp.Has)) ||
-		ent.Stack != "" && slices.ContainsFunc(o.stack, stamp.Has)
-}
-
-// of returns the keys that the encoder writes for ent and not for every entry.
-func (o *ownKeys) of(ent *zapcore.Entry) (keys []string) {
-	if ent.LoggerName != "" {
-		keys = append(keys, o.name...)
-	}
-	if ent.Caller.Defined {
-		keys = append(append(keys, o.caller...), o.function...)
-	}
-	if ent.Stack != "" {
-		keys = append(keys, o.stack...)
-	}
-	return keys
 }

@@ -3,15 +3,15 @@ package zaph
 import (
 	"context"
 	"errors"
-	"reflect"
 	"slices"
+	"strings"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 )
 
 // A core stamps every line with the fields of the scope that is bound to the goroutine,
@@ -22,21 +22,21 @@ type core struct {
 	root zapcore.Core // as it was given to New
 	bare zapcore.Core // root with ops: writes the lines that have no scope
 	ops  [][]zapcore.Field
-	// plain iff root is zap's own core, which writes what its level lets through. The
-	// others (tees, samplers, hooks, …) decide in Check who writes.
-	plain bool
-	own   ownKeys
-	ctx   context.Context // from a Context field attached by With; may be nil
+	tree tree            // what is known of root
+	ctx  context.Context // from a Context field attached by With; may be nil
+
+	keys         []string // the keys that ops put at the root
+	fixed        []string // those of them that can't be stripped: of inlined objects
+	namespace    string   // the outermost open namespace
+	hasNamespace bool     // iff namespace is set
 
 	again     *core // see recheck
 	againOnce sync.Once
-
-	keys         []string // the keys that ops put at the root
-	namespace    string   // the outermost open namespace
-	hasNamespace bool     // iff namespace is set
 }
 
 var _ zapcore.Core = (*core)(nil)
+
+type stamp = logadapters.Stamp[zapcore.Core]
 
 // New returns a core that stamps the lines of c. nil opts are the defaults. It panics
 // if c is nil. Make it the outermost core: a core around it that writes from a goroutine
@@ -45,29 +45,11 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
 	}
-	return newCore(&core{root: c, bare: c, plain: reflect.TypeOf(c) == plainCore, own: findOwnKeys(c)}, opts)
+	return newCore(&core{root: c, bare: c, tree: look(c)}, opts)
 }
 
 func newCore(c *core, opts *logadapters.Options) *core {
-	c.stamper = logadapters.NewStamper(opts, c.derive, c.taken)
-	return c
-}
-
-// The types of two of zap's own cores, which have no name outside zap.
-var (
-	plainCore   = reflect.TypeOf(zapcore.NewCore(nil, nil, nil))
-	samplerCore = reflect.TypeOf(zapcore.NewSamplerWithOptions(zapcore.NewNopCore(), time.Second, 1, 1))
-)
-
-// withoutSamplers returns the core that the samplers at the top of c wrap.
-func withoutSamplers(c zapcore.Core) zapcore.Core {
-	for reflect.TypeOf(c) == samplerCore {
-		inner, ok := reflect.ValueOf(c).Elem().FieldByName("Core").Interface().(zapcore.Core)
-		if !ok {
-			return c
-		}
-		c = inner
-	}
+	c.stamper = logadapters.NewStamper(opts, c.derive, c.taken).Expanding(expandError)
 	return c
 }
 
@@ -113,105 +95,68 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	}
 	child := &core{
 		root: c.root, bare: c.bare.With(fields), ops: append(slices.Clip(c.ops), fields),
-		plain: c.plain, own: c.own, ctx: contextOf(c.ctx, fields),
-		keys: c.keys, namespace: c.namespace, hasNamespace: c.hasNamespace,
+		tree: c.tree, ctx: contextOf(c.ctx, fields),
+		keys: c.keys, fixed: c.fixed, namespace: c.namespace, hasNamespace: c.hasNamespace,
 	}
 	if !c.hasNamespace {
-		child.keys = slices.Clip(c.keys)
+		child.keys, child.fixed = slices.Clip(c.keys), slices.Clip(c.fixed)
+		rootKeys(inlined(fields), func(key string) { child.fixed = append(child.fixed, key) })
 		child.namespace, child.hasNamespace = rootKeys(fields, func(key string) { child.keys = append(child.keys, key) })
 	}
 	return newCore(child, c.stamper.Options())
 }
 
-// Check lets the core that writes the stamped line decide whether to write it, and adds
-// one that knows the decision: the fields of the line are seen only in Write.
+// Check lets the wrapped core decide whether to write the line, and who does. What the
+// line has itself, a Context field too, is only seen in Write, so Check adds a core that
+// takes the decision there: this one, where the decision is a matter of the level.
 func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if !c.root.Enabled(ent.Level) {
 		return ce
 	}
-	if c.plain {
+	if c.tree.plain {
 		return ce.AddCore(ent, c)
 	}
-	stamp := c.stamper.Stamp(logadapters.Pick(c.ctx))
-	checked := c.stamped(stamp).Check(ent, nil)
+	s := logadapters.Pick(c.ctx)
+	p, ready := c.stamper.Ready(s)
+	late := !ready || !c.tree.known
+	checker := c.root
+	if !late {
+		checker = c.stamped(p)
+	}
+	checked := checker.Check(ent, nil)
 	if checked == nil {
 		return ce
 	}
 	l := lines.Get().(*line)
-	l.core, l.stamp, l.checked = c, stamp, checked
+	l.core, l.checked, l.late, l.scope, l.stamp = c, checked, late, s, p
 	return ce.AddCore(ent, l)
 }
 
 // Write stamps the line and writes it, without asking anyone, as any core's Write.
 func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	stamp := c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields)))
-	if c.repeats(stamp, &ent, fields) {
-		target, left := c.without(stamp, &ent, fields)
-		return target.Write(ent, left)
+	p := c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields)))
+	if c.repeats(p, &ent, fields) {
+		taken, left := c.split(p, &ent, fields)
+		return p.Without(taken.has).Write(ent, left)
 	}
-	return c.stamped(stamp).Write(ent, fields)
+	return c.stamped(p).Write(ent, fields)
 }
 
-func (c *core) stamped(stamp *logadapters.Stamp[zapcore.Core]) zapcore.Core {
-	if stamp == nil {
+func (c *core) stamped(p *stamp) zapcore.Core {
+	if p == nil {
 		return c.bare
 	}
-	return stamp.Logger
+	return p.Logger
 }
 
-// without returns the core for a line that repeats keys of stamp, and what is left of
-// the line's fields.
-func (c *core) without(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entry, fields []zapcore.Field) (zapcore.Core, []zapcore.Field) {
-	taken := map[string]bool{}
-	for _, key := range c.own.of(ent) {
-		taken[key] = true
-	}
-	if !c.hasNamespace {
-		if c.stamper.Options().Duplicates == logadapters.ScopeWins {
-			fields = strip(fields, func(key string) bool { return stamp.Has(key) && !taken[key] })
-		}
-		rootKeys(fields, func(key string) { taken[key] = true })
-	}
-	return stamp.Without(func(key string) bool { return taken[key] }), fields
-}
-
-// repeats reports whether the line may have a key of stamp at the root.
-func (c *core) repeats(stamp *logadapters.Stamp[zapcore.Core], ent *zapcore.Entry, fields []zapcore.Field) bool {
-	if stamp == nil || c.stamper.Options().Duplicates == logadapters.KeepBoth {
-		return false
-	}
-	if c.own.repeats(stamp, ent) {
-		return true
-	}
-	if c.hasNamespace {
-		return false // its name is taken
-	}
-	for i := range fields {
-		switch f := &fields[i]; f.Type {
-		case zapcore.SkipType:
-		case zapcore.InlineMarshalerType:
-			return true
-		case zapcore.ErrorType:
-			if stamp.Has(f.Key) || stamp.Has(f.Key+"Verbose") || stamp.Has(f.Key+"Causes") {
-				return true
-			}
-		case zapcore.NamespaceType:
-			return stamp.Has(f.Key)
-		default:
-			if stamp.Has(f.Key) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// A line is added to a CheckedEntry for a line that a core other than zap's own has let
-// through. checked has the cores that are to write it.
+// A line is added to a CheckedEntry by a core whose decision isn't a matter of the level
+// alone. checked has the cores that are to write it.
 type line struct {
 	*core
-	stamp   *logadapters.Stamp[zapcore.Core]
 	checked *zapcore.CheckedEntry
+	late    bool // iff checked is root's, and the line is stamped in Write
+	scope   scope.Scope
+	stamp   *stamp // of scope: if not late, checked is its core's
 	errs    errorText
 }
 
@@ -219,28 +164,15 @@ var lines = sync.Pool{New: func() any { return new(line) }}
 
 // Write overrides that of the core.
 func (l *line) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	c, stamp, checked := l.core, l.stamp, l.checked
 	defer func() {
 		*l = line{}
 		lines.Put(l)
 	}()
-	if ctx := contextOf(nil, fields); ctx != nil {
-		if other := c.stamper.Stamp(logadapters.Pick(ctx)); other != stamp {
-			c, checked = c.recheck(), nil
-			stamp = c.stamper.Stamp(logadapters.Pick(ctx))
-		}
-	}
-	if c.repeats(stamp, &ent, fields) {
-		if checked != nil {
-			// The stamp is another logger's, but its fields are the same.
-			c, checked = c.recheck(), nil
-			stamp = c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields)))
-		}
-		var target zapcore.Core
-		target, fields = c.without(stamp, &ent, fields)
-		checked = target.Check(ent, nil)
-	} else if checked == nil {
-		checked = c.stamped(stamp).Check(ent, nil)
+	checked := l.checked
+	if l.late {
+		fields = l.core.inFront(&ent, fields)
+	} else if s := logadapters.Pick(contextOf(l.core.ctx, fields)); s != l.scope || l.core.repeats(l.stamp, &ent, fields) {
+		checked, fields = l.core.recheck().check(s, &ent, fields)
 	}
 	if checked == nil {
 		return nil
@@ -253,8 +185,8 @@ func (l *line) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 
 // recheck returns the core that is asked again who writes a line, after its fields have
 // shown that it is to be stamped in another way than Check assumed. It is c without the
-// samplers at its top, which have counted the line already. A sampler further down, in
-// a branch of a tee, counts such a line twice.
+// samplers at its top, which have counted the line already. The rest of a known tree
+// gives the same answer twice.
 func (c *core) recheck() *core {
 	c.againOnce.Do(func() {
 		root := withoutSamplers(c.root)
@@ -263,11 +195,22 @@ func (c *core) recheck() *core {
 			bare = bare.With(op)
 		}
 		c.again = newCore(&core{
-			root: root, bare: bare, ops: c.ops, own: c.own, ctx: c.ctx,
-			keys: c.keys, namespace: c.namespace, hasNamespace: c.hasNamespace,
+			root: root, bare: bare, ops: c.ops, tree: c.tree, ctx: c.ctx,
+			keys: c.keys, fixed: c.fixed, namespace: c.namespace, hasNamespace: c.hasNamespace,
 		}, c.stamper.Options())
 	})
 	return c.again
+}
+
+// check returns the cores that write a line with these fields, stamped from s, and the
+// fields that are left for them.
+func (c *core) check(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Field) (*zapcore.CheckedEntry, []zapcore.Field) {
+	p := c.stamper.Stamp(s)
+	if !c.repeats(p, ent, fields) {
+		return c.stamped(p).Check(*ent, nil), fields
+	}
+	taken, left := c.split(p, ent, fields)
+	return p.Without(taken.has).Check(*ent, nil), left
 }
 
 // errorText takes what a CheckedEntry says of the errors of its cores.
@@ -284,5 +227,7 @@ func (e *errorText) err() error {
 	if len(e.text) == 0 {
 		return nil
 	}
-	return errors.New(string(e.text))
+	// The CheckedEntry around will say when again.
+	_, text, _ := strings.Cut(string(e.text), " write error: ")
+	return errors.New(strings.TrimSuffix(text, "\n"))
 }

@@ -3,6 +3,8 @@
 package zeroh
 
 import (
+	"io"
+
 	"github.com/rs/zerolog"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -12,6 +14,18 @@ import (
 // splice several encoded fields in, so they are encoded for each line.
 type fragment logadapters.Fields
 
-func encode(fields logadapters.Fields) fragment { return fragment(fields) }
+// encode encodes the fields once for nothing: a value that panics is to be found here.
+func encode(fields logadapters.Fields) fragment {
+	l := zerolog.New(io.Discard)
+	addAll(l.Log(), fields)
+	return fragment(fields)
+}
 
 func (f fragment) addTo(e *zerolog.Event) { addAll(e, logadapters.Fields(f)) }
+
+func (f fragment) addToLogger(base zerolog.Logger) zerolog.Logger {
+	return base.With().EmbedObject(f).Logger()
+}
+
+// MarshalZerologObject adds the fields to e.
+func (f fragment) MarshalZerologObject(e *zerolog.Event) { addAll(e, logadapters.Fields(f)) }

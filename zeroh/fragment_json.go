@@ -48,3 +48,7 @@ func (f fragment) addTo(e *zerolog.Event) {
 		e.RawJSON(f.key, f.rest)
 	}
 }
+
+func (f fragment) addToLogger(base zerolog.Logger) zerolog.Logger {
+	return base.With().RawJSON(f.key, f.rest).Logger()
+}

@@ -3,6 +3,7 @@ package zeroh
 import (
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -79,13 +80,20 @@ func addGroup(e *zerolog.Event, a slog.Attr) {
 	}
 }
 
-// orNil returns nil for an error that is a nil pointer: Event.Fields writes a key
-// without a value for it, which no reader of JSON accepts.
+// orNil returns v with nil in place of an error that is a nil pointer, alone or in a
+// slice: Event.Fields writes nothing for it, which no reader of JSON accepts.
 func orNil(v any) any {
-	if _, isError := v.(error); isError {
+	switch v := v.(type) {
+	case error:
 		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
 			return nil
 		}
+	case []error:
+		errs := slices.Clone(v)
+		for i, err := range errs {
+			errs[i], _ = orNil(err).(error)
+		}
+		return errs
 	}
 	return v
 }
@@ -102,16 +110,24 @@ func Logger(base zerolog.Logger) *zerolog.Logger {
 		bare := base
 		return &bare
 	}
-	for c := stamp.Logger.Load(); c != nil; c = c.next {
+	for c := stamp.Logger.children.Load(); c != nil; c = c.next {
 		if same(&c.base, &base) {
 			return &c.logger
 		}
 	}
-	return addChild(stamp, base)
+	return stamp.Logger.add(base)
 }
 
-// children has, with each scope, the loggers that Logger made for it.
-var children = logadapters.NewStamper(nil, func(logadapters.Fields) *atomic.Pointer[child] { return new(atomic.Pointer[child]) }, taken)
+// children remembers, with each scope, the loggers that Logger made for it.
+var children = logadapters.NewStamper(nil, func(fields logadapters.Fields) *family {
+	return &family{fragment: encode(fields)}
+}, taken)
+
+// A family is what Logger remembers with a scope.
+type family struct {
+	fragment fragment
+	children atomic.Pointer[child]
+}
 
 // A child is a logger made for one base. It is a list with one element, mostly.
 type child struct {
@@ -124,13 +140,14 @@ type child struct {
 // time would never be asked for again.
 const maxChildren = 8
 
-func addChild(stamp *logadapters.Stamp[*atomic.Pointer[child]], base zerolog.Logger) *zerolog.Logger {
-	c := &child{base: base, logger: base.With().EmbedObject(object(stamp.Fields)).Logger()}
-	if known := stamp.Logger.Load(); known == nil || known.depth < maxChildren {
-		if c.next = known; known != nil {
-			c.depth = known.depth + 1
-		}
-		stamp.Logger.CompareAndSwap(known, c) // else another goroutine was first: no matter
+func (f *family) add(base zerolog.Logger) *zerolog.Logger {
+	c := &child{base: base, logger: f.fragment.addToLogger(base)}
+	known := f.children.Load()
+	if known != nil {
+		c.next, c.depth = known, known.depth+1
+	}
+	if c.depth < maxChildren {
+		f.children.CompareAndSwap(known, c) // else another goroutine was first: no matter
 	}
 	return &c.logger
 }
@@ -151,9 +168,3 @@ func same(a, b *zerolog.Logger) bool {
 	}
 	return true
 }
-
-// object is fields as something that zerolog can put into a logger's context.
-type object logadapters.Fields
-
-// MarshalZerologObject adds the fields to e.
-func (o object) MarshalZerologObject(e *zerolog.Event) { addAll(e, logadapters.Fields(o)) }

@@ -74,6 +74,9 @@ func (t target) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name)} }
 
+// WritesEmptyGroups tells slogh what it can't see.
+func (t target) WritesEmptyGroups() {}
+
 func convert[A, B any](as []A, f func(A) B) []B {
 	bs := make([]B, len(as))
 	for i, a := range as {
@@ -105,8 +108,17 @@ func stdValue(v xslog.Value) slog.Value {
 	case xslog.KindLogValuer:
 		return slog.AnyValue(valuer{v.LogValuer()})
 	}
-	return slog.AnyValue(v.Any())
+	switch given := v.Any().(type) {
+	case slog.Value, []slog.Attr, slog.LogValuer, slog.Kind:
+		// Of no meaning to x/exp, which logs it as any struct.
+		return slog.AnyValue(opaque{given})
+	default:
+		return slog.AnyValue(given)
+	}
 }
+
+// An opaque value is one of log/slog's own that isn't to be interpreted.
+type opaque struct{ given any }
 
 // A valuer is x/exp's LogValuer as log/slog's. The handler at the end gets it back as
 // it was, and resolves it when it would have.
@@ -140,5 +152,9 @@ func xValue(v slog.Value) xslog.Value {
 		}
 		return xValue(v.Resolve())
 	}
-	return xslog.AnyValue(v.Any())
+	given := v.Any()
+	if o, ok := given.(opaque); ok {
+		given = o.given
+	}
+	return xslog.AnyValue(given)
 }

@@ -1,0 +1,1009 @@
+package adaptertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+var cases = []Case{
+	{
+		Name:        "bound",
+		Rule:        "a line is stamped with the fields of the scope that is bound to the goroutine",
+		Explanation: "it is what an adapter is for",
+		check: func(t *trial) {
+			fields := list("request_id", "r1", "user", 7)
+			bind(fields).Run(func() { t.same(nil, fields, hello) })
+		},
+	},
+	{
+		Name:        "unbound",
+		Rule:        "with no scope bound, or an empty one, a line is as it would be without the adapter",
+		Explanation: "most programs install the adapter once, for all of their lines",
+		check: func(t *trial) {
+			t.same(nil, nil, hello)
+			bind(nil).Run(func() { t.same(nil, nil, hello) })
+			var out lines
+			l := t.New(&out, nil)
+			bind(list("request_id", "r1")).Run(func() { hello(l) })
+			out.take()
+			hello(l)
+			t.equal(out.take(), t.attached(nil, hello))
+		},
+	},
+	{
+		Name:        "order",
+		Rule:        "fields come in the order in which their keys were first set",
+		Explanation: "readers of a log, and golden files, rely on a fixed order",
+		check: func(t *trial) {
+			var fields []Field
+			for i := range 20 {
+				fields = append(fields, Field{fmt.Sprintf("k%d", i*7%20), i})
+			}
+			bind(fields).Run(func() {
+				scope.Set("k0", "again")
+				fields[0].Value = "again"
+				t.same(nil, fields, hello)
+			})
+		},
+	},
+	{
+		Name:        "types",
+		Rule:        "a value is written as the logger writes a value of that type",
+		Explanation: "an int that becomes a string, or a duration that changes its unit, breaks queries",
+		check: func(t *trial) {
+			for _, v := range []any{
+				"text", "", "\x00\"\\\u2028<&>\xff", true, 1, int8(-8), int16(-16), int32(-32), int64(math.MinInt64),
+				uint(1), uint8(8), uint16(16), uint32(32), uint64(math.MaxUint64),
+				float32(0.1), 0.1, 1e300, math.Inf(1), math.Inf(-1), math.NaN(),
+				time.Duration(1500) * time.Millisecond, time.Date(2026, 1, 2, 3, 4, 5, 678, time.FixedZone("", 3600)),
+				errors.New("boom"), []byte("bytes"), []string{"a", "b"}, []int{1, 2}, map[string]any{"b": 1, "a": nil},
+				struct {
+					A int `json:"a"`
+				}{1},
+				nil, (*int)(nil), marshaler{}, textMarshaler{}, stringer{}, slog.LevelWarn,
+				Group{{"a", 1}, {"b", Group{{"c", "d"}}}, {"", Group{{"e", true}}}},
+			} {
+				fields := list("before", 1, "value", v, "after", 2)
+				bind(fields).Run(func() { t.same(nil, fields, hello) })
+			}
+		},
+	},
+	{
+		Name:        "attributes",
+		Rule:        "a field that was set as a slog.Attr is stamped like any other",
+		Explanation: "scope.SetAttrs exists to save an allocation, not to change the line",
+		check: func(t *trial) {
+			scope.SetAttrs(slog.Int("a", 1), slog.String("b", "x"), slog.Duration("c", time.Second), slog.Group("d", slog.Bool("e", true)))
+			t.same(nil, list("a", int64(1), "b", "x", "c", time.Second, "d", Group{{"e", true}}), hello)
+		},
+	},
+	{
+		Name:        "nil options",
+		Rule:        "nil options and zero options are the defaults",
+		Explanation: "the simplest call, New(x, nil), must be the right one",
+		check: func(t *trial) {
+			fields := list("a", 1)
+			bind(fields).Run(func() {
+				t.same(nil, fields, hello)
+				t.same(&logadapters.Options{}, fields, hello)
+			})
+		},
+	},
+	{
+		Name:        "set between lines",
+		Rule:        "a line shows the scope of the moment when it is written",
+		Explanation: "what an adapter remembers belongs to a scope, and Set, Delete and Clear bind another one",
+		check: func(t *trial) {
+			var out lines
+			l := t.New(&out, nil)
+			expect := func(fields ...Field) {
+				// Twice: the second time it may be remembered.
+				for range 2 {
+					hello(l)
+					t.equal(out.take(), t.attached(fields, hello))
+				}
+			}
+			scope.Set("a", 1)
+			expect(list("a", 1)...)
+			scope.Set("b", 2)
+			expect(list("a", 1, "b", 2)...)
+			scope.Set("a", 3)
+			expect(list("a", 3, "b", 2)...)
+			scope.Delete("a")
+			expect(list("b", 2)...)
+			scope.Clear()
+			expect()
+		},
+	},
+	{
+		Name:        "alternating scopes",
+		Rule:        "a logger remembers each scope apart",
+		Explanation: "one logger serves all requests of a process",
+		check: func(t *trial) {
+			var out lines
+			l := t.New(&out, nil)
+			one, two := list("id", "one", "only_one", true), list("id", "two")
+			a, b := bind(one), bind(two)
+			for range 3 {
+				a.Run(func() {
+					hello(l)
+					t.equal(out.take(), t.attached(one, hello))
+					b.Run(func() {
+						hello(l)
+						t.equal(out.take(), t.attached(two, hello))
+					})
+					hello(l)
+					t.equal(out.take(), t.attached(one, hello))
+				})
+			}
+		},
+	},
+	{
+		Name:        "two loggers",
+		Rule:        "loggers that meet one scope don't get in each other's way",
+		Explanation: "what is remembered with a scope is remembered per logger",
+		check: func(t *trial) {
+			var out1, out2 lines
+			l1, l2 := t.New(&out1, nil), t.New(&out2, &logadapters.Options{Filter: upper})
+			fields := list("a", 1)
+			bind(fields).Run(func() {
+				for range 3 {
+					hello(l1)
+					hello(l2)
+					t.equal(out1.take(), t.attached(fields, hello))
+					t.equal(out2.take(), t.attached(list("A", 1), hello))
+				}
+			})
+		},
+	},
+	{
+		Name:        "many loggers",
+		Rule:        "any number of short-lived loggers may meet one scope",
+		Explanation: "code that makes a child logger per call runs under the scope of a whole process",
+		check: func(t *trial) {
+			var out lines
+			parent := t.New(&out, nil)
+			fields := list("a", 1)
+			bind(fields).Run(func() {
+				for i := range 200 {
+					for range 2 {
+						write := func(l Logger) { hello(l.With(Field{"child", i})) }
+						write(parent)
+						t.equal(out.take(), t.attached(fields, write))
+					}
+				}
+			})
+		},
+	},
+	{
+		Name:        "children",
+		Rule:        "a child logger keeps its own fields and is stamped, whenever it was made",
+		Explanation: "loggers are made in one place and used in another, under another scope",
+		check: func(t *trial) {
+			var out lines
+			l := t.New(&out, nil)
+			fields := list("a", 1)
+			child := func(l Logger) Logger { return l.With(Field{"x", "y"}, Field{"n", 1}).With(Field{"z", 2}) }
+			write := func(l Logger) { hello(child(l)) }
+
+			before := child(l)
+			var within Logger
+			bind(fields).Run(func() {
+				hello(before)
+				t.equal(out.take(), t.attached(fields, write))
+				within = child(l)
+				hello(within)
+				t.equal(out.take(), t.attached(fields, write))
+				hello(l) // the parent is as it was
+				t.equal(out.take(), t.attached(fields, hello))
+			})
+			hello(within)
+			t.equal(out.take(), t.attached(nil, write))
+			bind(list("b", 2)).Run(func() { hello(within) })
+			t.equal(out.take(), t.attached(list("b", 2), write))
+		},
+	},
+	{
+		Name:        "root",
+		Rule:        "scope fields lie at the root of the line, whatever groups the logger has open",
+		Explanation: "a request_id that a library's WithGroup has moved to http.request_id is found by no query",
+		Needs:       Groups,
+		check: func(t *trial) {
+			fields := list("request_id", "r1", "user", 7)
+			bind(fields).Run(func() {
+				t.same(nil, fields, func(l Logger) { hello(l.Group("http")) })
+				t.same(nil, fields, func(l Logger) { hello(l.Group("http").With(Field{"a", 1}).Group("tls")) })
+				t.same(nil, fields, func(l Logger) { hello(l.With(Field{"a", 1}).Group("http").Group("tls").With(Field{"b", 2})) })
+			})
+		},
+	},
+	{
+		Name:        "event wins",
+		Rule:        "a scope field whose key the line has is left out",
+		Explanation: "most readers of JSON take the last of two equal keys, or none; what the line says itself is meant",
+		Needs:       EventKeys,
+		check: func(t *trial) {
+			bind(list("a", 1, "user", "scope", "b", 2)).Run(func() {
+				t.same(nil, list("a", 1, "b", 2), func(l Logger) { l.Log(background, "hello", Field{"user", "event"}) })
+				t.same(nil, nil, func(l Logger) { l.Log(background, "hello", list("a", 1, "b", 2, "user", 3)...) })
+				t.same(nil, list("a", 1, "b", 2), func(l Logger) { l.Log(background, "hello", Field{"", Group{{"user", "inlined"}}}) })
+				// Nothing of it stays for the next line.
+				t.same(nil, list("a", 1, "user", "scope", "b", 2), hello)
+			})
+		},
+	},
+	{
+		Name:        "event wins, attached",
+		Rule:        "a scope field whose key was attached to the logger is left out",
+		Explanation: "what was attached by hand is as much the line's own",
+		Needs:       EventKeys,
+		check: func(t *trial) {
+			bind(list("a", 1, "user", "scope", "b", 2)).Run(func() {
+				t.same(nil, list("a", 1, "b", 2), func(l Logger) { hello(l.With(Field{"user", "logger"})) })
+				t.same(nil, list("a", 1), func(l Logger) { hello(l.With(Field{"user", "logger"}).With(Field{"b", "logger"})) })
+			})
+		},
+	},
+	{
+		Name:        "event wins, group",
+		Rule:        "a scope field with the name of a group that is on the line is left out, also with ScopeWins",
+		Explanation: "the group is a key at the root as well, and what it holds has no other place to go",
+		Needs:       EventKeys | Groups,
+		check: func(t *trial) {
+			bind(list("a", 1, "http", "scope")).Run(func() {
+				for _, opts := range []*logadapters.Options{nil, {Duplicates: logadapters.ScopeWins}} {
+					t.same(opts, list("a", 1), func(l Logger) { l.Group("http").Log(background, "hello", Field{"x", 1}) })
+					t.same(opts, list("a", 1), func(l Logger) { hello(l.Group("http").With(Field{"x", 1}).Group("tls")) })
+				}
+			})
+		},
+	},
+	{
+		Name:        "inside a group",
+		Rule:        "a field inside a group that the logger has open doesn't replace the scope's at the root",
+		Explanation: "http.status and status are two keys",
+		Needs:       EventKeys | Groups,
+		check: func(t *trial) {
+			fields := list("status", "scope", "n", 1)
+			write := func(l Logger) {
+				l = l.Group("http").With(Field{"status", "logger"})
+				l.Log(background, "hello", Field{"n", "event"})
+				l.Group("tls").Log(background, "hello", Field{"n", "event"})
+			}
+			bind(fields).Run(func() {
+				t.same(nil, fields, write)
+				t.same(&logadapters.Options{Duplicates: logadapters.ScopeWins}, fields, write)
+			})
+		},
+	},
+	{
+		Name:        "own keys",
+		Rule:        "a scope field with a key that the logger writes itself is left out",
+		Explanation: "a line has one level and one message, and they are the line's",
+		check: func(t *trial) {
+			var fields []Field
+			for _, key := range t.Own {
+				fields = append(fields, Field{key, "scope"})
+			}
+			bind(append(fields, Field{"a", 1})).Run(func() {
+				t.same(nil, list("a", 1), hello)
+				t.same(&logadapters.Options{Duplicates: logadapters.ScopeWins}, list("a", 1), hello)
+			})
+		},
+	},
+	{
+		Name:        "scope wins",
+		Rule:        "with ScopeWins the line's own field is left out where the scope has its key",
+		Explanation: "some want the entry's request_id to stand, whatever libraries log",
+		Needs:       EventKeys,
+		check: func(t *trial) {
+			fields := list("a", 1, "user", "scope")
+			opts := &logadapters.Options{Duplicates: logadapters.ScopeWins}
+			bind(fields).Run(func() {
+				t.equal(
+					t.stamped(opts, func(l Logger) { l.Log(background, "hello", list("x", 1, "user", "event", "y", 2)...) }),
+					t.attached(fields, func(l Logger) { l.Log(background, "hello", list("x", 1, "y", 2)...) }))
+			})
+		},
+	},
+	{
+		Name:        "scope wins, attached",
+		Rule:        "with ScopeWins a field attached to the logger is left out where the scope has its key",
+		Explanation: "it is the same field to a reader",
+		Needs:       EventKeys,
+		check: func(t *trial) {
+			fields := list("a", 1, "user", "scope")
+			opts := &logadapters.Options{Duplicates: logadapters.ScopeWins}
+			bind(fields).Run(func() {
+				t.equal(
+					t.stamped(opts, func(l Logger) { hello(l.With(list("x", 1, "user", "logger")...).With(Field{"a", 2})) }),
+					t.attached(fields, func(l Logger) { hello(l.With(Field{"x", 1})) }))
+			})
+		},
+	},
+	{
+		Name:        "keep both",
+		Rule:        "with KeepBoth nothing is left out",
+		Explanation: "it is for handlers behind the adapter that deal with duplicates themselves",
+		check: func(t *trial) {
+			fields := list("a", 1, "user", "scope")
+			for _, key := range t.Own {
+				fields = append(fields, Field{key, "scope"})
+			}
+			bind(fields).Run(func() {
+				t.same(&logadapters.Options{Duplicates: logadapters.KeepBoth}, fields, func(l Logger) {
+					l.With(Field{"user", "logger"}).Log(background, "hello", list("user", "event", "a", 2)...)
+				})
+			})
+		},
+	},
+	{
+		Name:        "no key twice",
+		Rule:        "by default no object of a line has a key twice",
+		Explanation: "many stores refuse such a line, or lose one of the two silently",
+		Needs:       EventKeys,
+		check: func(t *trial) {
+			fields := list("a", 1, "b", Group{{"a", 1}}, "c", 3, "msg", 4, "message", 5, "level", 6, "time", 7, "scope_ended", 8)
+			for _, key := range t.Own {
+				fields = append(fields, Field{key, "scope"})
+			}
+			writes := []func(Logger){
+				hello,
+				func(l Logger) { l.Log(background, "hello", list("a", 1, "b", 2, "c", 3)...) },
+				func(l Logger) { l.With(list("a", 1, "b", 2)...).Log(background, "hello", Field{"c", 3}) },
+			}
+			if t.Lacks&Groups == 0 {
+				writes = append(writes,
+					func(l Logger) { l.Group("a").Log(background, "hello", list("a", 1, "b", 2)...) },
+					func(l Logger) {
+						l.With(Field{"b", 1}).Group("a").With(Field{"a", 1}).Group("b").Log(background, "hello", Field{"a", 2})
+					})
+			}
+			for _, opts := range []*logadapters.Options{
+				nil,
+				{Duplicates: logadapters.ScopeWins},
+				{Group: "a"},
+				{MaxFields: 3},
+				{Filter: func(a slog.Attr) (slog.Attr, bool) { return slog.Attr{Key: "a", Value: a.Value}, true }},
+			} {
+				bind(fields).Run(func() {
+					for _, write := range writes {
+						t.object(t.stamped(opts, write))
+					}
+				})
+			}
+		},
+	},
+	{
+		Name:        "group option",
+		Rule:        "with Options.Group all scope fields lie in one object of that name at the root",
+		Explanation: "some schemas want what isn't theirs in one place",
+		check: func(t *trial) {
+			opts := &logadapters.Options{Group: "task"}
+			inside := list("task", Group{{"a", "x"}, {"b", true}})
+			bind(list("a", "x", "b", true)).Run(func() {
+				t.same(opts, inside, hello)
+				t.same(opts, inside, func(l Logger) { l.Log(background, "hello", Field{"other", 1}) })
+				if t.Lacks&Groups == 0 {
+					t.same(opts, inside, func(l Logger) { hello(l.Group("http").With(Field{"x", 1})) })
+				}
+				if t.Lacks&EventKeys == 0 {
+					// A field in the object is no duplicate of one outside.
+					t.same(opts, inside, func(l Logger) { l.Log(background, "hello", Field{"a", 1}) })
+					t.same(opts, nil, func(l Logger) { l.Log(background, "hello", Field{"task", 1}) })
+				}
+			})
+			bind(nil).Run(func() { t.same(opts, nil, hello) })
+		},
+	},
+	{
+		Name:        "filter",
+		Rule:        "Options.Filter renames, changes and drops fields",
+		Explanation: "a program's names for its fields aren't always those of its log store",
+		check: func(t *trial) {
+			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+				switch a.Key {
+				case "rename":
+					a.Key = "renamed"
+				case "change":
+					a.Value = slog.StringValue(a.Value.String() + "!")
+				case "answer":
+					a.Value = slog.AnyValue(valuer(func() slog.Value { return slog.StringValue("resolved") }))
+				case "inline":
+					a = slog.Attr{Value: slog.GroupValue(slog.String("one", "1"), slog.String("two", "2"))}
+				}
+				return a, a.Key != "drop"
+			}}
+			bind(list("a", 1, "rename", "r", "drop", "d", "change", "c", "answer", 0, "inline", 0, "z", 26)).Run(func() {
+				t.same(opts, list("a", 1, "renamed", "r", "change", "c!", "answer", "resolved", "one", "1", "two", "2", "z", 26), hello)
+			})
+		},
+	},
+	{
+		Name:        "filter to a taken key",
+		Rule:        "a field that Options.Filter gives the key of another takes its place",
+		Explanation: "two fields of one key are one field, and the later counts",
+		check: func(t *trial) {
+			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+				if strings.HasPrefix(a.Key, "b") {
+					a.Key = "a"
+				}
+				return a, true
+			}}
+			bind(list("a", float32(0.1), "b", "text", "c", 1)).Run(func() {
+				t.same(opts, list("a", "text", "c", 1), hello)
+			})
+			bind(list("a", float32(0.1), "b", 0.2, "c", 1)).Run(func() {
+				t.same(opts, list("a", 0.2, "c", 1), hello)
+			})
+		},
+	},
+	{
+		Name:        "filter sees",
+		Rule:        "Options.Filter is shown what would be logged: values resolved, nothing hidden",
+		Explanation: "a filter that redacts by value must see the value, and none should be able to let out a secret",
+		check: func(t *trial) {
+			var mu sync.Mutex
+			var seen []string
+			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen = append(seen, fmt.Sprintf("%s %s %s", a.Key, a.Value.Kind(), a.Value))
+				return a, true
+			}}
+			declareKeys()
+			bind(list("a", valuer(func() slog.Value { return slog.StringValue("resolved") }), hiddenKey, "secret", redactedKey, "secret")).Run(func() {
+				t.stamped(opts, hello)
+			})
+			want := []string{"a String resolved", redactedKey + " String " + scope.RedactedText}
+			if len(seen) == 0 {
+				t.errorf("the filter was shown nothing")
+			}
+			for i, s := range seen { // it may be asked more than once
+				if s != want[i%len(want)] {
+					t.errorf("the filter was shown %q, and not %q", seen, want)
+				}
+			}
+		},
+	},
+	{
+		Name:        "filter panics",
+		Rule:        "an Options.Filter that panics costs the field, which says so, and not the line",
+		Explanation: "a logger must not end the program, and a line that is lost is lost when it is needed most",
+		check: func(t *trial) {
+			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+				if a.Key == "bad" {
+					panic("boom")
+				}
+				return a, true
+			}}
+			bind(list("a", "x", "bad", "y", "z", "w")).Run(func() {
+				t.costsOnlyItself(opts, "!PANIC: boom")
+			})
+		},
+	},
+	{
+		Name:        "max fields",
+		Rule:        "beyond Options.MaxFields the oldest fields are left out, and scope_dropped says how many",
+		Explanation: "one loop that sets a field per turn must not make lines of a megabyte",
+		check: func(t *trial) {
+			opts := &logadapters.Options{MaxFields: 2}
+			declareKeys()
+			bind(list("a", 1, "b", 2, "c", 3, hiddenKey, 4, "d", 5)).Run(func() {
+				t.same(opts, list("c", 3, "d", 5, logadapters.DroppedKey, 2), hello)
+			})
+			bind(list("a", 1, hiddenKey, 2, "b", 3)).Run(func() { t.same(opts, list("a", 1, "b", 3), hello) })
+		},
+	},
+	{
+		Name:        "hidden",
+		Rule:        "a field whose key is declared Hidden is on no line",
+		Explanation: "it is in the scope for the program to read",
+		check: func(t *trial) {
+			declareKeys()
+			bind(list("a", 1, hiddenKey, "secret", "b", 2)).Run(func() {
+				t.same(nil, list("a", 1, "b", 2), hello)
+				t.same(&logadapters.Options{Group: "g"}, list("g", Group{{"a", int64(1)}, {"b", int64(2)}}), hello)
+			})
+			bind(list(hiddenKey, "secret")).Run(func() { t.same(nil, nil, hello) })
+		},
+	},
+	{
+		Name:        "redacted",
+		Rule:        `a field whose key is declared Redacted shows "[REDACTED]"`,
+		Explanation: "that there was a token is worth knowing, the token is not",
+		check: func(t *trial) {
+			declareKeys()
+			shown := list("a", 1, redactedKey, scope.RedactedText, "b", 2)
+			for _, secret := range []any{"secret", 42, float32(0.1), Group{{"s", "secret"}}, valuer(func() slog.Value { return slog.StringValue("secret") })} {
+				bind(list("a", 1, redactedKey, secret, "b", 2)).Run(func() { t.same(nil, shown, hello) })
+			}
+		},
+	},
+	{
+		Name:        "late policy",
+		Rule:        "what is declared of a key holds from the next line on, in scopes that exist already",
+		Explanation: "packages declare their keys when they are initialized, or later, while others log",
+		check: func(t *trial) {
+			key := "adaptertest_late_" + strconv.FormatUint(lateKeys.Add(1), 10)
+			var out lines
+			l := t.New(&out, nil)
+			bind(list("a", 1, key, "secret")).Run(func() {
+				hello(l)
+				t.equal(out.take(), t.attached(list("a", 1, key, "secret"), hello))
+				scope.NewKey[string](key, scope.Redacted)
+				hello(l)
+				t.equal(out.take(), t.attached(list("a", 1, key, scope.RedactedText), hello))
+				scope.NewKey[string](key, scope.Hidden)
+				hello(l)
+				t.equal(out.take(), t.attached(list("a", 1), hello))
+			})
+		},
+	},
+	{
+		Name:        "log valuer",
+		Rule:        "a slog.LogValuer is resolved anew for every line",
+		Explanation: "it stands for something that changes: time left, rows so far",
+		check: func(t *trial) {
+			var now atomic.Int64
+			clock := valuer(func() slog.Value { return slog.Int64Value(now.Load()) })
+			tries := []struct {
+				scope []Field
+				write func(Logger)
+				shown func(now int64) []Field
+			}{
+				{list("a", 1, "n", clock), hello, func(now int64) []Field { return list("a", 1, "n", now) }},
+				{list("g", Group{{"n", clock}}), hello, func(now int64) []Field { return list("g", Group{{"n", now}}) }},
+			}
+			if t.Lacks&EventKeys == 0 {
+				tries = append(tries, tries[0])
+				tries[2].write = func(l Logger) { l.Log(background, "hello", Field{"a", 2}) }
+				tries[2].shown = func(now int64) []Field { return list("n", now) }
+			}
+			for _, try := range tries {
+				var out lines
+				l := t.New(&out, nil)
+				bind(try.scope).Run(func() {
+					for range 3 {
+						now.Add(1)
+						try.write(l)
+						t.equal(out.take(), t.attached(try.shown(now.Load()), try.write))
+					}
+				})
+			}
+		},
+	},
+	{
+		Name:        "log valuer panics",
+		Rule:        "a slog.LogValuer that panics costs its own field, which says so, and not the line",
+		Explanation: "slog itself does so; the line may be the one that tells why",
+		check: func(t *trial) {
+			bind(list("a", "x", "bad", valuer(func() slog.Value { panic("boom") }), "z", "w")).Run(func() {
+				t.costsOnlyItself(nil, "!PANIC: boom")
+			})
+			bind(list("a", "x", "bad", Group{{"worse", valuer(func() slog.Value { panic("boom") })}}, "z", "w")).Run(func() {
+				t.costsOnlyItself(nil, "!PANIC: boom")
+			})
+		},
+	},
+	{
+		Name:        "log valuer never ends",
+		Rule:        "a slog.LogValuer that answers with another for ever costs its own field, and not the line",
+		Explanation: "it must end somewhere; slog stops it as well",
+		check: func(t *trial) {
+			bind(list("a", "x", "bad", endless{}, "z", "w")).Run(func() { t.costsOnlyItself(nil, "endless") })
+		},
+	},
+	{
+		Name:        "value panics",
+		Rule:        "a value whose own method panics costs its own field, and not the line",
+		Explanation: "whoever set it is far away from whoever logs",
+		check: func(t *trial) {
+			for _, v := range []any{badMarshaler{}, badTextMarshaler{}, badError{}, (*pointerError)(nil)} {
+				bind(list("a", "x", "bad", v, "z", "w")).Run(func() {
+					t.costsOnlyItself(nil, "")
+					t.costsOnlyItself(&logadapters.Options{MaxFields: 3}, "")
+				})
+			}
+			// It is no field of its own to a logger that doesn't call String.
+			bind(list("a", "x", "bad", badStringer{}, "z", "w")).Run(func() { t.costsOnlyItself(nil, "") })
+		},
+	},
+	{
+		Name:        "value fails",
+		Rule:        "a value that the logger can't encode shows what the logger shows for it",
+		Explanation: "an adapter has no business hiding it, nor making more of it",
+		check: func(t *trial) {
+			for _, v := range []any{failingMarshaler{}, []float64{math.NaN()}, map[string]any{"f": failingMarshaler{}}} {
+				fields := list("a", "x", "bad", v, "z", "w")
+				bind(fields).Run(func() { t.same(nil, fields, hello) })
+			}
+		},
+	},
+	{
+		Name:        "disabled",
+		Rule:        "a line at a disabled level is not written, and no value is resolved for it",
+		Explanation: "debug lines are left in programs because they cost nothing",
+		check: func(t *trial) {
+			bind(list("a", 1, "v", valuer(func() slog.Value {
+				t.errorf("the value was resolved")
+				return slog.Value{}
+			}))).Run(func() {
+				write := func(l Logger) { l.Disabled(background, "hello", Field{"x", 1}) }
+				if out := t.stamped(nil, write); out != "" {
+					t.errorf("the adapter wrote\n\t%s", indent(out))
+				}
+				if out := t.stamped(nil, func(l Logger) { write(l.With(Field{"y", 1})) }); out != "" {
+					t.errorf("a child logger wrote\n\t%s", indent(out))
+				}
+			})
+		},
+	},
+	{
+		Name:        "context of another task",
+		Rule:        "a context that carries the scope of another task decides the line",
+		Explanation: "what was passed on purpose beats the surroundings: a batcher logs for its callers",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			ctx, cancel := context.WithCancel(scope.NewContext(background, bind(list("id", "ctx", "c", 1))))
+			defer cancel()
+			write := func(l Logger) { l.Log(ctx, "hello", Field{"x", 1}) }
+			t.same(nil, list("id", "ctx", "c", 1), write) // nothing is bound
+			bind(list("id", "goroutine", "g", 1)).Run(func() {
+				t.same(nil, list("id", "ctx", "c", 1), write)
+				t.same(nil, list("id", "goroutine", "g", 1), hello)
+				t.same(nil, list("id", "ctx", "c", 1), func(l Logger) { write(l.With(Field{"y", 1})) })
+				empty := scope.NewContext(background, scope.New())
+				t.same(nil, nil, func(l Logger) { l.Log(empty, "hello") })
+			})
+		},
+	},
+	{
+		Name:        "context of the same task",
+		Rule:        "a context that carries a scope of the goroutine's task doesn't decide the line",
+		Explanation: "the goroutine's scope is newer: what was set after the context was made counts",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			bind(list("id", 1)).Run(func() {
+				ctx := scope.NewContext(background, scope.Current())
+				scope.Set("later", 2)
+				t.same(nil, list("id", 1, "later", 2), func(l Logger) { l.Log(ctx, "hello") })
+			})
+		},
+	},
+	{
+		Name:        "context without a scope",
+		Rule:        "a context that carries no scope changes nothing",
+		Explanation: "most contexts don't",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			type key struct{}
+			fields := list("id", 1)
+			bind(fields).Run(func() {
+				for _, ctx := range []context.Context{
+					background, context.WithValue(background, key{}, 1), scope.NewContext(background, scope.Scope{}),
+				} {
+					t.same(nil, fields, func(l Logger) { l.Log(ctx, "hello") })
+				}
+			})
+		},
+	},
+	{
+		Name:        "bad context",
+		Rule:        "a nil context, and one whose Value panics, change nothing",
+		Explanation: "most loggers never look into the context, so such code has been working so far",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			fields := list("id", 1)
+			var none context.Context
+			bind(fields).Run(func() {
+				for _, ctx := range []context.Context{none, (*brokenContext)(nil)} {
+					t.same(nil, fields, func(l Logger) { l.Log(ctx, "hello") })
+				}
+			})
+		},
+	},
+	{
+		Name:        "scope ended",
+		Rule:        "a line of a goroutine that its task has left behind carries scope_ended=true, no other does",
+		Explanation: "whoever reads that a request's line came after its end shouldn't have to guess why",
+		check: func(t *trial) {
+			fields := list("a", 1)
+			ended := append(fields[:1:1], Field{logadapters.EndedKey, true})
+			var out lines
+			l := t.New(&out, nil)
+			over, done := make(chan struct{}), make(chan struct{})
+			end := sync.OnceFunc(func() { close(over) })
+			defer end() // also when the adapter panics
+			s := bind(fields)
+			s.Run(func() {
+				hello(l)
+				t.equal(out.take(), t.attached(fields, hello))
+				leftBehind := func() {
+					defer close(done)
+					defer t.recovered()
+					<-over
+					for range 2 {
+						hello(l)
+						t.equal(out.take(), t.attached(ended, hello))
+					}
+					if t.Lacks&EventKeys == 0 {
+						write := func(l Logger) { l.Log(background, "hello", Field{"a", 2}) }
+						write(l)
+						t.equal(out.take(), t.attached(ended[1:], write))
+					}
+					s.Run(func() { hello(l) }) // taken up again
+					t.equal(out.take(), t.attached(fields, hello))
+				}
+				if scope.Carrier() != "portable" {
+					go leftBehind()
+				} else {
+					// A plain go statement inherits nothing there, so nothing is left behind.
+					close(done)
+				}
+			})
+			end()
+			<-done
+			if t.Lacks&Contexts == 0 {
+				write := func(l Logger) { l.Log(scope.NewContext(background, s), "hello") }
+				write(l)
+				t.equal(out.take(), t.attached(ended, write))
+			}
+		},
+	},
+	{
+		Name:        "background work",
+		Rule:        "a line of a goroutine that scope.Go has started doesn't carry scope_ended",
+		Explanation: "it is work of the task, which isn't over before it is",
+		check: func(t *trial) {
+			fields := list("a", 1)
+			over, done := make(chan struct{}), make(chan struct{})
+			bind(fields).Run(func() {
+				scope.Go(func() {
+					defer close(done)
+					defer t.recovered()
+					<-over
+					t.same(nil, fields, hello)
+				})
+			})
+			close(over)
+			<-done
+		},
+	},
+	{
+		Name:        "fork",
+		Rule:        "a goroutine has its parent's fields, and what either sets later the other doesn't see",
+		Explanation: "a fan-out's workers each add their own",
+		check: func(t *trial) {
+			var out lines
+			l := t.New(&out, nil)
+			start := func(fn func()) (done chan struct{}) {
+				done = make(chan struct{})
+				run := func() {
+					defer close(done)
+					defer t.recovered()
+					fn()
+				}
+				if scope.Carrier() == "portable" {
+					scope.Go(run)
+				} else {
+					go run()
+				}
+				return done
+			}
+			bind(list("a", 1)).Run(func() {
+				hello(l)
+				out.take()
+				set, seen := make(chan struct{}), make(chan struct{})
+				release := sync.OnceFunc(func() { close(seen) })
+				defer release() // also when the adapter panics
+				child := start(func() {
+					hello(l)
+					t.equal(out.take(), t.attached(list("a", 1), hello))
+					scope.Set("b", "child")
+					hello(l)
+					t.equal(out.take(), t.attached(list("a", 1, "b", "child"), hello))
+					close(set)
+					<-seen
+					hello(l)
+					t.equal(out.take(), t.attached(list("a", 1, "b", "child"), hello))
+				})
+				select {
+				case <-set:
+					hello(l)
+					t.equal(out.take(), t.attached(list("a", 1), hello))
+					scope.Set("c", "parent")
+					hello(l)
+					t.equal(out.take(), t.attached(list("a", 1, "c", "parent"), hello))
+					release()
+				case <-child: // it has failed
+				}
+				<-child
+			})
+		},
+	},
+	{
+		Name:        "goroutines",
+		Rule:        "goroutines that share a logger each get their own scope's fields on each line",
+		Explanation: "it is what a server does all day; run with -race, it also shows a data race in what is remembered",
+		check: func(t *trial) {
+			const workers, rounds = 16, 50
+			var out lines
+			l := t.New(&out, nil)
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					defer t.recovered()
+					bind(list("id", w)).Run(func() {
+						child := l.With(Field{"child", true})
+						for i := range rounds {
+							l.Log(background, "hello", Field{"worker", w})
+							child.Log(background, "hello", Field{"worker", w})
+							if i == rounds/2 {
+								scope.Set("half", true)
+							}
+						}
+					})
+				})
+			}
+			wg.Wait()
+			count := 0
+			for line := range strings.Lines(out.String()) {
+				o := t.object(line)
+				if fmt.Sprint(o.values["id"]) != fmt.Sprint(o.values["worker"]) {
+					t.fatalf("the line of one goroutine has the field of another:\n\t%s", indent(line))
+				}
+				count++
+			}
+			if count != 2*workers*rounds {
+				t.errorf("%d lines were logged and %d written", 2*workers*rounds, count)
+			}
+		},
+	},
+	{
+		Name:        "one scope, many goroutines",
+		Rule:        "goroutines that share a logger and a scope may log at once, repeating keys and not",
+		Explanation: "what is remembered with a scope is found, made and replaced by several goroutines at a time",
+		check: func(t *trial) {
+			const workers, rounds = 8, 50
+			var out lines
+			l := t.New(&out, nil)
+			s := bind(list("a", 1, "b", 2, "c", 3))
+			keys := []string{"x", "a", "b", "c"}
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					defer t.recovered()
+					s.Run(func() {
+						for i := range rounds {
+							l.Log(background, "hello", Field{keys[(w+i)%len(keys)], "event"})
+						}
+					})
+				})
+			}
+			wg.Wait()
+			allowed := map[string]bool{}
+			for _, key := range keys {
+				var fields []Field
+				for _, f := range list("a", 1, "b", 2, "c", 3) {
+					if f.Key != key || t.Lacks&EventKeys != 0 {
+						fields = append(fields, f)
+					}
+				}
+				allowed[t.attached(fields, func(l Logger) { l.Log(background, "hello", Field{key, "event"}) })] = true
+			}
+			count := 0
+			for line := range strings.Lines(out.String()) {
+				if !allowed[line] {
+					t.fatalf("the adapter wrote\n\t%s", indent(line))
+				}
+				count++
+			}
+			if count != workers*rounds {
+				t.errorf("%d lines were logged and %d written", workers*rounds, count)
+			}
+		},
+	},
+}
+
+var background = context.Background()
+
+// hello writes the line of the cases that don't care which.
+func hello(l Logger) { l.Log(background, "hello") }
+
+// upper is a filter that makes keys upper case.
+func upper(a slog.Attr) (slog.Attr, bool) {
+	a.Key = strings.ToUpper(a.Key)
+	return a, true
+}
+
+// costsOnlyItself checks that the bound scope's bad field doesn't keep the others, "a"
+// and "z", from the line, and that the line says why.
+func (t *trial) costsOnlyItself(opts *logadapters.Options, why string) {
+	for range 2 {
+		line := t.stamped(opts, func(l Logger) { l.Log(background, "hello", Field{"own", "o"}) })
+		o := t.object(line)
+		if o.values["a"] != "x" || o.values["z"] != "w" || o.values["own"] != "o" || !strings.Contains(line, "hello") {
+			t.errorf("a field that is all right is missing:\n\t%s", indent(line))
+		}
+		if !strings.Contains(line, why) {
+			t.errorf("the line doesn't say %q:\n\t%s", why, indent(line))
+		}
+	}
+}
+
+// The keys whose policies the cases declare. The declarations hold for the process, so
+// nobody else should have keys of these names.
+const (
+	hiddenKey   = "adaptertest_hidden"
+	redactedKey = "adaptertest_redacted"
+)
+
+var lateKeys atomic.Uint64
+
+func declareKeys() {
+	scope.NewKey[any](hiddenKey, scope.Hidden)
+	scope.NewKey[any](redactedKey, scope.Redacted)
+}
+
+type valuer func() slog.Value
+
+func (v valuer) LogValue() slog.Value { return v() }
+
+type endless struct{}
+
+func (e endless) LogValue() slog.Value { return slog.AnyValue(e) }
+
+type marshaler struct{}
+
+func (marshaler) MarshalJSON() ([]byte, error) { return []byte(`{"marshaled": [1, 2]}`), nil }
+
+type textMarshaler struct{}
+
+func (textMarshaler) MarshalText() ([]byte, error) { return []byte("text, marshaled"), nil }
+
+type stringer struct{}
+
+func (stringer) String() string { return "a stringer" }
+
+type failingMarshaler struct{}
+
+func (failingMarshaler) MarshalJSON() ([]byte, error) { return nil, errors.New("can't marshal") }
+
+type badMarshaler struct{}
+
+func (badMarshaler) MarshalJSON() ([]byte, error) { panic("boom in MarshalJSON") }
+
+type badTextMarshaler struct{}
+
+func (badTextMarshaler) MarshalText() ([]byte, error) { panic("boom in MarshalText") }
+
+type badStringer struct{}
+
+func (badStringer) String() string { panic("boom in String") }
+
+type badError struct{}
+
+func (badError) Error() string { panic("boom in Error") }
+
+type pointerError struct{ text string }
+
+func (e *pointerError) Error() string { return e.text }
+
+type brokenContext struct {
+	context.Context
+	value any
+}
+
+func (c *brokenContext) Value(any) any { return c.value }

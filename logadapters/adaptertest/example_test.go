@@ -1,0 +1,148 @@
+package adaptertest_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/logadapters/adaptertest"
+)
+
+// A Journal stands for the logger that an adapter is written for. It writes JSON lines,
+// and has a hook that may add to each.
+type Journal struct {
+	W        io.Writer
+	Hook     func(ctx context.Context) []byte
+	attached []byte
+}
+
+// With returns a child of j that writes these fields on each line.
+func (j Journal) With(fields []byte) Journal {
+	j.attached = append(j.attached[:len(j.attached):len(j.attached)], fields...)
+	return j
+}
+
+// Info writes a line. Fields are made with AppendField.
+func (j Journal) Info(ctx context.Context, msg string, fields []byte) {
+	line := AppendField([]byte("{"), "msg", msg)
+	line = append(append(line, j.attached...), fields...)
+	line = append(line, j.Hook(ctx)...)
+	line[len(line)-1] = '}' // was the last field's comma
+	_, _ = j.W.Write(append(line, '\n'))
+}
+
+// AppendField appends a field and a comma.
+func AppendField(text []byte, key string, value any) []byte {
+	name, _ := json.Marshal(key)
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		encoded, _ = json.Marshal(err.Error())
+	}
+	text = append(append(text, name...), ':')
+	return append(append(text, encoded...), ',')
+}
+
+// Object returns what AppendField has appended as a value.
+func Object(fields []byte) json.RawMessage {
+	if len(fields) > 0 {
+		fields = fields[:len(fields)-1]
+	}
+	return json.RawMessage("{" + string(fields) + "}")
+}
+
+// NewHook is the adapter.
+func NewHook(opts *logadapters.Options) func(ctx context.Context) []byte {
+	stamper := logadapters.NewStamper(opts, encode, func(key string) bool { return key == "msg" })
+	return func(ctx context.Context) []byte {
+		if stamp := stamper.Stamp(logadapters.Pick(ctx)); stamp != nil {
+			return stamp.Logger
+		}
+		return nil
+	}
+}
+
+// encode makes of a scope's fields what the hook adds to its lines.
+func encode(fields logadapters.Fields) (text []byte) {
+	for i, a := range fields.Attrs {
+		if a.Value.Kind() == slog.KindGroup {
+			text = appendGroup(text, a)
+		} else {
+			text = AppendField(text, a.Key, fields.Any(i))
+		}
+	}
+	if fields.Group != "" {
+		text = AppendField(nil, fields.Group, Object(text))
+	}
+	return text
+}
+
+func appendGroup(text []byte, group slog.Attr) []byte {
+	var members []byte
+	for _, a := range group.Value.Group() {
+		if a.Value.Kind() == slog.KindGroup {
+			members = appendGroup(members, a)
+		} else {
+			members = AppendField(members, a.Key, a.Value.Any())
+		}
+	}
+	if group.Key == "" { // inlined, as slog does it
+		return append(text, members...)
+	}
+	return AppendField(text, group.Key, Object(members))
+}
+
+// A glue is a Journal as adaptertest sees it.
+type glue struct {
+	Journal
+}
+
+func (g glue) Log(ctx context.Context, msg string, fields ...adaptertest.Field) {
+	g.Info(ctx, msg, appendFields(nil, fields))
+}
+
+func (g glue) Disabled(context.Context, string, ...adaptertest.Field) {
+	// A Journal has one level.
+}
+
+func (g glue) With(fields ...adaptertest.Field) adaptertest.Logger {
+	return glue{g.Journal.With(appendFields(nil, fields))}
+}
+
+func (g glue) Group(string) adaptertest.Logger { panic("a Journal has no groups") }
+
+func appendFields(text []byte, fields []adaptertest.Field) []byte {
+	for _, f := range fields {
+		switch group, ok := f.Value.(adaptertest.Group); {
+		case !ok:
+			text = AppendField(text, f.Key, f.Value)
+		case f.Key == "":
+			text = appendFields(text, group)
+		default:
+			text = AppendField(text, f.Key, Object(appendFields(nil, group)))
+		}
+	}
+	return text
+}
+
+var journal = adaptertest.Adapter{
+	New: func(w io.Writer, opts *logadapters.Options) adaptertest.Logger {
+		return glue{Journal{W: w, Hook: NewHook(opts)}}
+	},
+	// The hook adds behind the line's own fields. So does the reference.
+	Reference: func(w io.Writer, fields []adaptertest.Field) adaptertest.Logger {
+		text := appendFields(nil, fields)
+		return glue{Journal{W: w, Hook: func(context.Context) []byte { return text }}}
+	},
+	Own:   []string{"msg"},
+	Lacks: adaptertest.Groups | adaptertest.EventKeys,
+}
+
+// An adapter for a logger of one's own, and its conformance test.
+func ExampleRun() {
+	var t *testing.T // the argument of TestConformance
+	adaptertest.Run(t, journal)
+	adaptertest.RunGenerated(t, journal, 5000)
+}

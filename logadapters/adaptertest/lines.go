@@ -1,0 +1,100 @@
+package adaptertest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+)
+
+// lines takes what a logger writes.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// take returns what was written since the last call.
+func (l *lines) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
+}
+
+// An object is a JSON object with its keys in order.
+type object struct {
+	keys   []string
+	values map[string]any
+}
+
+// decode decodes text, which must be one JSON object. Unlike encoding/json it takes no
+// key twice in any object.
+func decode(text string) (object, error) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	v, err := decodeValue(dec)
+	if err != nil {
+		return object{}, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return object{}, errors.New("something follows the first value")
+	}
+	o, ok := v.(object)
+	if !ok {
+		return object{}, fmt.Errorf("it is a %T", v)
+	}
+	return o, nil
+}
+
+func decodeValue(dec *json.Decoder) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch token {
+	case json.Delim('{'):
+		o := object{values: map[string]any{}}
+		for dec.More() {
+			token, err := dec.Token()
+			if err != nil {
+				return nil, err
+			}
+			key := token.(string)
+			if _, twice := o.values[key]; twice {
+				return nil, fmt.Errorf("key %q is there twice", key)
+			}
+			o.keys = append(o.keys, key)
+			if o.values[key], err = decodeValue(dec); err != nil {
+				return nil, err
+			}
+		}
+		_, err = dec.Token()
+		return o, err
+	case json.Delim('['):
+		var list []any
+		for dec.More() {
+			v, err := decodeValue(dec)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = dec.Token()
+		return list, err
+	}
+	return token, nil
+}

@@ -1,0 +1,530 @@
+package logadapters_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"weak"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A text is the simplest logger there is: the fields as "k=v k=v". It is a struct, so
+// that weak pointers can watch it.
+type text struct{ s string }
+
+func render(f logadapters.Fields) *text {
+	var parts []string
+	for i, a := range f.Attrs {
+		parts = append(parts, fmt.Sprintf("%s=%v", a.Key, f.Any(i)))
+	}
+	s := strings.Join(parts, " ")
+	if f.Group != "" {
+		s = f.Group + "{" + s + "}"
+	}
+	return &text{s}
+}
+
+func nothingTaken(string) bool { return false }
+
+// stamped returns what opts make of s.
+func stamped(opts *logadapters.Options, s scope.Scope) string {
+	stamp := logadapters.NewStamper(opts, render, nothingTaken).Stamp(s)
+	if stamp == nil {
+		return ""
+	}
+	return stamp.Logger.s
+}
+
+func expect(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+type hostileContext struct{ context.Context }
+
+func (hostileContext) Value(any) any { panic("no values today") }
+
+func TestPickPrefersTheContextOfAnotherTask(t *testing.T) {
+	mine, other := scope.New("who", "mine"), scope.New("who", "other")
+	ctx := scope.NewContext(context.Background(), other)
+	mine.Run(func() {
+		if got := logadapters.Pick(ctx); got != other {
+			t.Errorf("with a context of another task: picked %v", got)
+		}
+		if got := logadapters.Pick(context.WithValue(ctx, hostileContext{}, 1)); got != other {
+			t.Errorf("with a context derived from one of another task: picked %v", got)
+		}
+	})
+	if got := logadapters.Pick(ctx); got != other {
+		t.Errorf("with nothing bound: picked %v", got)
+	}
+}
+
+func TestPickPrefersTheGoroutineWithinOneTask(t *testing.T) {
+	s := scope.New("who", "mine")
+	ctx := scope.NewContext(context.Background(), s)
+	s.Run(func() {
+		scope.Set("step", 2)
+		if got, _ := logadapters.Pick(ctx).Get("step"); got != 2 {
+			t.Errorf("step is %v: the context's older scope was picked", got)
+		}
+	})
+	scope.Run(func() { // a task begun by a bare Set, likewise
+		scope.Clear()
+		scope.Set("who", "mine")
+		ctx := scope.NewContext(context.Background(), scope.Current())
+		scope.Set("step", 2)
+		if got, _ := logadapters.Pick(ctx).Get("step"); got != 2 {
+			t.Errorf("unnamed task: step is %v", got)
+		}
+	})
+}
+
+func TestPickTakesNoScopeFromAContextThatHasNone(t *testing.T) {
+	var nilContext *hostileContext
+	scope.New("who", "mine").Run(func() {
+		for name, ctx := range map[string]context.Context{
+			"nil":                 nil,
+			"Background":          context.Background(),
+			"TODO":                context.TODO(),
+			"without a scope":     context.WithValue(context.Background(), text{}, 1),
+			"with the zero Scope": scope.NewContext(context.Background(), scope.Scope{}),
+			"whose Value panics":  hostileContext{},
+			"a nil pointer":       nilContext,
+		} {
+			if got := logadapters.Pick(ctx); got != scope.Current() {
+				t.Errorf("context %s: picked %v", name, got)
+			}
+		}
+	})
+}
+
+func TestAScopeIsDerivedOnce(t *testing.T) {
+	var derived atomic.Int64
+	st := logadapters.NewStamper(nil, func(f logadapters.Fields) *text { derived.Add(1); return render(f) }, nothingTaken)
+	s := scope.New("a", 1)
+	first := st.Stamp(s)
+	for range 10 {
+		if st.Stamp(s) != first {
+			t.Fatal("a second stamp for the same scope")
+		}
+	}
+	if n := derived.Load(); n != 1 {
+		t.Errorf("derived %d times", n)
+	}
+	if other := scope.New("a", 1); st.Stamp(other) == first {
+		t.Error("two scopes share a stamp")
+	}
+}
+
+func TestAScopeWithoutVisibleFieldsIsFilteredOnce(t *testing.T) {
+	calls := 0
+	opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { calls++; return a, false }}
+	st := logadapters.NewStamper(opts, func(logadapters.Fields) *text {
+		t.Error("derived a logger for no fields")
+		return nil
+	}, nothingTaken)
+	s := scope.New("a", 1)
+	for range 3 {
+		if st.Stamp(s) != nil {
+			t.Fatal("a stamp without fields")
+		}
+	}
+	if calls != 1 {
+		t.Errorf("Filter was called %d times", calls)
+	}
+	if st.Stamp(scope.Scope{}) != nil {
+		t.Error("the zero Scope has a stamp")
+	}
+}
+
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) LogValue() slog.Value { return slog.Int64Value(c.n.Add(1)) }
+
+func TestALogValuerIsResolvedForEachStamp(t *testing.T) {
+	for name, wrap := range map[string]func(slog.LogValuer) any{
+		"by itself":  func(v slog.LogValuer) any { return v },
+		"in a group": func(v slog.LogValuer) any { return slog.GroupValue(slog.Any("n", v)) },
+		"deep": func(v slog.LogValuer) any {
+			return slog.GroupValue(slog.Group("g", slog.Any("n", v)))
+		},
+	} {
+		s := scope.New(slog.Any("v", wrap(new(counter))), "k", 1)
+		st := logadapters.NewStamper(nil, render, nothingTaken)
+		first, second := st.Stamp(s).Logger.s, st.Stamp(s).Logger.s
+		if first == second || strings.Replace(first, "1", "2", 1) != second {
+			t.Errorf("%s: the first line has %s, the second %s", name, first, second)
+		}
+	}
+}
+
+// policyTests makes a new key for each run: a policy lasts as long as the process.
+var policyTests atomic.Int64
+
+func TestANewPolicyChangesWhatIsRemembered(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	key := fmt.Sprint("late_secret", policyTests.Add(1))
+	s := scope.New(key, "s3cr3t", "k", 1)
+	expect(t, st.Stamp(s).Logger.s, key+"=s3cr3t k=1")
+	scope.NewKey[string](key, scope.Redacted)
+	expect(t, st.Stamp(s).Logger.s, key+"=[REDACTED] k=1")
+	scope.NewKey[string](key, scope.Hidden)
+	expect(t, st.Stamp(s).Logger.s, "k=1")
+}
+
+func TestAnEndedTaskIsMarkedFromThenOn(t *testing.T) {
+	st := logadapters.NewStamper(&logadapters.Options{MaxFields: 1}, render, nothingTaken)
+	s := scope.New("k", 1)
+	expect(t, st.Stamp(s).Logger.s, "k=1")
+	s.Run(func() { expect(t, st.Stamp(s).Logger.s, "k=1") })
+	expect(t, st.Stamp(s).Logger.s, "k=1 scope_ended=true")
+	s.Run(func() { expect(t, st.Stamp(s).Logger.s, "k=1") })
+}
+
+// A task that ends must be seen to end also where it never showed a field.
+func TestAnEndedTaskWithoutFieldsIsMarked(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	s := scope.New()
+	s.Run(func() {
+		if st.Stamp(s) != nil {
+			t.Error("a stamp without fields")
+		}
+	})
+	stamp := st.Stamp(s)
+	if stamp == nil {
+		t.Fatal("no stamp")
+	}
+	expect(t, stamp.Logger.s, "scope_ended=true")
+}
+
+func TestFilter(t *testing.T) {
+	s := scope.New("a", 1, "b", 2, "c", 3)
+	for _, c := range []struct {
+		rule   string
+		filter func(slog.Attr) (slog.Attr, bool)
+		want   string
+	}{
+		{"drops", func(a slog.Attr) (slog.Attr, bool) { return a, a.Key != "b" }, "a=1 c=3"},
+		{"renames", func(a slog.Attr) (slog.Attr, bool) { a.Key = "x_" + a.Key; return a, true }, "x_a=1 x_b=2 x_c=3"},
+		{"changes the value", func(a slog.Attr) (slog.Attr, bool) { return slog.Int64(a.Key, -a.Value.Int64()), true }, "a=-1 b=-2 c=-3"},
+		{"renames all to one key: the last value in the first's place", func(a slog.Attr) (slog.Attr, bool) { a.Key = "x"; return a, true }, "x=3"},
+		{"takes the key away", func(a slog.Attr) (slog.Attr, bool) { a.Key = ""; return a, a.Value.Int64() == 2 }, "!BADKEY=2"},
+		{"answers with an inlined group", func(a slog.Attr) (slog.Attr, bool) {
+			return slog.Group("", slog.Int("n", 0), slog.Any(a.Key, a.Value)), a.Key != "c"
+		}, "n=0 a=1 b=2"},
+		{"answers with a LogValuer", func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, new(counter)), true }, "a=1 b=1 c=1"},
+		{"panics for one field", func(a slog.Attr) (slog.Attr, bool) {
+			if a.Key == "b" {
+				panic("not b")
+			}
+			return a, true
+		}, "a=1 b=!PANIC: not b c=3"},
+		{"panics with an error", func(slog.Attr) (slog.Attr, bool) { panic(errors.New("bad")) }, "a=!PANIC: bad b=!PANIC: bad c=!PANIC: bad"},
+		{"answers with the zero Attr", func(slog.Attr) (slog.Attr, bool) { return slog.Attr{}, true }, "!BADKEY=<nil>"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			expect(t, stamped(&logadapters.Options{Filter: c.filter}, s), c.want)
+		})
+	}
+}
+
+func TestFilterSeesNoSecretAndNoMarker(t *testing.T) {
+	scope.NewKey[string]("filter_hidden", scope.Hidden)
+	scope.NewKey[string]("filter_redacted", scope.Redacted)
+	var seen []string
+	opts := &logadapters.Options{
+		MaxFields: 1,
+		Filter: func(a slog.Attr) (slog.Attr, bool) {
+			seen = append(seen, a.String())
+			return a, true
+		},
+	}
+	s := scope.New("filter_hidden", "x", "filter_redacted", "x", "k", 1)
+	s.Run(func() {})
+	expect(t, stamped(opts, s), "k=1 scope_dropped=1 scope_ended=true")
+	if want := []string{"filter_redacted=[REDACTED]", "k=1"}; !slices.Equal(seen, want) {
+		t.Errorf("Filter saw %q, want %q", seen, want)
+	}
+}
+
+func TestMaxFieldsLeavesOutTheOldest(t *testing.T) {
+	scope.NewKey[string]("max_hidden", scope.Hidden)
+	s := scope.New("a", 1, "max_hidden", "x", "b", 2, "c", 3)
+	for limit, want := range map[int]string{
+		0: "a=1 b=2 c=3",
+		1: "c=3 scope_dropped=2",
+		2: "b=2 c=3 scope_dropped=1",
+		3: "a=1 b=2 c=3",
+		4: "a=1 b=2 c=3",
+	} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			expect(t, stamped(&logadapters.Options{MaxFields: limit}, s), want)
+		})
+	}
+	expect(t, stamped(&logadapters.Options{MaxFields: 2, Group: "g"}, s), "g{b=2 c=3 scope_dropped=1}")
+	onlyAB := func(a slog.Attr) (slog.Attr, bool) { return a, a.Key != "c" }
+	expect(t, stamped(&logadapters.Options{MaxFields: 2, Filter: onlyAB}, s), "a=1 b=2")
+}
+
+type endless struct{}
+
+func (e endless) LogValue() slog.Value { return slog.AnyValue(e) }
+
+type panicking struct{}
+
+func (panicking) LogValue() slog.Value { panic("no value") }
+
+func TestABadLogValuerCostsItsOwnField(t *testing.T) {
+	var nilCounter *counter
+	got := stamped(nil, scope.New("a", 1, "endless", endless{}, "panics", panicking{}, "nil", nilCounter,
+		slog.Group("g", slog.Int("b", 2), slog.Any("panics", panicking{})), "z", 26))
+	for _, want := range []string{
+		"a=1 endless=!PANIC: LogValue of logadapters_test.endless never ends panics=!PANIC: no value nil=!PANIC: ",
+		"g=[b=2 panics=!PANIC: no value] z=26",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nis missing in %s", want, got)
+		}
+	}
+	if strings.ContainsRune(got, '\n') {
+		t.Errorf("a stack trace is in the line: %s", got)
+	}
+}
+
+func TestFieldsKeepTheTypeOfAFloat32(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	stamp := st.Stamp(scope.New("single", float32(0.1), "double", 0.1, slog.Any("attr", float32(0.1))))
+	if v, ok := stamp.Any(0).(float32); !ok || v != 0.1 {
+		t.Errorf("the float32 became %T %v", stamp.Any(0), stamp.Any(0))
+	}
+	if v, ok := stamp.Any(1).(float64); !ok || v != 0.1 {
+		t.Errorf("the float64 became %T %v", stamp.Any(1), stamp.Any(1))
+	}
+}
+
+func TestHasIsAboutTheRoot(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	var args []any
+	for i := range 100 {
+		args = append(args, fmt.Sprint("key", i), i)
+	}
+	stamp := st.Stamp(scope.New(append(args, slog.Group("g", slog.Int("inner", 1)))...))
+	for i := range 100 {
+		if !stamp.Has(fmt.Sprint("key", i)) {
+			t.Errorf("key%d is denied", i)
+		}
+		if stamp.Has(fmt.Sprint("yek", i)) {
+			t.Errorf("yek%d is made up", i)
+		}
+	}
+	if !stamp.Has("g") || stamp.Has("inner") || stamp.Has("") {
+		t.Error("a group's name is at the root, its members aren't")
+	}
+
+	st = logadapters.NewStamper(&logadapters.Options{Group: "all"}, render, nothingTaken)
+	stamp = st.Stamp(scope.New("a", 1))
+	if !stamp.Has("all") || stamp.Has("a") {
+		t.Error("with Options.Group its name is at the root, the fields aren't")
+	}
+}
+
+func TestTakenKeysAreLeftOutUnlessBothAreKept(t *testing.T) {
+	taken := func(key string) bool { return key == "msg" || key == "all" }
+	s := scope.New("a", 1, "msg", 2)
+	for _, c := range []struct {
+		opts logadapters.Options
+		want string
+	}{
+		{logadapters.Options{}, "a=1"},
+		{logadapters.Options{Duplicates: logadapters.ScopeWins}, "a=1"},
+		{logadapters.Options{Duplicates: logadapters.KeepBoth}, "a=1 msg=2"},
+		{logadapters.Options{Group: "g"}, "g{a=1 msg=2}"},
+	} {
+		expect(t, logadapters.NewStamper(&c.opts, render, taken).Stamp(s).Logger.s, c.want)
+	}
+	if logadapters.NewStamper(&logadapters.Options{Group: "all"}, render, taken).Stamp(s) != nil {
+		t.Error("the group's name is taken, and yet there is a stamp")
+	}
+}
+
+func TestWithoutLeavesOutWhatTheLineHas(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	stamp := st.Stamp(scope.New("a", 1, "b", 2, "c", 3))
+	key := func(keys ...string) func(string) bool {
+		return func(k string) bool { return slices.Contains(keys, k) }
+	}
+	if stamp.Without(key("x")) != stamp.Logger {
+		t.Error("nothing to leave out, and yet another logger")
+	}
+	expect(t, stamp.Without(key("b")).s, "a=1 c=3")
+	expect(t, stamp.Without(key("a", "c")).s, "b=2")
+	expect(t, stamp.Without(key("a", "b", "c")).s, "")
+	expect(t, stamp.Logger.s, "a=1 b=2 c=3")
+	if stamp.Without(key("b")) != stamp.Without(key("b")) {
+		t.Error("a variant wasn't remembered")
+	}
+}
+
+func TestWithoutIsRightForAnyNumberOfFieldsAndVariants(t *testing.T) {
+	for _, n := range []int{1, 63, 64, 65, 200} {
+		var args []any
+		for i := range n {
+			args = append(args, fmt.Sprint("k", i), i)
+		}
+		stamp := logadapters.NewStamper(nil, render, nothingTaken).Stamp(scope.New(args...))
+		for range 2 {
+			for i := range n {
+				got := stamp.Without(func(k string) bool { return k == fmt.Sprint("k", i) }).s
+				if strings.Contains(" "+got+" ", fmt.Sprintf(" k%d=", i)) || strings.Count(got, "=") != n-1 {
+					t.Fatalf("%d fields without k%d: %s", n, i, got)
+				}
+			}
+		}
+	}
+}
+
+// derivePanics fails as a logger does that calls a method of a bad value in its With.
+func derivePanics(bad string) func(logadapters.Fields) *text {
+	return func(f logadapters.Fields) *text {
+		for _, a := range f.Attrs {
+			if a.Value.String() == bad {
+				panic("With failed")
+			}
+		}
+		return render(f)
+	}
+}
+
+func TestAPanicInDeriveCostsTheFieldsAtFault(t *testing.T) {
+	s := scope.New("a", 1, "b", "bad", "c", "bad", "d", 4)
+	stamp := logadapters.NewStamper(nil, derivePanics("bad"), nothingTaken).Stamp(s)
+	expect(t, stamp.Logger.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4")
+	expect(t, stamp.Without(func(k string) bool { return k == "a" }).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
+	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
+}
+
+func TestAPanicInDeriveOfAllFieldsTogetherIsSaid(t *testing.T) {
+	st := logadapters.NewStamper(nil, func(f logadapters.Fields) *text {
+		if len(f.Attrs) > 1 {
+			panic("too many")
+		}
+		return render(f)
+	}, nothingTaken)
+	stamp := st.Stamp(scope.New("a", 1, "b", 2))
+	if stamp == nil {
+		t.Fatal("no stamp, and so nothing on the line that tells")
+	}
+	expect(t, stamp.Logger.s, "!PANIC=!PANIC: too many")
+}
+
+// What is left then is the line as it was: an adapter that used the zero L would
+// crash in the middle of a log call.
+func TestADeriveThatAlwaysPanicsMeansNoStamp(t *testing.T) {
+	st := logadapters.NewStamper(nil, func(logadapters.Fields) *text { panic("never") }, nothingTaken)
+	if stamp := st.Stamp(scope.New("a", 1)); stamp != nil {
+		t.Errorf("a stamp with Logger %v", stamp.Logger)
+	}
+}
+
+func TestGoroutinesMayStampOneScopeAtOnce(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	for range 20 {
+		s := scope.New("a", 1, "b", 2)
+		var start, done sync.WaitGroup
+		start.Add(1)
+		for i := range 8 {
+			done.Go(func() {
+				start.Wait()
+				stamp := st.Stamp(s)
+				if stamp.Logger.s != "a=1 b=2" {
+					t.Errorf("got %s", stamp.Logger.s)
+				}
+				drop, want := "a", "b=2"
+				if i%2 == 0 {
+					drop, want = "b", "a=1"
+				}
+				if got := stamp.Without(func(k string) bool { return k == drop }).s; got != want {
+					t.Errorf("without %s: %s", drop, got)
+				}
+			})
+		}
+		start.Done()
+		done.Wait()
+	}
+}
+
+// alive collects garbage until at most want of the watched objects are left, and
+// returns how many are.
+func alive[T any](watched []weak.Pointer[T], want int) (n int) {
+	for range 10 {
+		runtime.GC()
+		n = 0
+		for _, w := range watched {
+			if w.Value() != nil {
+				n++
+			}
+		}
+		if n <= want {
+			break
+		}
+	}
+	return n
+}
+
+func TestAStampDiesWithItsScope(t *testing.T) {
+	st := logadapters.NewStamper(nil, render, nothingTaken)
+	var watched []weak.Pointer[text]
+	for i := range 1000 {
+		stamp := st.Stamp(scope.New("i", i, "b", 2))
+		watched = append(watched, weak.Make(stamp.Logger), weak.Make(stamp.Without(func(k string) bool { return k == "b" })))
+	}
+	if n := alive(watched, 0); n > 0 {
+		t.Errorf("%d of %d are alive after their scopes", n, len(watched))
+	}
+	runtime.KeepAlive(st)
+}
+
+func TestALongLivedScopeDoesNotCollectLoggers(t *testing.T) {
+	s := scope.New("a", 1)
+	var watched []weak.Pointer[text]
+	for range 1000 {
+		st := logadapters.NewStamper(nil, render, nothingTaken)
+		watched = append(watched, weak.Make(st.Stamp(s).Logger))
+	}
+	// How many it remembers is the store's affair; that it is few is the rule.
+	if n := alive(watched, 100); n > 100 {
+		t.Errorf("a scope keeps what %d of %d loggers made of it", n, len(watched))
+	}
+	runtime.KeepAlive(s)
+}
+
+func TestAStampDoesNotCollectVariants(t *testing.T) {
+	var args []any
+	for i := range 60 {
+		args = append(args, fmt.Sprint("k", i), i)
+	}
+	stamp := logadapters.NewStamper(nil, render, nothingTaken).Stamp(scope.New(args...))
+	var watched []weak.Pointer[text]
+	for i := range 60 {
+		for j := range i {
+			v := stamp.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) })
+			watched = append(watched, weak.Make(v))
+		}
+	}
+	if n := alive(watched, 20); n > 20 {
+		t.Errorf("a stamp keeps %d of %d variants", n, len(watched))
+	}
+	runtime.KeepAlive(stamp)
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package slogh_test
+
+const raceEnabled = true

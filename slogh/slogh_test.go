@@ -1,0 +1,623 @@
+package slogh_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/slogtest"
+	"time"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
+)
+
+// noTime makes a line comparable.
+func noTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// jsonLogger returns a stamping logger whose lines have no time.
+func jsonLogger(w io.Writer, opts *logadapters.Options) *slog.Logger {
+	return slog.New(slogh.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: noTime}), opts))
+}
+
+// wantLine compares what was written, and empties the buffer.
+func wantLine(t *testing.T, got *bytes.Buffer, want string) {
+	t.Helper()
+	if got.String() != want+"\n" {
+		t.Errorf("got  %swant %s", got, want)
+	}
+	got.Reset()
+}
+
+// testScope has two fields for slogtest to run into: k, which many of its cases log
+// themselves, and request_id, which none does.
+var testScope = scope.New("request_id", "r-1", "k", "of the scope")
+
+// takeScope removes the fields of testScope from a parsed line, and fails if they are
+// not where they belong, so that slogtest sees what is left: the line itself.
+func takeScope(t *testing.T, line, from map[string]any, eventMayWin bool) {
+	if from["request_id"] != "r-1" {
+		t.Errorf("request_id isn't on the line %v", line)
+	}
+	delete(from, "request_id")
+	switch {
+	case from["k"] == "of the scope":
+		delete(from, "k")
+	case !eventMayWin || from["k"] == nil:
+		t.Errorf("k is missing on the line %v", line)
+	}
+}
+
+func TestSlogtest(t *testing.T) {
+	for name, format := range map[string]struct {
+		handler func(io.Writer) slog.Handler
+		parse   func(*testing.T, []byte) map[string]any
+	}{
+		"JSON": {func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }, parseJSON},
+		"Text": {func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, parseText},
+	} {
+		var out bytes.Buffer
+		handler := func(opts *logadapters.Options) func(*testing.T) slog.Handler {
+			return func(*testing.T) slog.Handler {
+				out.Reset()
+				return slogh.New(format.handler(&out), opts)
+			}
+		}
+		parse := func(t *testing.T) map[string]any { return format.parse(t, out.Bytes()) }
+
+		t.Run(name+"/no scope", func(t *testing.T) { slogtest.Run(t, handler(nil), parse) })
+
+		// slogtest runs each case in a goroutine of its own. The handler is made there,
+		// which is the place for a bare Set.
+		bound := func(opts *logadapters.Options) func(*testing.T) slog.Handler {
+			return func(t *testing.T) slog.Handler {
+				scope.Clear()
+				for k, v := range testScope.All() {
+					scope.SetAttrs(slog.Attr{Key: k, Value: v})
+				}
+				return handler(opts)(t)
+			}
+		}
+		t.Run(name+"/scope", func(t *testing.T) {
+			slogtest.Run(t, bound(nil), func(t *testing.T) map[string]any {
+				line := parse(t)
+				takeScope(t, line, line, true)
+				return line
+			})
+		})
+		t.Run(name+"/scope in a group", func(t *testing.T) {
+			slogtest.Run(t, bound(&logadapters.Options{Group: "scope"}), func(t *testing.T) map[string]any {
+				line := parse(t)
+				group, _ := line["scope"].(map[string]any)
+				takeScope(t, line, group, false)
+				if len(group) > 0 {
+					t.Errorf("strange fields in the group: %v", group)
+				}
+				delete(line, "scope")
+				return line
+			})
+		})
+	}
+}
+
+// parseJSON reads one line, and fails if an object in it has a key twice.
+func parseJSON(t *testing.T, line []byte) map[string]any {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	var object func() map[string]any
+	object = func() map[string]any {
+		m := map[string]any{}
+		for dec.More() {
+			key, err := dec.Token()
+			if err != nil {
+				t.Fatalf("%v in %s", err, line)
+			}
+			if _, twice := m[key.(string)]; twice {
+				t.Errorf("key %s twice in %s", key, line)
+			}
+			v, err := dec.Token()
+			if err != nil {
+				t.Fatalf("%v in %s", err, line)
+			}
+			switch v {
+			case json.Delim('{'):
+				m[key.(string)] = object()
+			case json.Delim('['):
+				t.Fatalf("an array in %s", line)
+			default:
+				m[key.(string)] = v
+			}
+		}
+		_, _ = dec.Token()
+		return m
+	}
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		t.Fatalf("not an object: %q", line)
+	}
+	return object()
+}
+
+// parseText reads key=value pairs; a dot in a key opens a group.
+func parseText(t *testing.T, line []byte) map[string]any {
+	m := map[string]any{}
+	rest := strings.TrimSuffix(string(line), "\n")
+	for rest != "" {
+		key, after, ok := strings.Cut(rest, "=")
+		if !ok {
+			t.Fatalf("no = in %q", rest)
+		}
+		value, next, _ := strings.Cut(after, " ")
+		if strings.HasPrefix(after, `"`) {
+			quoted, err := strconv.QuotedPrefix(after)
+			if err != nil {
+				t.Fatalf("%v in %q", err, after)
+			}
+			value, _ = strconv.Unquote(quoted)
+			next = strings.TrimPrefix(after[len(quoted):], " ")
+		}
+		rest = next
+		into := m
+		path := strings.Split(key, ".")
+		for _, group := range path[:len(path)-1] {
+			if into[group] == nil {
+				into[group] = map[string]any{}
+			}
+			into = into[group].(map[string]any)
+		}
+		last := path[len(path)-1]
+		if _, twice := into[last]; twice {
+			t.Errorf("key %s twice in %s", key, line)
+		}
+		into[last] = value
+	}
+	return m
+}
+
+func TestSetDefaultStampsLogPrintfToo(t *testing.T) {
+	handler, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	defer func() {
+		slog.SetDefault(handler)
+		log.SetOutput(writer)
+		log.SetFlags(flags)
+	}()
+	var out bytes.Buffer
+	slog.SetDefault(jsonLogger(&out, nil))
+
+	log.Printf("nobody %s", "bound")
+	wantLine(t, &out, `{"level":"INFO","msg":"nobody bound"}`)
+	scope.New("request_id", "r-1").Run(func() {
+		log.Printf("hello %d", 1)
+		wantLine(t, &out, `{"level":"INFO","msg":"hello 1","request_id":"r-1"}`)
+		slog.Warn("hello", "n", 2)
+		wantLine(t, &out, `{"level":"WARN","msg":"hello","request_id":"r-1","n":2}`)
+	})
+}
+
+func TestALevelVarDecidesPerLine(t *testing.T) {
+	var out bytes.Buffer
+	var level slog.LevelVar
+	l := slog.New(slogh.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime, Level: &level}), nil))
+	child := l.With("a", 1).WithGroup("g")
+	scope.New("k", 1).Run(func() {
+		l.Debug("hidden")
+		child.Debug("hidden")
+		level.Set(slog.LevelDebug)
+		l.Debug("shown")
+		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","k":1}`)
+		child.Debug("shown", "b", 2)
+		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","k":1,"a":1,"g":{"b":2}}`)
+		level.Set(slog.LevelWarn)
+		l.Info("hidden")
+		child.Info("hidden")
+		if l.Enabled(context.Background(), slog.LevelInfo) || !child.Enabled(context.Background(), slog.LevelWarn) {
+			t.Error("Enabled doesn't follow the LevelVar")
+		}
+		if out.Len() > 0 {
+			t.Errorf("written below the level: %s", &out)
+		}
+	})
+}
+
+// An asked counts how often it is resolved.
+type asked struct{ n atomic.Int64 }
+
+func (a *asked) LogValue() slog.Value { return slog.Int64Value(a.n.Add(1)) }
+
+func TestALineBelowTheLevelResolvesNothing(t *testing.T) {
+	v := new(asked)
+	l := jsonLogger(io.Discard, nil)
+	scope.New("v", v).Run(func() {
+		l.Debug("hidden")
+		if n := v.n.Load(); n != 0 {
+			t.Errorf("resolved %d times for a line that isn't written", n)
+		}
+		l.Info("shown")
+		if n := v.n.Load(); n != 1 {
+			t.Errorf("resolved %d times for one line", n)
+		}
+	})
+}
+
+func TestAddSourceShowsTheLineOfTheCall(t *testing.T) {
+	var out bytes.Buffer
+	l := slog.New(slogh.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{AddSource: true}), nil))
+	check := func(way string, first int) {
+		t.Helper()
+		var line struct{ Source slog.Source }
+		if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Base(line.Source.File) != "slogh_test.go" || line.Source.Line != first+1 {
+			t.Errorf("%s: source is %s:%d, want this file:%d", way, line.Source.File, line.Source.Line, first+1)
+		}
+		out.Reset()
+	}
+	here := func() int { _, _, line, _ := runtime.Caller(1); return line }
+
+	n := here()
+	l.Info("no scope")
+	check("no scope", n)
+	scope.New("k", 1, slog.SourceKey, "mine").Run(func() {
+		n := here()
+		l.Info("stamped")
+		check("stamped", n)
+		n = here()
+		l.Info("repeats a key", "k", 2)
+		check("repeats a key", n)
+		n = here()
+		l.With("a", 1).WithGroup("g").InfoContext(context.Background(), "child", "k", 2)
+		check("child", n)
+		wins := slog.New(slogh.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{AddSource: true}), &logadapters.Options{Duplicates: logadapters.ScopeWins}))
+		n = here()
+		wins.Info("loses a key", "k", 2)
+		check("loses a key", n)
+	})
+	scope.New("v", new(asked)).Run(func() {
+		n := here()
+		l.Info("resolved for this line")
+		check("resolved for this line", n)
+	})
+}
+
+func TestReplaceAttrSeesScopeFieldsAsWithHasThem(t *testing.T) {
+	calls := func(stamp bool) (line string, seen []string) {
+		var out bytes.Buffer
+		h := slog.Handler(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			seen = append(seen, fmt.Sprint(groups, a.Key))
+			switch a.Key {
+			case slog.TimeKey, "dropped":
+				return slog.Attr{}
+			case "secret":
+				return slog.String("secret", "***")
+			case "old":
+				a.Key = "new"
+			}
+			return a
+		}}))
+		fields := []any{"secret", "s3cr3t", "dropped", 1, "old", 2, slog.Group("g", slog.Int("old", 3))}
+		write := func(l *slog.Logger) {
+			l = l.With("a", 1).WithGroup("w")
+			seen = nil
+			l.Info("first", "b", 2)
+			l.Info("second", "secret", 2)
+		}
+		if stamp {
+			scope.New(fields...).Run(func() { write(slog.New(slogh.New(h, nil))) })
+		} else {
+			write(slog.New(h).With(fields...))
+		}
+		return out.String(), seen
+	}
+	gotLine, gotSeen := calls(true)
+	wantLine, wantSeen := calls(false)
+	if gotLine != wantLine {
+		t.Errorf("got  %swant %s", gotLine, wantLine)
+	}
+	// With calls it when the child is made, so slogh does that with the first line. All
+	// the calls of the lines themselves must be the same.
+	if n := len(gotSeen) - len(wantSeen); n < 0 || !slices.Equal(gotSeen[n:], wantSeen) {
+		t.Errorf("got  %q\nwant %q", gotSeen, wantSeen)
+	} else if want := []string{"[]secret", "[]dropped", "[]old", "[g]old", "[]a"}; !slices.Equal(gotSeen[:n], want) {
+		t.Errorf("when the scope was first seen: %q, want %q", gotSeen[:n], want)
+	}
+}
+
+func TestNewPanicsForANilHandlerAndNamesIt(t *testing.T) {
+	defer func() {
+		if p := fmt.Sprint(recover()); !strings.HasPrefix(p, "slogh.New: h,") {
+			t.Errorf("panic: %s", p)
+		}
+	}()
+	slogh.New(nil, nil)
+}
+
+func TestALogValuerOfTheLoggerItselfIsTheLoggersAffair(t *testing.T) {
+	var got, want bytes.Buffer
+	v := slog.Any("v", slog.AnyValue(groupValuer{}))
+	inlined := slog.Attr{Value: slog.AnyValue(groupValuer{})}
+	ref := slog.New(slog.NewJSONHandler(&want, &slog.HandlerOptions{ReplaceAttr: noTime}))
+	scope.New("k", 1, "x", "of the scope").Run(func() {
+		l := jsonLogger(&got, nil)
+		l.With(v).Info("m", v)
+		l.With(inlined).Info("m")
+		l.Info("m", inlined)
+	})
+	ref.With("k", 1, "x", "of the scope").With(v).Info("m", v)
+	ref.With("k", 1).With(inlined).Info("m") // it has an x of its own
+	ref.With("k", 1).Info("m", inlined)
+	if got.String() != want.String() {
+		t.Errorf("got\n%swant\n%s", &got, &want)
+	}
+}
+
+type groupValuer struct{}
+
+func (groupValuer) LogValue() slog.Value { return slog.GroupValue(slog.Int("x", 1), slog.Int("y", 2)) }
+
+func TestKeysOfTheLineThatAreNotPlainAttributes(t *testing.T) {
+	var out bytes.Buffer
+	l := jsonLogger(&out, nil)
+	scope.New("k", 1, "g", 2).Run(func() {
+		l.Info("m", slog.Group("", slog.Int("k", 9)))
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2,"k":9}`)
+		l.Info("m", slog.Group("", slog.Group("", slog.Int("k", 9))), "z", 1)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2,"k":9,"z":1}`)
+		l.Info("m", slog.Group("g")) // shows nothing
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":2}`)
+		l.Info("m", slog.Group("g", slog.Int("k", 9)))
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":{"k":9}}`)
+		l.WithGroup("g").Info("m", "k", 9)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":{"k":9}}`)
+		l.WithGroup("g").Info("m") // the group is empty, so it isn't written
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":2}`)
+		l.WithGroup("g").With("k", 9).Info("m")
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":{"k":9}}`)
+		l.WithGroup("").Info("m", "k", 9)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2,"k":9}`)
+		l.WithGroup("outer").WithGroup("g").Info("m", "k", 9)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":2,"outer":{"g":{"k":9}}}`)
+	})
+}
+
+// An attribute or a group that shows nothing doesn't push a scope field off the line.
+func TestWhatSlogDoesNotWriteRepeatsNothing(t *testing.T) {
+	var out bytes.Buffer
+	l := jsonLogger(&out, nil)
+	scope.New("g", 2).Run(func() {
+		l.With(slog.Group("g")).Info("m")
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2}`)
+		l.With(slog.Attr{}).Info("m", slog.Attr{})
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2}`)
+		l.WithGroup("g").With(slog.Group("empty")).Info("m")
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2}`)
+		l.WithGroup("g").Info("m", slog.Group("empty"))
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2}`)
+		l.WithGroup("g").WithGroup("h").Info("m")
+		wantLine(t, &out, `{"level":"INFO","msg":"m","g":2}`)
+	})
+}
+
+func TestScopeWinsAndKeepBoth(t *testing.T) {
+	var out bytes.Buffer
+	s := scope.New("k", 1, "msg", "mine")
+	wins := jsonLogger(&out, &logadapters.Options{Duplicates: logadapters.ScopeWins})
+	both := jsonLogger(&out, &logadapters.Options{Duplicates: logadapters.KeepBoth})
+	s.Run(func() {
+		wins.With("k", 2, "a", 1).Info("m", "k", 3, slog.Group("", slog.Int("k", 4), slog.Int("b", 5)))
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"a":1,"b":5}`)
+		wins.WithGroup("g").With("k", 2).Info("m", "k", 3)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":{"k":2,"k":3}}`)
+		wins.WithGroup("k").Info("m", "a", 3)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":{"a":3}}`)
+		both.With("k", 2).Info("m", "k", 3)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"msg":"mine","k":2,"k":3}`)
+	})
+}
+
+func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {
+	var out bytes.Buffer // JSONHandler locks
+	l := jsonLogger(&out, nil)
+	child := l.With("c", 1)
+	const tasks, lines = 20, 8
+	for i := range tasks {
+		s := scope.New("task", i, "k", "of the scope")
+		var start, done sync.WaitGroup
+		start.Add(1)
+		for j := range lines {
+			done.Go(s.Wrap(func() {
+				start.Wait()
+				switch j % 4 {
+				case 0:
+					l.Info("m", "want", i)
+				case 1:
+					child.Info("m", "want", i)
+				case 2:
+					l.Info("m", "want", i, "k", "of the line")
+				case 3:
+					scope.Set("more", j)
+					l.Info("m", "want", i)
+				}
+			}))
+		}
+		start.Done()
+		done.Wait()
+	}
+	n := 0
+	for line := range strings.Lines(out.String()) {
+		n++
+		var m struct{ Task, Want *int }
+		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Task == nil || m.Want == nil || *m.Task != *m.Want {
+			t.Errorf("%v: %s", err, line)
+		}
+	}
+	if n != tasks*lines {
+		t.Errorf("%d lines, want %d", n, tasks*lines)
+	}
+}
+
+// A picky handler writes the keys and values that it has, and panics in WithAttrs, as
+// handlers do that call a method of a bad value.
+type picky struct {
+	out   *strings.Builder
+	bad   string // the value that WithAttrs can't take; "" for any
+	attrs []slog.Attr
+}
+
+func (p picky) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p picky) WithGroup(string) slog.Handler { return p }
+
+func (p picky) WithAttrs(attrs []slog.Attr) slog.Handler {
+	for _, a := range attrs {
+		if p.bad == "" || a.Value.String() == p.bad {
+			panic("can't take " + a.Key)
+		}
+	}
+	p.attrs = append(slices.Clip(p.attrs), attrs...)
+	return p
+}
+
+func (p picky) Handle(_ context.Context, r slog.Record) error {
+	fmt.Fprint(p.out, r.Message)
+	for _, a := range p.attrs {
+		fmt.Fprint(p.out, " ", a)
+	}
+	r.Attrs(func(a slog.Attr) bool { fmt.Fprint(p.out, " ", a); return true })
+	return nil
+}
+
+func TestAHandlerThatPanicsForOneValueLosesOnlyThat(t *testing.T) {
+	var out strings.Builder
+	l := slog.New(slogh.New(picky{out: &out, bad: "bad"}, nil))
+	scope.New("a", 1, "b", "bad", "c", 3).Run(func() {
+		l.Info("m", "d", 4)
+		l.Info("|m", "a", 4)
+	})
+	want := "m a=1 b=!PANIC: can't take b c=3 d=4|m b=!PANIC: can't take b c=3 a=4"
+	if out.String() != want {
+		t.Errorf("got  %s\nwant %s", &out, want)
+	}
+}
+
+func TestAHandlerThatTakesNoFieldsStillGetsItsLines(t *testing.T) {
+	var out strings.Builder
+	l := slog.New(slogh.New(picky{out: &out}, nil))
+	scope.New("a", 1).Run(func() {
+		l.Info("m", "d", 4)
+		l.Info("|m", "a", 4)
+	})
+	if want := "m d=4|m a=4"; out.String() != want {
+		t.Errorf("got  %s\nwant %s", &out, want)
+	}
+}
+
+func TestAHostileFilterSpoilsNoLine(t *testing.T) {
+	for name, filter := range map[string]func(slog.Attr) (slog.Attr, bool){
+		"panics":            func(slog.Attr) (slog.Attr, bool) { panic("no") },
+		"takes all keys":    func(a slog.Attr) (slog.Attr, bool) { a.Key = ""; return a, true },
+		"one key for all":   func(a slog.Attr) (slog.Attr, bool) { a.Key = "x"; return a, true },
+		"the message's key": func(a slog.Attr) (slog.Attr, bool) { a.Key = slog.MessageKey; return a, true },
+		"endless LogValuer": func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, loop{}), true },
+		"panics later":      func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, badJSON{}), true },
+		"calls the logger":  func(a slog.Attr) (slog.Attr, bool) { scope.Set("x", 1); return a, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			l := jsonLogger(&out, &logadapters.Options{Filter: filter})
+			scope.New("a", 1, "b", 2).Run(func() { l.Info("hello", "own", 3) })
+			m := parseJSON(t, out.Bytes())
+			if m["msg"] != "hello" || m["own"] != 3.0 {
+				t.Errorf("the line lost its own: %s", &out)
+			}
+		})
+	}
+}
+
+type loop struct{}
+
+func (l loop) LogValue() slog.Value { return slog.AnyValue(l) }
+
+type badJSON struct{}
+
+func (badJSON) MarshalJSON() ([]byte, error) { panic(errors.New("not today")) }
+
+func TestAScopeOf10000FieldsIsWrittenWhole(t *testing.T) {
+	args := make([]any, 0, 20_000)
+	for i := range 10_000 {
+		args = append(args, fmt.Sprint("k", i), i)
+	}
+	var out bytes.Buffer
+	l := jsonLogger(&out, nil)
+	scope.New(args...).Run(func() {
+		for range 2 {
+			l.Info("m", "k77", "own")
+			m := parseJSON(t, out.Bytes())
+			if len(m) != 10_002 || m["k0"] != 0.0 || m["k9999"] != 9999.0 || m["k77"] != "own" {
+				t.Errorf("%d keys", len(m))
+			}
+			out.Reset()
+		}
+	})
+}
+
+func TestAValueOfOneMegabyteIsWrittenWhole(t *testing.T) {
+	var out bytes.Buffer
+	big := strings.Repeat("x", 1<<20)
+	scope.New("big", big).Run(func() { jsonLogger(&out, nil).Info("m") })
+	wantLine(t, &out, `{"level":"INFO","msg":"m","big":"`+big+`"}`)
+}
+
+func TestAnEmptyMessageIsStamped(t *testing.T) {
+	var out bytes.Buffer
+	l := jsonLogger(&out, nil)
+	scope.New("k", 1).Run(func() { l.Info("") })
+	wantLine(t, &out, `{"level":"INFO","msg":"","k":1}`)
+}
+
+// A handler is told of records that no Logger made.
+func TestAZeroRecordAndANilContextAreStamped(t *testing.T) {
+	var out bytes.Buffer
+	h := slogh.New(slog.NewJSONHandler(&out, nil), nil)
+	scope.New("k", 1).Run(func() {
+		var none context.Context
+		if err := h.Handle(none, slog.Record{}); err != nil {
+			t.Error(err)
+		}
+	})
+	wantLine(t, &out, `{"level":"INFO","msg":"","k":1}`)
+}
+
+func TestTheErrorOfTheHandlerComesBack(t *testing.T) {
+	full := errors.New("disk full")
+	h := slogh.New(slog.NewJSONHandler(failing{full}, nil), nil)
+	scope.New("k", 1).Run(func() {
+		for _, attrs := range [][]slog.Attr{nil, {slog.Int("k", 2)}} {
+			r := slog.NewRecord(time.Time{}, slog.LevelInfo, "m", 0)
+			r.AddAttrs(attrs...)
+			if err := h.Handle(context.Background(), r); !errors.Is(err, full) {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }

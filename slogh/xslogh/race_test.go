@@ -1,0 +1,5 @@
+//go:build race
+
+package xslogh_test
+
+const raceEnabled = true

@@ -1,0 +1,5 @@
+//go:build !race
+
+package zaph_test
+
+const raceEnabled = false

@@ -1,0 +1,190 @@
+package zaph
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// A tree is what is known of the core that is wrapped. zap's interfaces don't tell how a
+// core decides, nor which keys its encoder writes, so this looks, by reflection and once
+// per New, through the cores and encoders that zap itself makes, and stops at any other.
+type tree struct {
+	// plain iff it is zap's own core, which writes what its level lets through.
+	plain bool
+	// known iff, below the samplers at its top, it is made of zap's own cores, tees, hooks
+	// and level filters: asked twice about a line, it answers the same and counts nothing.
+	known bool
+	own   ownKeys
+}
+
+func look(c zapcore.Core) tree {
+	below := withoutSamplers(c)
+	return tree{
+		plain: reflect.TypeOf(c) == plainCore,
+		known: stateless(reflect.ValueOf(below)),
+		own:   findOwnKeys(c),
+	}
+}
+
+// The types of zap's own cores, which have no names outside zap.
+var (
+	nopCore     = reflect.TypeOf(zapcore.NewNopCore())
+	plainCore   = reflect.TypeOf(zapcore.NewCore(nil, nil, nil))
+	teeCore     = reflect.TypeOf(zapcore.NewTee(zapcore.NewNopCore(), zapcore.NewNopCore()))
+	hookedCore  = reflect.TypeOf(zapcore.RegisterHooks(zapcore.NewNopCore()))
+	samplerCore = reflect.TypeOf(zapcore.NewSamplerWithOptions(zapcore.NewNopCore(), time.Second, 1, 1))
+	filterCore  = func() reflect.Type {
+		c, err := zapcore.NewIncreaseLevelCore(zapcore.NewNopCore(), zapcore.InvalidLevel)
+		if err != nil {
+			return nil
+		}
+		return reflect.TypeOf(c)
+	}()
+)
+
+// withoutSamplers returns the core that the samplers at the top of c wrap.
+func withoutSamplers(c zapcore.Core) zapcore.Core {
+	for reflect.TypeOf(c) == samplerCore {
+		inner, ok := reflect.ValueOf(c).Elem().FieldByName("Core").Interface().(zapcore.Core)
+		if !ok {
+			return c
+		}
+		c = inner
+	}
+	return c
+}
+
+// stateless reports whether v, a core, is made of cores whose Check depends on the level
+// alone.
+func stateless(v reflect.Value) bool {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if !v.IsValid() {
+		return false
+	}
+	switch v.Type() {
+	case nopCore, plainCore:
+		return true
+	case teeCore:
+		for i := range v.Len() {
+			if !stateless(v.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case hookedCore, filterCore:
+		for i, s := 0, v.Elem(); i < s.NumField(); i++ {
+			if s.Field(i).Type() == coreType && !stateless(s.Field(i)) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+var (
+	coreType    = reflect.TypeFor[zapcore.Core]()
+	encoderType = reflect.TypeFor[zapcore.Encoder]()
+	configType  = reflect.TypeFor[zapcore.EncoderConfig]()
+)
+
+// ownKeys has the keys that the encoders of a core write themselves.
+type ownKeys struct {
+	always                        []string // time, level, message
+	name, caller, function, stack []string // on lines that have one
+}
+
+// findOwnKeys looks for the EncoderConfigs in c. Where it finds none it takes the keys of
+// zap.NewProduction.
+func findOwnKeys(c zapcore.Core) ownKeys {
+	var configs []zapcore.EncoderConfig
+	visitConfigs(reflect.ValueOf(c), 0, func(cfg zapcore.EncoderConfig) { configs = append(configs, cfg) })
+	if len(configs) == 0 {
+		configs = append(configs, zap.NewProductionEncoderConfig())
+	}
+	var own ownKeys
+	put := func(keys *[]string, key string) {
+		if key != "" && key != zapcore.OmitKey {
+			*keys = append(*keys, key)
+		}
+	}
+	for _, cfg := range configs {
+		put(&own.always, cfg.TimeKey)
+		put(&own.always, cfg.LevelKey)
+		put(&own.always, cfg.MessageKey)
+		put(&own.name, cfg.NameKey)
+		put(&own.caller, cfg.CallerKey)
+		put(&own.function, cfg.FunctionKey)
+		put(&own.stack, cfg.StacktraceKey)
+	}
+	return own
+}
+
+func visitConfigs(v reflect.Value, depth int, found func(zapcore.EncoderConfig)) {
+	if depth > 16 {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Interface, reflect.Pointer:
+		if !v.IsNil() {
+			visitConfigs(v.Elem(), depth+1, found)
+		}
+	case reflect.Slice:
+		if v.Type().Elem() == coreType {
+			for i := range v.Len() {
+				visitConfigs(v.Index(i), depth+1, found)
+			}
+		}
+	case reflect.Struct:
+		if v.Type() == configType {
+			text := func(name string) string { return v.FieldByName(name).String() }
+			found(zapcore.EncoderConfig{
+				TimeKey: text("TimeKey"), LevelKey: text("LevelKey"), MessageKey: text("MessageKey"),
+				NameKey: text("NameKey"), CallerKey: text("CallerKey"), FunctionKey: text("FunctionKey"),
+				StacktraceKey: text("StacktraceKey"),
+			})
+			return
+		}
+		if v.Type().PkgPath() != configType.PkgPath() {
+			return
+		}
+		for i := range v.NumField() {
+			switch f := v.Field(i); f.Type() {
+			case coreType, encoderType, configType, reflect.PointerTo(configType):
+				visitConfigs(f, depth+1, found)
+			default:
+				if v.Type().Field(i).Anonymous {
+					visitConfigs(f, depth+1, found)
+				}
+			}
+		}
+	}
+}
+
+// repeats reports whether p has a key that the encoder writes for ent and not for
+// every entry.
+func (o *ownKeys) repeats(p *stamp, ent *zapcore.Entry) bool {
+	return ent.LoggerName != "" && slices.ContainsFunc(o.name, p.Has) ||
+		ent.Caller.Defined && (slices.ContainsFunc(o.caller, p.Has) || slices.ContainsFunc(o.function, p.Has)) ||
+		ent.Stack != "" && slices.ContainsFunc(o.stack, p.Has)
+}
+
+// of returns the keys that the encoder writes for ent and not for every entry.
+func (o *ownKeys) of(ent *zapcore.Entry) (keys []string) {
+	if ent.LoggerName != "" {
+		keys = append(keys, o.name...)
+	}
+	if ent.Caller.Defined {
+		keys = append(append(keys, o.caller...), o.function...)
+	}
+	if ent.Stack != "" {
+		keys = append(keys, o.stack...)
+	}
+	return keys
+}

@@ -1,0 +1,5 @@
+//go:build binary_log
+
+package zeroh_test
+
+const binary = true

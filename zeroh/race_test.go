@@ -1,0 +1,5 @@
+//go:build race
+
+package zeroh_test
+
+const raceEnabled = true
