@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // goFiles calls fn with each Go file of the project, parsed up to its imports.
@@ -61,7 +63,7 @@ func TestOneUnsafePackage(t *testing.T) {
 // Imports point one way, and scope has no dependency.
 func TestArrows(t *testing.T) {
 	const module = "github.com/taskscope/taskscope/"
-	ranks := []string{"scope/internal/carrier", "scope", "logadapters", "slogh", "zaph", "zeroh", "examples"}
+	ranks := []string{"scope/internal/carrier", "scope", "logadapters", "slogh", "zaph", "zeroh", "httpscope", "examples"}
 	rank := func(path string) int {
 		best := -1
 		for i, folder := range ranks {
@@ -178,6 +180,14 @@ func TestReadme(t *testing.T) {
 			}
 		case b.language == "sh" && strings.Contains(b.text, "make test"):
 			// This is what is running now.
+		case b.language == "sh" && strings.Contains(b.text, " -serve"):
+			serve(t, root, b.text)
+			ran++
+		case b.language == "sh" && strings.HasPrefix(b.text, "curl"):
+			if got := run(t, root, b.text); strings.Count(got, "X-Request-Id: r-17") != 1 || strings.Count(got, "X-Request-Id: ") != 2 {
+				t.Errorf("curl prints\n%s", got)
+			}
+			ran++
 		case b.language == "sh" && strings.Contains(b.text, "./"+"examples"):
 			run(t, root, b.text)
 			ran++
@@ -188,7 +198,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("a block of %q, which this test doesn't know:\n%s", b.language, b.text)
 		}
 	}
-	if ran < 4 {
+	if ran < 6 {
 		t.Errorf("only %d programs and commands found", ran)
 	}
 }
@@ -227,4 +237,28 @@ func run(t *testing.T, folder, commands string) string {
 		t.Errorf("in %s:\n%s\n%v\n%s%s", folder, commands, err, out, stderr.String())
 	}
 	return string(out)
+}
+
+// serve starts what command, a "go run" with arguments, runs, and ends it with the test.
+func serve(t *testing.T, root, command string) {
+	t.Helper()
+	args := strings.Fields(strings.TrimPrefix(command, "go run "))
+	program := filepath.Join(t.TempDir(), "server.exe")
+	run(t, root, "go build -o '"+program+"' "+args[0])
+	cmd := exec.Command(program, args[1:]...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for range 200 {
+		if c, err := net.Dial("tcp", "127.0.0.1:8080"); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%s doesn't serve", command)
 }

@@ -16,8 +16,9 @@ type Key[T any] struct{ name string }
 
 // NewKey returns the key of this name and declares what may be done with its fields.
 // What is declared belongs to the name: it holds for scope.Set(name, …) as well,
-// wherever that is called, and for scopes that exist already. Several declarations of
-// one name add up. An empty name is stored as "!BADKEY".
+// wherever that is called, and for scopes that exist already (a profiler label shows from
+// the next time that a scope is bound). Several declarations of one name add up. An empty
+// name is stored as "!BADKEY".
 func NewKey[T any](name string, opts ...KeyOption) Key[T] {
 	declare(storedAs(name), opts)
 	return Key[T]{name}
