@@ -11,8 +11,7 @@
 // namespaces that the logger has open. A field whose key the line has itself is left
 // out, unless [logadapters.Options] says otherwise.
 //
-// Levels, tees, samplers and hooks of the wrapped core work as before. A line that
-// repeats a key of the scope, or that [Context] stamps from another task, is known as
-// such only when its fields are seen; a sampler inside a branch of a tee counts it
-// twice. A sampler around everything, as in zap.NewProduction, doesn't.
+// Levels, tees, samplers and hooks of the wrapped core work as before: lines are stamped
+// below them. Inside a core that isn't zap's own, or one that zap.IncreaseLevel has
+// wrapped before, a line costs a little more.
 package zaph

@@ -9,30 +9,46 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// A tree is what is known of the core that is wrapped. zap's interfaces don't tell how a
-// core decides, nor which keys its encoder writes, so this looks, by reflection and once
-// per New, through the cores and encoders that zap itself makes, and stops at any other.
+// zap's interfaces don't tell how a core decides, nor which keys its encoder writes. This
+// file looks, by reflection and once per New, through the cores and encoders that zap
+// itself makes. What it doesn't know, such as the cores of other packages or of a future
+// zap, it takes as a whole.
+
+// A tree is what is known of a core that is wrapped.
 type tree struct {
-	// plain iff it is zap's own core, which writes what its level lets through.
-	plain bool
-	// known iff, below the samplers at its top, it is made of zap's own cores, tees, hooks
-	// and level filters: asked twice about a line, it answers the same and counts nothing.
-	known bool
-	own   ownKeys
+	plain  bool // it is zap's own core, which writes what its level lets through
+	counts bool // there is a sampler in it: it must be asked once about each line
+	own    ownKeys
 }
 
 func look(c zapcore.Core) tree {
-	below := withoutSamplers(c)
-	return tree{
-		plain: reflect.TypeOf(c) == plainCore,
-		known: stateless(reflect.ValueOf(below)),
-		own:   findOwnKeys(c),
+	return tree{plain: reflect.TypeOf(c) == plainCore, counts: samples(reflect.ValueOf(c)), own: findOwnKeys(c)}
+}
+
+// below returns c with its innermost cores wrapped: those under its samplers and hooks
+// and in the branches of its tees.
+func below(c zapcore.Core, wrap func(zapcore.Core) zapcore.Core) zapcore.Core {
+	v := reflect.ValueOf(c)
+	switch v.Type() {
+	case teeCore:
+		branches := make([]zapcore.Core, v.Len())
+		for i := range branches {
+			branches[i] = below(v.Index(i).Interface().(zapcore.Core), wrap)
+		}
+		return zapcore.NewTee(branches...)
+	case samplerCore, hookedCore:
+		outer := reflect.New(v.Type().Elem())
+		outer.Elem().Set(v.Elem())
+		if inner := outer.Elem().FieldByName("Core"); inner.IsValid() && inner.CanSet() && inner.Type() == coreType {
+			inner.Set(reflect.ValueOf(below(inner.Interface().(zapcore.Core), wrap)))
+			return outer.Interface().(zapcore.Core)
+		}
 	}
+	return wrap(c)
 }
 
 // The types of zap's own cores, which have no names outside zap.
 var (
-	nopCore     = reflect.TypeOf(zapcore.NewNopCore())
 	plainCore   = reflect.TypeOf(zapcore.NewCore(nil, nil, nil))
 	teeCore     = reflect.TypeOf(zapcore.NewTee(zapcore.NewNopCore(), zapcore.NewNopCore()))
 	hookedCore  = reflect.TypeOf(zapcore.RegisterHooks(zapcore.NewNopCore()))
@@ -46,44 +62,27 @@ var (
 	}()
 )
 
-// withoutSamplers returns the core that the samplers at the top of c wrap.
-func withoutSamplers(c zapcore.Core) zapcore.Core {
-	for reflect.TypeOf(c) == samplerCore {
-		inner, ok := reflect.ValueOf(c).Elem().FieldByName("Core").Interface().(zapcore.Core)
-		if !ok {
-			return c
-		}
-		c = inner
-	}
-	return c
-}
-
-// stateless reports whether v, a core, is made of cores whose Check depends on the level
-// alone.
-func stateless(v reflect.Value) bool {
+// samples reports whether there is a sampler in v, a core.
+func samples(v reflect.Value) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
-	if !v.IsValid() {
-		return false
+	if !v.IsValid() || v.Type() == samplerCore {
+		return v.IsValid()
 	}
-	switch v.Type() {
-	case nopCore, plainCore:
-		return true
-	case teeCore:
+	if v.Type() == teeCore {
 		for i := range v.Len() {
-			if !stateless(v.Index(i)) {
-				return false
+			if samples(v.Index(i)) {
+				return true
 			}
 		}
-		return true
-	case hookedCore, filterCore:
+	}
+	if v.Type() == hookedCore || v.Type() == filterCore {
 		for i, s := 0, v.Elem(); i < s.NumField(); i++ {
-			if s.Field(i).Type() == coreType && !stateless(s.Field(i)) {
-				return false
+			if s.Field(i).Type() == coreType && samples(s.Field(i)) {
+				return true
 			}
 		}
-		return true
 	}
 	return false
 }

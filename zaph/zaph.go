@@ -29,9 +29,6 @@ type core struct {
 	fixed        []string // those of them that can't be stripped: of inlined objects
 	namespace    string   // the outermost open namespace
 	hasNamespace bool     // iff namespace is set
-
-	again     *core // see recheck
-	againOnce sync.Once
 }
 
 var _ zapcore.Core = (*core)(nil)
@@ -45,7 +42,11 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
 	}
-	return newCore(&core{root: c, bare: c, tree: look(c)}, opts)
+	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
+	// and what they let through is stamped below them.
+	return below(c, func(c zapcore.Core) zapcore.Core {
+		return newCore(&core{root: c, bare: c, tree: look(c)}, opts)
+	})
 }
 
 func newCore(c *core, opts *logadapters.Options) *core {
@@ -118,7 +119,7 @@ func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 	}
 	s := logadapters.Pick(c.ctx)
 	p, ready := c.stamper.Ready(s)
-	late := !ready || !c.tree.known
+	late := !ready || c.tree.counts
 	checker := c.root
 	if !late {
 		checker = c.stamped(p)
@@ -172,7 +173,7 @@ func (l *line) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	if l.late {
 		fields = l.core.inFront(&ent, fields)
 	} else if s := logadapters.Pick(contextOf(l.core.ctx, fields)); s != l.scope || l.core.repeats(l.stamp, &ent, fields) {
-		checked, fields = l.core.recheck().check(s, &ent, fields)
+		checked, fields = l.core.check(s, &ent, fields)
 	}
 	if checked == nil {
 		return nil
@@ -183,27 +184,8 @@ func (l *line) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	return l.errs.err()
 }
 
-// recheck returns the core that is asked again who writes a line, after its fields have
-// shown that it is to be stamped in another way than Check assumed. It is c without the
-// samplers at its top, which have counted the line already. The rest of a known tree
-// gives the same answer twice.
-func (c *core) recheck() *core {
-	c.againOnce.Do(func() {
-		root := withoutSamplers(c.root)
-		bare := root
-		for _, op := range c.ops {
-			bare = bare.With(op)
-		}
-		c.again = newCore(&core{
-			root: root, bare: bare, ops: c.ops, tree: c.tree, ctx: c.ctx,
-			keys: c.keys, fixed: c.fixed, namespace: c.namespace, hasNamespace: c.hasNamespace,
-		}, c.stamper.Options())
-	})
-	return c.again
-}
-
-// check returns the cores that write a line with these fields, stamped from s, and the
-// fields that are left for them.
+// check asks again who writes a line, after its fields have shown that it is to be stamped
+// in another way than Check assumed. It returns them, and the fields that are left.
 func (c *core) check(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Field) (*zapcore.CheckedEntry, []zapcore.Field) {
 	p := c.stamper.Stamp(s)
 	if !c.repeats(p, ent, fields) {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -102,7 +103,7 @@ func orNil(v any) any {
 // the event's own, at the cost of a hand-made child. It is remembered with the scope.
 // With no scope bound it returns a copy of base. The logger keeps the fields of this
 // moment, also when it is used by another goroutine or when the task is over, so get
-// it anew in each function. base must not have the hook of [New], or each field is
+// it anew in each function. Others get the same one: don't call UpdateContext on it. base must not have the hook of [New], or each field is
 // written twice.
 func Logger(base zerolog.Logger) *zerolog.Logger {
 	stamp := children.Stamp(scope.Current())
@@ -110,10 +111,8 @@ func Logger(base zerolog.Logger) *zerolog.Logger {
 		bare := base
 		return &bare
 	}
-	for c := stamp.Logger.children.Load(); c != nil; c = c.next {
-		if same(&c.base, &base) {
-			return &c.logger
-		}
+	if l := stamp.Logger.find(base); l != nil {
+		return l
 	}
 	return stamp.Logger.add(base)
 }
@@ -140,6 +139,25 @@ type child struct {
 // time would never be asked for again.
 const maxChildren = 8
 
+// bases has Loggers for find to work with. reflect makes what it is given escape, so the
+// parameter itself would be allocated anew for each call.
+var bases = sync.Pool{New: func() any { return new(zerolog.Logger) }}
+
+func (f *family) find(base zerolog.Logger) *zerolog.Logger {
+	b := bases.Get().(*zerolog.Logger)
+	*b = base
+	defer func() {
+		*b = zerolog.Logger{}
+		bases.Put(b)
+	}()
+	for c := f.children.Load(); c != nil; c = c.next {
+		if same(&c.base, b) {
+			return &c.logger
+		}
+	}
+	return nil
+}
+
 func (f *family) add(base zerolog.Logger) *zerolog.Logger {
 	c := &child{base: base, logger: f.fragment.addToLogger(base)}
 	known := f.children.Load()
@@ -154,7 +172,14 @@ func (f *family) add(base zerolog.Logger) *zerolog.Logger {
 
 // same reports whether a and b are copies of one logger. It goes field by field because
 // a Logger has slices, which == doesn't take; two that have the same memory are the same.
-func same(a, b *zerolog.Logger) bool {
+// A writer or sampler of a type that == doesn't take makes Equal panic; asking it before,
+// with Comparable, would cost more than all the rest.
+func same(a, b *zerolog.Logger) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
 	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for i := range x.NumField() {
 		f, g := x.Field(i), y.Field(i)
@@ -162,7 +187,7 @@ func same(a, b *zerolog.Logger) bool {
 			if f.Pointer() != g.Pointer() || f.Len() != g.Len() {
 				return false
 			}
-		} else if !f.Comparable() || !f.Equal(g) {
+		} else if !f.Equal(g) {
 			return false
 		}
 	}

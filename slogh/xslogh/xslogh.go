@@ -3,6 +3,7 @@ package xslogh
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	xslog "golang.org/x/exp/slog"
 
@@ -22,7 +23,7 @@ func New(h xslog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("xslogh.New: h, the handler to wrap, is nil")
 	}
-	return &Handler{slogh.New(target{h}, opts)}
+	return &Handler{slogh.New(target{h, new(sync.Mutex)}, opts)}
 }
 
 // Enabled asks the wrapped handler.
@@ -53,7 +54,14 @@ func (h *Handler) WithGroup(name string) xslog.Handler {
 
 // A target is the wrapped handler as slogh sees it. All rules are slogh's: this package
 // only translates, on the way in and on the way out.
-type target struct{ x xslog.Handler }
+//
+// x/exp's handlers lock for the time of a write, but those that With derives from one
+// handler don't share the lock. Here every scope has a derived handler, so there is one
+// lock for all.
+type target struct {
+	x  xslog.Handler
+	mu *sync.Mutex
+}
 
 func (t target) Enabled(ctx context.Context, level slog.Level) bool {
 	return t.x.Enabled(ctx, xslog.Level(level))
@@ -65,14 +73,16 @@ func (t target) Handle(ctx context.Context, r slog.Record) error {
 		x.AddAttrs(toX(a))
 		return true
 	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.x.Handle(ctx, x)
 }
 
 func (t target) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return target{t.x.WithAttrs(convert(attrs, toX))}
+	return target{t.x.WithAttrs(convert(attrs, toX)), t.mu}
 }
 
-func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name)} }
+func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name), t.mu} }
 
 // WritesEmptyGroups tells slogh what it can't see.
 func (t target) WritesEmptyGroups() {}
