@@ -36,9 +36,10 @@ func tables() []table {
 	return append(all, growing(), withOnTop())
 }
 
+// Results go here, so that the compiler can't leave the work out.
 var (
-	sinkAny any
-	sinkCtx context.Context
+	SinkAny any
+	SinkCtx context.Context
 )
 
 type ctxKey string
@@ -68,32 +69,32 @@ func get() table {
 	return table{name: "Get, 1 of 3", about: "Reading the field that was set first, of three.", rows: []row{
 		{"context.Value", 0, func(n int) {
 			for range n {
-				sinkAny = ctx.Value(ctxKey("request_id"))
+				SinkAny = ctx.Value(ctxKey("request_id"))
 			}
 		}},
 		{"taskscope Get", 0.40, func(n int) {
 			s.Run(func() {
 				for range n {
-					sinkAny, _ = scope.Get("request_id")
+					SinkAny, _ = scope.Get("request_id")
 				}
 			})
 		}},
 		{"timandy/routine", 0, func(n int) {
 			for range n {
-				sinkAny = local.Get()
+				SinkAny = local.Get()
 			}
 		}},
 		{"petermattis/goid and a sharded map", 0, func(n int) {
 			shards.set(goid.Get(), "r1")
 			defer shards.drop(goid.Get())
 			for range n {
-				sinkAny = shards.get(goid.Get())
+				SinkAny = shards.get(goid.Get())
 			}
 		}},
 		{"jtolds/gls", 0, func(n int) {
 			manager.SetValues(gls.Values{"request_id": "r1", "tenant": "acme", "user": "u1"}, func() {
 				for range n {
-					sinkAny, _ = manager.GetValue("request_id")
+					SinkAny, _ = manager.GetValue("request_id")
 				}
 			})
 		}},
@@ -141,7 +142,7 @@ func set() table {
 				for range n {
 					ctx := context.WithValue(context.Background(), ctxKey("request_id"), "r1")
 					ctx = context.WithValue(ctx, ctxKey("tenant"), "acme")
-					sinkCtx = context.WithValue(ctx, ctxKey("user"), "u1")
+					SinkCtx = context.WithValue(ctx, ctxKey("user"), "u1")
 				}
 			}},
 			{"taskscope Set × 3", 1.2, func(n int) {
@@ -188,7 +189,7 @@ func runs() table {
 	return table{name: "Run with one field more", about: "An empty function under a scope that has one more field than the bound one.", rows: []row{
 		{"context.WithValue", 0, func(n int) {
 			for range n {
-				sinkCtx = context.WithValue(context.Background(), ctxKey("step"), "x")
+				SinkCtx = context.WithValue(context.Background(), ctxKey("step"), "x")
 			}
 		}},
 		{"taskscope With and Run", 2.5, func(n int) {
