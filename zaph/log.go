@@ -14,12 +14,15 @@ import (
 // httpscope's access log, and for code that is to work with either logger. The line is
 // stamped from ctx as [Context] does it. A nil l means zap.L() at the time of the line.
 func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+	if l != nil {
+		l = l.WithOptions(zap.AddCallerSkip(1))
+	}
 	return func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
 		l := l
 		if l == nil {
-			l = zap.L()
+			l = zap.L().WithOptions(zap.AddCallerSkip(1))
 		}
-		if ce := l.WithOptions(zap.AddCallerSkip(1)).Check(zapLevel(level), msg); ce != nil {
+		if ce := l.Check(zapLevel(level), msg); ce != nil {
 			ce.Write(append(zapFields(logadapters.FieldsOf(attrs...)), Context(ctx))...)
 		}
 	}

@@ -1,0 +1,402 @@
+package httpscope_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"testing"
+
+	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/zaph"
+	"github.com/taskscope/taskscope/zeroh"
+)
+
+// loggers has, for each of the three, the function for Options.Log that writes to out.
+var loggers = []struct {
+	name            string
+	log             func(out *lines) httpscope.LogFunc
+	msg             string // the key of the message
+	info, warn, err string // how it writes the levels
+}{
+	{"slog", func(out *lines) httpscope.LogFunc { return out.logger().LogAttrs }, "msg", "INFO", "WARN", "ERROR"},
+	{"zap", func(out *lines) httpscope.LogFunc { return zaph.LogAttrs(zapTo(out)) }, "msg", "info", "warn", "error"},
+	{"zerolog", func(out *lines) httpscope.LogFunc { return zeroh.LogAttrs(zeroTo(out)) }, "message", "info", "warn", "error"},
+}
+
+// deep sets a field n calls further down.
+func deep(n int, key string, value any) {
+	if n > 0 {
+		deep(n-1, key, value)
+		return
+	}
+	scope.Set(key, value)
+}
+
+func TestOneLineForEachRequest(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deep(20, "deep", "yes")
+		scope.Run(func() { scope.Set("within_run", "gone") })
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, "hello, ")
+		_, _ = w.Write([]byte("world"))
+		scope.SetAttrs(slog.Int("items", 3))
+	})
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := newLines()
+			overEach(t, build(h, &httpscope.Options{Log: l.log(out)}), func(t *testing.T, s *service) {
+				for i := range 3 {
+					id := fmt.Sprint("r-", i)
+					if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", id)); err != nil {
+						t.Fatal(err)
+					}
+					got := out.next(t)
+					wantLine(t, got, line{
+						"level": l.info, l.msg: "request", "service": "shop", "request_id": id, "http.request.method": "POST",
+						"deep": "yes", "items": 3.0, "within_run": nil, "scope_ended": nil,
+						"http.response.status_code": 201.0, "http.response.body.size": 12.0,
+					})
+					if d, ok := got["http.server.request.duration"].(float64); !ok || d < 0 || d > 60 {
+						t.Errorf("duration %v", got["http.server.request.duration"])
+					}
+					out.none(t)
+				}
+			})
+		})
+	}
+}
+
+func TestTheLineIsWrittenAtTheEnd(t *testing.T) {
+	returned := false
+	var r *http.Request
+	s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		r = req
+		returned = true
+	}), &httpscope.Options{Log: func(ctx context.Context, _ slog.Level, _ string, _ ...slog.Attr) {
+		if !returned {
+			t.Error("the line comes before the handler has returned")
+		}
+		s, _ := scope.FromContext(ctx)
+		if ctx != r.Context() || !s.SameTask(scope.Current()) || s.Ended() {
+			t.Error("the line isn't written within the request's scope")
+		}
+	}}), nil)
+	s.get("/")
+	if !returned {
+		t.Error("not served")
+	}
+}
+
+func TestStatusAndSize(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.txt")
+	if err := os.WriteFile(file, []byte(strings.Repeat("x", 100000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	forever := make(chan struct{})
+	defer close(forever)
+	for _, c := range []struct {
+		rule, method string
+		h            http.HandlerFunc
+		status       any
+		size         float64
+		level        string
+	}{
+		{"nothing written", "GET", func(http.ResponseWriter, *http.Request) {}, 200.0, 0, "INFO"},
+		{"only a body", "GET", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "body") }, 200.0, 4, "INFO"},
+		{"only a header", "GET", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204.0, 0, "INFO"},
+		{"a body that isn't allowed", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(304)
+			fmt.Fprint(w, "body")
+		}, 304.0, 0, "INFO"},
+		{"HEAD", "HEAD", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "body") }, 200.0, 0, "INFO"},
+		{"not found", "GET", http.NotFound, 404.0, 19, "INFO"},
+		{"a failure", "GET", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad", http.StatusServiceUnavailable) }, 503.0, 4, "ERROR"},
+		{"a second header", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(202)
+			w.WriteHeader(500)
+		}, 202.0, 0, "INFO"},
+		{"a header after the body", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "body")
+			w.WriteHeader(500)
+		}, 200.0, 4, "INFO"},
+		{"a flush first", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			w.(http.Flusher).Flush()
+			w.WriteHeader(500)
+		}, 200.0, 0, "INFO"},
+		{"a string", "GET", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "body") }, 200.0, 4, "INFO"},
+		{"a reader", "GET", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, strings.NewReader("body")) }, 200.0, 4, "INFO"},
+		{"a file", "GET", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) }, 200.0, 100000, "INFO"},
+		{"a status that is none", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			defer func() { _ = recover() }()
+			w.WriteHeader(1000)
+		}, 200.0, 0, "INFO"},
+		{"a timeout inside", "GET", http.TimeoutHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			<-forever
+		}), 1, "late").ServeHTTP, 503.0, 4, "ERROR"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			out := newLines()
+			overEach(t, httpscope.Handler(c.h, &httpscope.Options{Log: out.logger().LogAttrs}), func(t *testing.T, s *service) {
+				resp, body, err := s.do(s.request(c.method, "/", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantLine(t, out.next(t), line{
+					"http.response.status_code": c.status, "http.response.body.size": c.size, "level": c.level, "error.type": nil,
+				})
+				// The line says what the client has got.
+				if float64(resp.StatusCode) != c.status || float64(len(body)) != c.size {
+					t.Errorf("the client has got %d and %d bytes", resp.StatusCode, len(body))
+				}
+				out.none(t)
+			})
+		})
+	}
+}
+
+func TestInformationalResponsesAreNotTheStatus(t *testing.T) {
+	out := newLines()
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusProcessing)
+		w.WriteHeader(http.StatusAccepted)
+	})
+	overEach(t, httpscope.Handler(h, &httpscope.Options{Log: out.logger().LogAttrs}), func(t *testing.T, s *service) {
+		var hints []int
+		req := s.request("GET", "/", nil)
+		trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+			hints = append(hints, code)
+			return nil
+		}}
+		resp, _, err := s.do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(hints) != "[103 102]" || resp.StatusCode != http.StatusAccepted {
+			t.Errorf("the client has got %v and %d", hints, resp.StatusCode)
+		}
+		wantLine(t, out.next(t), line{"http.response.status_code": 202.0})
+	})
+}
+
+func TestAHijackedRequestHasNoStatus(t *testing.T) {
+	out := newLines()
+	s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		scope.Set("step", "hijacked")
+		_, _ = io.WriteString(conn, "HTTP/1.1 299 By hand\r\nContent-Length: 0\r\n\r\n")
+	}), &httpscope.Options{Log: out.logger().LogAttrs}), nil)
+	if resp, _ := s.get("/", "X-Request-Id", "h"); resp.StatusCode != 299 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	wantLine(t, out.next(t), line{"request_id": "h", "step": "hijacked", "level": "INFO", "http.response.status_code": nil, "http.response.body.size": 0.0})
+	out.none(t)
+}
+
+func TestAFailedHijackLeavesTheStatus(t *testing.T) {
+	out := newLines()
+	httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			t.Error("hijacked")
+		}
+	}), &httpscope.Options{Log: out.logger().LogAttrs}).ServeHTTP(hijacker{plain{http.Header{}}}, newRequest(t))
+	wantLine(t, out.next(t), line{"http.response.status_code": 200.0})
+}
+
+type customError struct{ text string }
+
+func (e *customError) Error() string { return e.text }
+
+func explode(with any) { panic(with) }
+
+func TestAPanicIsLoggedAndPropagates(t *testing.T) {
+	failure := &customError{"no \"luck\"\nat all"}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deep(3, "deep", "yes")
+		switch r.URL.Path {
+		case "/text":
+			explode("boom")
+		case "/error":
+			explode(failure)
+		case "/nil":
+			explode(nil)
+		case "/runtime":
+			var none []int
+			none[len(r.URL.Path)] = 1
+		case "/late":
+			w.WriteHeader(http.StatusAccepted)
+			explode("boom")
+		}
+	})
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := newLines()
+			for _, p := range protocols {
+				t.Run(p.name, func(t *testing.T) {
+					netHTTP := make(errorLog, 10)
+					propagated := make(chan any, 1)
+					inner := httpscope.Handler(h, &httpscope.Options{Log: l.log(out)})
+					s := p.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						defer func() {
+							p := recover()
+							propagated <- p
+							panic(p)
+						}()
+						inner.ServeHTTP(w, r)
+					}), netHTTP)
+					for path, c := range map[string]struct {
+						message, function string
+						status            any
+					}{
+						"/text":    {"boom", "httpscope_test.explode", nil},
+						"/error":   {failure.text, "httpscope_test.explode", nil},
+						"/nil":     {new(runtime.PanicNilError).Error(), "httpscope_test.explode", nil},
+						"/runtime": {"runtime error: index out of range [8] with length 0", "TestAPanicIsLoggedAndPropagates", nil},
+						"/late":    {"boom", "httpscope_test.explode", 202.0},
+					} {
+						if _, _, err := s.do(s.request("POST", path, nil, "X-Request-Id", "p")); err == nil {
+							t.Errorf("%s was answered", path)
+						}
+						got := out.next(t)
+						wantLine(t, got, line{
+							"level": l.err, l.msg: "request", "request_id": "p", "deep": "yes", "scope_ended": nil,
+							"exception.message": c.message, "http.response.status_code": c.status, "error.type": nil,
+						})
+						if stack := fmt.Sprint(got["exception.stacktrace"]); !strings.Contains(stack, c.function) {
+							t.Errorf("%s: %s isn't in the stack\n%s", path, c.function, stack)
+						}
+						seen := receive(t, propagated, "panic")
+						if fmt.Sprint(seen) != c.message {
+							t.Errorf("%s: what propagates is %v", path, seen)
+						}
+						if path == "/error" && seen != failure {
+							t.Errorf("what propagates is another error: %v", seen)
+						}
+						text := receive(t, netHTTP, "line of net/http")
+						if !strings.Contains(text, "panic serving") || !strings.Contains(text, c.function) {
+							t.Errorf("net/http has logged\n%s", text)
+						}
+						out.none(t)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestErrAbortHandlerIsAnAbort(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		scope.Set("step", 1)
+		panic(http.ErrAbortHandler)
+	})
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := newLines()
+			for _, p := range protocols {
+				t.Run(p.name, func(t *testing.T) {
+					netHTTP := make(errorLog, 10)
+					s := p.serve(t, httpscope.Handler(h, &httpscope.Options{Log: l.log(out)}), netHTTP)
+					if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "a")); err == nil {
+						t.Error("an aborted request was answered")
+					}
+					wantLine(t, out.next(t), line{
+						"level": l.warn, "request_id": "a", "step": 1.0, "error.type": "abort",
+						"http.response.status_code": nil, "exception.message": nil, "exception.stacktrace": nil,
+					})
+					s.client.CloseIdleConnections()
+					s.Close()
+					select {
+					case text := <-netHTTP:
+						t.Errorf("net/http has logged\n%s", text)
+					default:
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestGoexitIsLogged(t *testing.T) {
+	out := newLines()
+	h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		scope.Set("step", 1)
+		runtime.Goexit()
+	}), &httpscope.Options{Log: out.logger().LogAttrs})
+	overEach(t, h, func(t *testing.T, s *service) {
+		if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "g")); err == nil {
+			t.Error("the request was answered")
+		}
+		wantLine(t, out.next(t), line{
+			"level": "ERROR", "request_id": "g", "step": 1.0, "error.type": "goexit",
+			"http.response.status_code": nil, "exception.message": nil, "scope_ended": nil,
+		})
+		out.none(t)
+	})
+}
+
+func TestAPanicInBadIDIsLoggedToo(t *testing.T) {
+	out := newLines()
+	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{
+		Log:   out.logger().LogAttrs,
+		BadID: func(*http.Request, int) { explode("no good id") },
+	}), nil)
+	if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "no good")); err == nil {
+		t.Error("the request was answered")
+	}
+	wantLine(t, out.next(t), line{"level": "ERROR", "exception.message": "no good id"})
+}
+
+// A foreign SetGoroutineLabels may take the scope from the goroutine; the line has the
+// fields of the request's beginning then.
+func TestTheLineSurvivesALostScope(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := newLines()
+			s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				pprof.SetGoroutineLabels(context.Background())
+				l.log(out)(context.Background(), slog.LevelInfo, "lost")
+			}), &httpscope.Options{Log: l.log(out)}), nil)
+			s.get("/", "X-Request-Id", "r")
+			if lost := out.next(t); inherits { // where it isn't in the slot, it can't be lost
+				wantLine(t, lost, line{l.msg: "lost", "request_id": nil})
+			}
+			wantLine(t, out.next(t), line{l.msg: "request", "request_id": "r", "scope_ended": nil})
+		})
+	}
+}
+
+// A client that pipelines gets its answers in order, each with a line of its own.
+func TestPipelinedRequestsHaveALineEach(t *testing.T) {
+	out := newLines()
+	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{Log: out.logger().LogAttrs}), nil)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: b\r\nConnection: close\r\n\r\n")
+	if _, err := io.Copy(io.Discard, bufio.NewReader(conn)); err != nil {
+		t.Fatal(err)
+	}
+	wantLine(t, out.next(t), line{"request_id": "a"})
+	wantLine(t, out.next(t), line{"request_id": "b"})
+	out.none(t)
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package httpscope_test
+
+const raceEnabled = false

@@ -1,0 +1,96 @@
+package httpscope
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// Options says how [Handler] makes a request's scope. nil means the zero Options, which
+// are the defaults.
+type Options struct {
+	// Skip reports whether a request is passed on without a scope of its own, an id and
+	// an access-log line: health checks, say. nil skips none.
+	Skip func(*http.Request) bool
+
+	// Names has other names for some of the fields. An empty name leaves the field out;
+	// one of those that are off by default is turned on by giving it a name. A name
+	// for RequestID or TraceID is to be given to [TransportOptions] too.
+	Names map[Field]string
+
+	// Fields returns further fields for the scope. nil adds none. It is called before
+	// the scope has any, and its fields replace those of Handler that have their names.
+	Fields func(*http.Request) []slog.Attr
+
+	// NewID makes the id of a request that comes without a valid one. nil means a
+	// UUID of version 7, which sorts by time. The id is used as it is.
+	NewID func() string
+
+	// BadID is told the length in bytes of an X-Request-Id that was rejected, within
+	// the new scope. Of several such headers it is the length of all, joined by commas.
+	// nil tells nobody.
+	BadID func(r *http.Request, length int)
+
+	// TrustBaggage reports whether to take fields from the baggage header of a request:
+	// those whose keys are declared scope.Propagated, within the limits of the
+	// specification. nil trusts nobody, and so should a server on the open internet.
+	TrustBaggage func(*http.Request) bool
+
+	// Log writes one line for each request, at its end, within its scope: with all that
+	// the handler has set on its goroutine, however deep. nil writes none.
+	//
+	// The line has http.response.status_code and http.response.body.size as the handler
+	// has answered, and http.server.request.duration in seconds. There is no status if
+	// the connection was hijacked, or if the handler ended early without an answer. Then
+	// the line also has exception.message and exception.stacktrace of a panic, or
+	// error.type: abort for http.ErrAbortHandler, goexit for runtime.Goexit. The panic
+	// goes on to net/http, which logs it in its own way. The level is Error for a panic,
+	// Goexit and a status from 500 on, Warn for an abort, and Info for the rest.
+	//
+	// http.TimeoutHandler calls its handler in another goroutine, whose fields this line
+	// doesn't get: put it around Handler, not inside.
+	Log LogFunc
+}
+
+// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
+// zeroh have one each.
+type LogFunc func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
+
+// A Field is one of the fields that Handler sets, by its default name. Names are those of
+// the OpenTelemetry semantic conventions where these have one.
+type Field string
+
+const (
+	RequestID    Field = propagation.RequestIDKey    // from X-Request-Id, or new
+	TraceID      Field = propagation.TraceIDKey      // from traceparent
+	ParentSpanID Field = propagation.ParentSpanIDKey // from traceparent
+	Method       Field = "http.request.method"
+	Route        Field = "http.route" // of an http.ServeMux pattern, without method and host
+
+	// Off by default: these may be personal data.
+	ClientAddress Field = "client.address" // the peer of the connection, without the port
+	UserAgent     Field = "user_agent.original"
+	Path          Field = "url.path"
+	Query         Field = "url.query"
+)
+
+func (f Field) personal() bool {
+	switch f {
+	case ClientAddress, UserAgent, Path, Query:
+		return true
+	}
+	return false
+}
+
+// name returns the name of f, or "" if it is left out.
+func (o *Options) name(f Field) string {
+	if name, ok := o.Names[f]; ok {
+		return name
+	}
+	if f.personal() {
+		return ""
+	}
+	return string(f)
+}
