@@ -42,7 +42,7 @@ type Fields struct {
 	// Group is the name of the object that the fields go into. They lie at the root of
 	// the line iff it is empty.
 	Group string
-	Attrs []slog.Attr
+	Attrs []slog.Attr // not to be changed: they may be the scope's own
 
 	// given has, by key, the values that slog can't hold as they were given to
 	// scope.Set: a float32 becomes a float64, and a time may lose its location.
@@ -88,19 +88,29 @@ func (f Fields) Without(drop func(key string) bool) Fields {
 		}
 		return f
 	}
-	f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), func(a slog.Attr) bool { return drop(a.Key) })
+	dropped := func(a slog.Attr) bool { return drop(a.Key) }
+	if slices.ContainsFunc(f.Attrs, dropped) {
+		f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), dropped)
+	}
 	return f
 }
 
-// collect returns the fields that a line of s gets.
-func (o *Options) collect(s scope.Scope, ended bool) (f Fields) {
-	f = Fields{Group: o.Group, Attrs: make([]slog.Attr, 0, s.Len()+2)}
-	for key, value := range s.All() {
+// collect returns the fields that a line of s gets, without the first from of those that s
+// has, and whether they are just these.
+func (o *Options) collect(s scope.Scope, from int, ended bool) (f Fields, all bool) {
+	f.Group = o.Group
+	attrs := s.Attrs()[from:]
+	if len(attrs) > 0 && o.Filter == nil && o.MaxFields == 0 && !ended && !slices.ContainsFunc(attrs, special) {
+		f.Attrs = attrs
+		return f, true
+	}
+	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
+	for _, a := range attrs {
+		key := a.Key
 		policy := scope.Policy(key)
 		if policy&scope.Hidden != 0 {
 			continue
 		}
-		a := slog.Attr{Key: key, Value: value}
 		if policy&scope.Redacted != 0 {
 			a.Value = slog.StringValue(scope.RedactedText)
 		}
@@ -120,7 +130,7 @@ func (o *Options) collect(s scope.Scope, ended bool) (f Fields) {
 			continue
 		}
 		f.put(a)
-		if kind := a.Value.Kind(); a.Key == key && (kind == slog.KindFloat64 || kind == slog.KindTime) {
+		if a.Key == key && lossy(a.Value) {
 			if given, _ := s.Get(key); sameValue(slog.AnyValue(given), a.Value) {
 				if f.given == nil {
 					f.given = map[string]any{}
@@ -140,11 +150,20 @@ func (o *Options) collect(s scope.Scope, ended bool) (f Fields) {
 	if ended {
 		f.put(slog.Bool(EndedKey, true))
 	}
-	return f
+	return f, false
 }
 
-// expanded returns f with the fields that expand knows replaced by what it returns.
-func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
+// special reports whether a isn't logged as it is, or not by every logger.
+func special(a slog.Attr) bool {
+	return lossy(a.Value) || hasLogValuer(a.Value) || scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0
+}
+
+// lossy reports whether v may have been something else before slog converted it.
+func lossy(v slog.Value) bool { return v.Kind() == slog.KindFloat64 || v.Kind() == slog.KindTime }
+
+// expanded returns f with the fields that expand knows replaced by what it returns, and
+// false instead of whole if there are any.
+func (f Fields) expanded(expand func(slog.Attr) []slog.Attr, whole bool) (Fields, bool) {
 	for i, a := range f.Attrs {
 		if parts := expand(a); parts != nil {
 			g := Fields{Group: f.Group, given: f.given, Attrs: slices.Clone(f.Attrs[:i])}
@@ -154,10 +173,10 @@ func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
 			for _, rest := range f.Attrs[i+1:] {
 				g.put(rest)
 			}
-			return g.expanded(expand)
+			return g.expanded(expand, false)
 		}
 	}
-	return f
+	return f, whole
 }
 
 // put adds a, in place of an attribute with its key.
@@ -196,12 +215,9 @@ func panicText(p any) string { return fmt.Sprintf("!PANIC: %v", p) }
 
 // varies reports whether lines of s have values that are resolved anew for each.
 func varies(s scope.Scope) bool {
-	for key, value := range s.All() {
-		if hasLogValuer(value) && scope.Policy(key)&(scope.Hidden|scope.Redacted) == 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Attrs(), func(a slog.Attr) bool {
+		return hasLogValuer(a.Value) && scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) == 0
+	})
 }
 
 func hasLogValuer(v slog.Value) bool {

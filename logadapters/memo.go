@@ -16,8 +16,13 @@ type Stamper[L any] struct {
 	opts   Options
 	derive func(Fields) L
 	taken  func(key string) bool
-	expand func(slog.Attr) []slog.Attr // may be nil: see Expanding
 	memo   scope.Memo
+
+	// Each of these may be nil: see the methods that set them.
+	expand func(slog.Attr) []slog.Attr
+	extend func(l L, added Fields) L
+	parent *Stamper[L]
+	apply  func(L) L // nil iff parent is
 }
 
 // NewStamper returns a Stamper. opts may be nil. derive makes an L that stamps these
@@ -40,6 +45,21 @@ func (st *Stamper[L]) Expanding(expand func(slog.Attr) []slog.Attr) *Stamper[L] 
 	return st
 }
 
+// Extending sets, before the first use of st, a function that adds fields to an L, behind
+// those that it has, and returns st. A scope that has gained fields since its last line is
+// then stamped with what was made for that line, extended.
+func (st *Stamper[L]) Extending(extend func(l L, added Fields) L) *Stamper[L] {
+	st.extend = extend
+	return st
+}
+
+// Below says, before the first use of st, that an L of st is what apply makes of an L of
+// parent with the same fields, and returns st: for a child logger.
+func (st *Stamper[L]) Below(parent *Stamper[L], apply func(L) L) *Stamper[L] {
+	st.parent, st.apply = parent, apply
+	return st
+}
+
 // Options returns the options, defaults included.
 func (st *Stamper[L]) Options() *Options { return &st.opts }
 
@@ -48,7 +68,7 @@ func (st *Stamper[L]) Stamp(s scope.Scope) *Stamp[L] {
 	if p, known := st.recall(s); known {
 		return p
 	}
-	return st.make(s, s.Ended())
+	return st.make(s)
 }
 
 // Ready is Stamp for a line that may not be written after all. It reports false, and
@@ -60,7 +80,7 @@ func (st *Stamper[L]) Ready(s scope.Scope) (p *Stamp[L], ready bool) {
 	if varies(s) {
 		return nil, false
 	}
-	return st.make(s, s.Ended()), true
+	return st.make(s), true
 }
 
 // recall returns what is remembered with s, and whether something is.
@@ -77,28 +97,13 @@ func (st *Stamper[L]) recall(s scope.Scope) (p *Stamp[L], known bool) {
 	return p, true
 }
 
-func (st *Stamper[L]) make(s scope.Scope, ended bool) *Stamp[L] {
-	fields := st.opts.collect(s, ended)
-	if st.expand != nil {
-		fields = fields.expanded(st.expand)
+func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
+	p := &Stamp[L]{stamper: st, ended: s.Ended()}
+	if !st.grow(s, p) {
+		st.fill(s, p)
 	}
-	if st.opts.Duplicates != KeepBoth {
-		fields = fields.Without(st.taken)
-	}
-	p := &Stamp[L]{ended: ended, empty: len(fields.Attrs) == 0}
-	if !p.empty {
-		logger, ok := st.safely(&fields)
-		p.Logger, p.empty = logger, !ok
-		p.stamper, p.Fields = st, fields
-		if fields.Group != "" {
-			p.mask = maskOf(fields.Group)
-		} else {
-			for _, a := range fields.Attrs {
-				p.mask |= maskOf(a.Key)
-			}
-		}
-	}
-	if !varies(s) {
+	p.index()
+	if p.whole || !varies(s) {
 		st.memo.Store(s, p)
 	}
 	if p.empty {
@@ -107,12 +112,73 @@ func (st *Stamper[L]) make(s scope.Scope, ended bool) *Stamp[L] {
 	return p
 }
 
+// fill makes p a stamp of s.
+func (st *Stamper[L]) fill(s scope.Scope, p *Stamp[L]) {
+	p.Fields, p.whole = st.collect(s, 0, p.ended)
+	if p.whole && st.parent != nil {
+		// What the parent has made of s, or makes now, serves its other children too.
+		if above := st.parent.Stamp(s); above != nil && above.whole {
+			if l, panicked := try(func() L { return st.apply(above.Logger) }); panicked == nil {
+				p.Logger = l
+				return
+			}
+		}
+	}
+	if p.empty = len(p.Attrs) == 0; p.empty {
+		return
+	}
+	given := p.Attrs
+	l, ok := st.safely(&p.Fields)
+	p.Logger, p.empty = l, !ok
+	p.whole = p.whole && &given[0] == &p.Attrs[0]
+}
+
+// grow makes p a stamp of s out of that of the scope which s was made of, with what was
+// added since, and reports whether that can be done.
+func (st *Stamper[L]) grow(s scope.Scope, p *Stamp[L]) bool {
+	if st.extend == nil || st.opts.Group != "" || p.ended {
+		return false
+	}
+	value, known := st.memo.LoadPart(s)
+	part, _ := value.(*Stamp[L])
+	if part == nil || part.ended || part.empty || !part.whole {
+		return false
+	}
+	added, whole := st.collect(s, known, false)
+	if !whole {
+		return false
+	}
+	l, panicked := try(func() L { return st.extend(part.Logger, added) })
+	if panicked != nil {
+		return false
+	}
+	p.Logger, p.Attrs, p.whole = l, s.Attrs(), true
+	return true
+}
+
+// collect returns the fields that lines of s get from this logger, and whether they are
+// just those that s has from the given one on.
+func (st *Stamper[L]) collect(s scope.Scope, from int, ended bool) (f Fields, whole bool) {
+	f, whole = st.opts.collect(s, from, ended)
+	if st.expand != nil {
+		f, whole = f.expanded(st.expand, whole)
+	}
+	if st.opts.Duplicates != KeepBoth {
+		n := len(f.Attrs)
+		f = f.Without(st.taken)
+		whole = whole && n == len(f.Attrs)
+	}
+	return f, whole
+}
+
 // safely calls derive. When a method of some value panics, which with the logger's own
 // With would have ended the program or not depending on the logger, each field is tried
 // alone, and those at fault say so in fields. If derive panics all the same, one field
 // says so for all; it reports false if even that can't be had.
 func (st *Stamper[L]) safely(fields *Fields) (l L, ok bool) {
-	if l, p := st.try(*fields); p == nil {
+	derive := func(f Fields) (L, any) { return try(func() L { return st.derive(f) }) }
+	l, panicked := derive(*fields)
+	if panicked == nil {
 		return l, true
 	}
 	fields.Attrs = slices.Clone(fields.Attrs)
@@ -120,22 +186,21 @@ func (st *Stamper[L]) safely(fields *Fields) (l L, ok bool) {
 	for i, a := range fields.Attrs {
 		one := *fields
 		one.Attrs = fields.Attrs[i : i+1]
-		if _, p := st.try(one); p != nil {
-			fields.Attrs[i].Value = slog.StringValue(panicText(p))
+		if _, panicked := derive(one); panicked != nil {
+			fields.Attrs[i].Value = slog.StringValue(panicText(panicked))
 			delete(fields.given, a.Key)
 		}
 	}
-	l, p := st.try(*fields)
-	if p != nil {
-		fields.Attrs = []slog.Attr{slog.String("!PANIC", panicText(p))}
-		l, p = st.try(*fields)
+	if l, panicked = derive(*fields); panicked != nil {
+		fields.Attrs = []slog.Attr{slog.String("!PANIC", panicText(panicked))}
+		l, panicked = derive(*fields)
 	}
-	return l, p == nil
+	return l, panicked == nil
 }
 
-func (st *Stamper[L]) try(fields Fields) (l L, panicked any) {
+func try[L any](make func() L) (l L, panicked any) {
 	defer func() { panicked = recover() }()
-	return st.derive(fields), nil
+	return make(), nil
 }
 
 // A Stamp is what the lines of one scope get from one logger. It is shared by
@@ -145,24 +210,59 @@ type Stamp[L any] struct {
 	Logger L // with all fields in it
 
 	stamper  *Stamper[L]
-	mask     uint64 // has the bit of each key at the root
+	mask     [4]uint64           // has the bit of each key at the root
+	keys     map[string]struct{} // the keys; nil if they are few, or in a group
 	ended    bool
 	empty    bool
+	whole    bool // iff Attrs are just the scope's
 	variants atomic.Pointer[variant[L]]
+}
+
+// fewKeys is how many keys are compared one by one.
+const fewKeys = 16
+
+func (p *Stamp[L]) index() {
+	if p.Group != "" {
+		p.mark(p.Group)
+		return
+	}
+	if len(p.Attrs) > fewKeys {
+		p.keys = make(map[string]struct{}, len(p.Attrs))
+	}
+	for i := range p.Attrs {
+		p.mark(p.Attrs[i].Key)
+		if p.keys != nil {
+			p.keys[p.Attrs[i].Key] = struct{}{}
+		}
+	}
+}
+
+func (p *Stamp[L]) mark(key string) {
+	i := bitOf(key)
+	p.mask[i>>6] |= 1 << (i & 63)
 }
 
 // Has reports whether the stamp puts key at the root of the line. It is meant to be
 // asked for each key of each line.
 func (p *Stamp[L]) Has(key string) bool {
-	return p.mask&maskOf(key) != 0 && p.Fields.Has(key)
+	i := bitOf(key)
+	if p.mask[i>>6]&(1<<(i&63)) == 0 {
+		return false
+	}
+	if p.keys != nil {
+		_, has := p.keys[key]
+		return has
+	}
+	return p.Fields.Has(key)
 }
 
-// maskOf returns a word with one bit, which depends on key and is had in a nanosecond.
-func maskOf(key string) uint64 {
-	if key == "" {
-		return 1
+// bitOf returns a number that depends on key and is had in a nanosecond.
+func bitOf(key string) uint8 {
+	n := len(key)
+	if n == 0 {
+		return 0
 	}
-	return 1 << ((uint(len(key))*7 + uint(key[0]) + uint(key[len(key)-1])*3) & 63)
+	return uint8(n)*37 + key[0]*11 + key[n/2]*5 + key[n-1]*73
 }
 
 // A variant is a Logger with some of the fields left out.

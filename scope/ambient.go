@@ -15,8 +15,8 @@ import (
 // What a bare Set binds lasts until the goroutine ends or an enclosing [Run] returns.
 // On a goroutine with no scope it starts a task without a name, which never ends.
 func Set(key string, value any) {
-	n := bound().grow(1)
-	n.put(given(key, value))
+	n := bound().grow(1, true)
+	n.put(storedAs(key), slog.AnyValue(value), value)
 	n.bind()
 }
 
@@ -26,9 +26,9 @@ func SetAttrs(attrs ...slog.Attr) {
 	if len(attrs) == 0 {
 		return
 	}
-	n := bound().grow(len(attrs))
+	n := bound().grow(len(attrs), false)
 	for _, a := range attrs {
-		n.put(fromAttr(a))
+		n.put(storedAs(a.Key), a.Value, nil)
 	}
 	n.bind()
 }
@@ -47,8 +47,9 @@ func GetOr[T any](key string, fallback T) T {
 }
 
 func get[T any](key string) (v T, ok bool) {
-	if f := bound().find(storedAs(key)); f != nil {
-		return as[T](f)
+	n := bound()
+	if i := n.find(storedAs(key)); i >= 0 {
+		return as[T](n, i)
 	}
 	return v, false
 }
@@ -65,8 +66,8 @@ func Delete(keys ...string) {
 
 // Clear removes all fields from the bound scope. The goroutine stays in its task.
 func Clear() {
-	if n := bound(); n != nil && len(n.fields) > 0 {
-		m := newNode(0)
+	if n := bound(); n != nil && len(n.attrs) > 0 {
+		m := newNode(0, false)
 		m.task, m.anonymous = n.task, n.anonymous
 		m.bind()
 	}
@@ -103,12 +104,12 @@ func Carrier() string { return carrier.Active().String() }
 
 func bound() *node { return carrier.Load[node]() }
 
-// grow returns a copy of n, which may be nil, with room for more fields.
-func (n *node) grow(more int) *node {
+// grow is copy for an n that may be nil.
+func (n *node) grow(more int, boxes bool) *node {
 	if n != nil {
-		return n.copy(more)
+		return n.copy(more, boxes)
 	}
-	m := newNode(more)
+	m := newNode(more, boxes)
 	// The task that a bare Set begins is known by a random number. A record would be
 	// an allocation, and a counter a cache line that every core writes.
 	m.anonymous = rand.Uint64() | 1

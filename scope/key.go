@@ -96,14 +96,13 @@ func (n *node) labels() (labels []carrier.Label) {
 	if n == nil || p == nil || !p.profiled {
 		return nil
 	}
-	for i := range n.fields {
-		f := &n.fields[i]
-		switch policy := p.byName[f.key]; {
+	for _, a := range n.attrs {
+		switch policy := p.byName[a.Key]; {
 		case policy&Profiled == 0:
 		case policy&Redacted != 0:
-			labels = append(labels, carrier.Label{Key: f.key, Value: RedactedText})
+			labels = append(labels, carrier.Label{Key: a.Key, Value: RedactedText})
 		default:
-			labels = append(labels, carrier.Label{Key: f.key, Value: labelText(f.value())})
+			labels = append(labels, carrier.Label{Key: a.Key, Value: labelText(a.Value)})
 		}
 	}
 	return labels

@@ -130,13 +130,19 @@ func TestMemoDiesWithItsScope(t *testing.T) {
 	})
 }
 
-// What is made from a scope shares none of what that scope remembers, nor keeps it.
+// What is made from a scope doesn't keep what that scope remembers: with fields added it
+// does for LoadPart, but only until something is stored with it.
 func TestDerivedScopesKeepNoMemo(t *testing.T) {
-	var m scope.Memo
+	var m, other scope.Memo
 	derive := map[string]func(scope.Scope) scope.Scope{
-		"With":    func(s scope.Scope) scope.Scope { return s.With("x", 1) },
-		"Without": func(s scope.Scope) scope.Scope { return s.Without("k") },
-		"Detach":  scope.Scope.Detach,
+		"With, once it has a memo of its own": func(s scope.Scope) scope.Scope {
+			s = s.With("x", 1)
+			other.Store(s, 1)
+			return s
+		},
+		"With of a key that is there": func(s scope.Scope) scope.Scope { return s.With("k", 2) },
+		"Without":                     func(s scope.Scope) scope.Scope { return s.Without("k") },
+		"Detach":                      scope.Scope.Detach,
 	}
 	for name, fn := range derive {
 		var w []weak.Pointer[derivation]
@@ -148,4 +154,33 @@ func TestDerivedScopesKeepNoMemo(t *testing.T) {
 		eventually(t, "a derivation goes while what "+name+" made is there", func() bool { return alive(w) == 0 })
 		runtime.KeepAlive(s)
 	}
+}
+
+func TestLoadPartIsOfTheScopeBefore(t *testing.T) {
+	var m, other scope.Memo
+	check := func(s scope.Scope, value any, fields int) {
+		t.Helper()
+		if v, n := m.LoadPart(s); v != value || n != fields {
+			t.Errorf("got %v of %d fields, want %v of %d", v, n, value, fields)
+		}
+		if v := m.Load(s); v != nil {
+			t.Errorf("Load gives %v, which was stored with another scope", v)
+		}
+	}
+	s := scope.New("a", 1, "b", 2)
+	check(s.With("c", 3), nil, 0)
+	before := s.With("early", 0)
+	m.Store(s, "two")
+	check(before, nil, 0)
+	check(s.With("c", 3), "two", 2)
+	check(s.With("c", 3).With("d", 4, "e", 5), "two", 2)
+	check(s.With("c", 3).With("a", 4), nil, 0) // its fields aren't the first of these
+	check(s.With("c", 3).Without("a"), nil, 0)
+	check(s.Detach(), nil, 0)
+
+	grown := s.With("c", 3)
+	other.Store(grown, "mine")
+	check(grown, nil, 0)
+	scope.NewKey[int](unique("part"), scope.Hidden)
+	check(s.With("c", 3), nil, 0)
 }

@@ -3,6 +3,7 @@ package scope
 import (
 	"iter"
 	"log/slog"
+	"slices"
 
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -42,8 +43,9 @@ func (s Scope) Detach() Scope {
 	if s.n == nil {
 		return New()
 	}
-	n := s.n.copy(0) // a copy of the fields too: they lie in the node, which has a memo
+	n := s.n.copy(0, false)
 	n.task, n.anonymous = new(task), 0
+	n.memo.Store(nil)
 	return Scope{n}
 }
 
@@ -51,8 +53,8 @@ func (s Scope) Detach() Scope {
 // there. A value that came in as a [slog.Attr] comes back as [slog.Value.Any] has it:
 // slog.Int makes an int64. Get itself allocates only in that case.
 func (s Scope) Get(key string) (value any, ok bool) {
-	if f := s.n.find(storedAs(key)); f != nil {
-		return f.any(), true
+	if i := s.n.find(storedAs(key)); i >= 0 {
+		return s.n.value(i), true
 	}
 	return nil, false
 }
@@ -62,7 +64,7 @@ func (s Scope) Len() int {
 	if s.n == nil {
 		return 0
 	}
-	return len(s.n.fields)
+	return len(s.n.attrs)
 }
 
 // All iterates over the fields in the order in which their keys were first set. Values
@@ -73,12 +75,21 @@ func (s Scope) All() iter.Seq2[string, slog.Value] {
 		if s.n == nil {
 			return
 		}
-		for i := range s.n.fields {
-			if f := &s.n.fields[i]; !yield(f.key, f.value()) {
+		for i := range s.n.attrs {
+			if a := &s.n.attrs[i]; !yield(a.Key, a.Value) {
 				return
 			}
 		}
 	}
+}
+
+// Attrs returns the fields in the order of All. The slice is the scope's own and must not
+// be changed.
+func (s Scope) Attrs() []slog.Attr {
+	if s.n == nil {
+		return nil
+	}
+	return slices.Clip(s.n.attrs)
 }
 
 // Run binds s to the running goroutine, calls fn, and puts back what was bound before,

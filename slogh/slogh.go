@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/taskscope/taskscope/logadapters"
 )
@@ -14,22 +15,38 @@ type Handler struct {
 	stamper *logadapters.Stamper[slog.Handler]
 
 	root slog.Handler // as it was given to New
-	bare slog.Handler // root with ops: writes the lines that have no scope
 	ops  []op
+
+	// std iff root is one of log/slog's own, which keeps no attributes that it is given,
+	// and is enabled or not whatever they are.
+	std bool
+	// writesEmptyGroups iff root writes the groups that are open also on lines without
+	// attributes of their own, which log/slog's handlers don't and x/exp/slog's do.
+	writesEmptyGroups bool
+
+	bareOnce sync.Once
+	bareRoot slog.Handler // see bare
 
 	keys     []string // the keys that ops put at the root
 	group    string   // the outermost open group
 	hasGroup bool     // iff group is set: an empty name opens none
-
-	// writesEmptyGroups iff root writes the groups that are open also on lines without
-	// attributes of their own, which log/slog's handlers don't and x/exp/slog's do.
-	writesEmptyGroups bool
 }
 
 // An op is one call of WithAttrs or, iff attrs is nil, of WithGroup.
 type op struct {
 	group string
 	attrs []slog.Attr
+	std   bool // as in Handler
+}
+
+func (o op) apply(h slog.Handler) slog.Handler {
+	if o.attrs == nil {
+		return h.WithGroup(o.group)
+	}
+	if !o.std {
+		return h.WithAttrs(slices.Clone(o.attrs)) // a handler may do what it likes with them
+	}
+	return h.WithAttrs(o.attrs)
 }
 
 var _ slog.Handler = (*Handler)(nil)
@@ -47,24 +64,43 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 		panic("slogh.New: h, the handler to wrap, is nil")
 	}
 	_, writes := h.(interface{ WritesEmptyGroups() })
-	return newHandler(&Handler{root: h, bare: h, writesEmptyGroups: writes}, opts)
+	n := &Handler{root: h, std: isStd(h), writesEmptyGroups: writes}
+	n.stamper = logadapters.NewStamper(opts, n.derive, n.taken).Extending(n.extend)
+	return n
 }
 
-func newHandler(h *Handler, opts *logadapters.Options) *Handler {
-	h.stamper = logadapters.NewStamper(opts, h.derive, h.taken)
-	return h
+func isStd(h slog.Handler) bool {
+	switch h.(type) {
+	case *slog.JSONHandler, *slog.TextHandler:
+		return true
+	}
+	return false
 }
 
-// Enabled asks the wrapped handler.
+// bare returns root with ops: what writes the lines that have no scope.
+func (h *Handler) bare() slog.Handler {
+	h.bareOnce.Do(func() {
+		h.bareRoot = h.root
+		for _, o := range h.ops {
+			h.bareRoot = o.apply(h.bareRoot)
+		}
+	})
+	return h.bareRoot
+}
+
+// Enabled asks the wrapped handler, without the scope's fields.
 func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.bare.Enabled(ctx, level)
+	if h.std {
+		return h.root.Enabled(ctx, level)
+	}
+	return h.bare().Enabled(ctx, level)
 }
 
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	stamp := h.stamper.Stamp(logadapters.Pick(ctx))
 	if stamp == nil {
-		return h.bare.Handle(ctx, r)
+		return h.bare().Handle(ctx, r)
 	}
 	if h.stamper.Options().Duplicates == logadapters.KeepBoth || !h.repeats(stamp, &r) {
 		return stamp.Logger.Handle(ctx, r)
@@ -80,7 +116,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	if len(attrs) == 0 {
 		return h
 	}
-	return h.with(op{attrs: attrs}, h.bare.WithAttrs(attrs))
+	return h.with(op{attrs: attrs, std: h.std})
 }
 
 // WithGroup returns a handler that puts the attributes of its lines into a group. The
@@ -89,13 +125,13 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return h
 	}
-	return h.with(op{group: name}, h.bare.WithGroup(name))
+	return h.with(op{group: name})
 }
 
-func (h *Handler) with(o op, bare slog.Handler) *Handler {
+func (h *Handler) with(o op) *Handler {
 	child := &Handler{
-		root: h.root, bare: bare, ops: append(slices.Clip(h.ops), o),
-		keys: h.keys, group: h.group, hasGroup: h.hasGroup, writesEmptyGroups: h.writesEmptyGroups,
+		root: h.root, ops: append(slices.Clip(h.ops), o), std: h.std, writesEmptyGroups: h.writesEmptyGroups,
+		keys: h.keys, group: h.group, hasGroup: h.hasGroup,
 	}
 	switch {
 	case !h.hasGroup && o.attrs != nil:
@@ -106,36 +142,59 @@ func (h *Handler) with(o op, bare slog.Handler) *Handler {
 		// The group isn't empty any more, so it is on every line.
 		child.keys = append(slices.Clip(h.keys), h.group)
 	}
-	return newHandler(child, h.stamper.Options())
+	child.stamper = logadapters.NewStamper(h.stamper.Options(), child.derive, child.taken)
+	if h.stamper.Options().Duplicates != logadapters.ScopeWins {
+		child.stamper.Below(h.stamper, o.apply)
+	}
+	if !h.std || slices.ContainsFunc(o.attrs, resolves) {
+		child.bare() // root is to see attrs now, not with the first line
+	}
+	return child
+}
+
+// resolves reports whether a has a value that is asked for when it is attached.
+func resolves(a slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindLogValuer, slog.KindAny:
+		return true
+	case slog.KindGroup:
+		return slices.ContainsFunc(a.Value.Group(), resolves)
+	}
+	return false
 }
 
 // derive returns root with the fields, and then ops: what the logger would be if the
 // fields had been attached to its root.
 func (h *Handler) derive(fields logadapters.Fields) slog.Handler {
+	if len(fields.Attrs) == 0 {
+		return h.bare()
+	}
 	d := h.root
-	switch {
-	case len(fields.Attrs) == 0:
-		return h.bare
-	case fields.Group != "":
+	if fields.Group != "" {
 		d = d.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(fields.Attrs...)}})
-	default:
-		d = d.WithAttrs(fields.Attrs)
+	} else {
+		d = h.extend(d, fields)
 	}
 	atRoot := true
 	for _, o := range h.ops {
-		if o.attrs == nil {
-			d, atRoot = d.WithGroup(o.group), false
-			continue
-		}
-		attrs := o.attrs
+		atRoot = atRoot && o.attrs != nil
 		if atRoot && h.stamper.Options().Duplicates == logadapters.ScopeWins {
-			attrs = stripAttrs(attrs, fields.Has)
+			if o.attrs = stripAttrs(o.attrs, fields.Has); len(o.attrs) == 0 {
+				continue
+			}
 		}
-		if len(attrs) > 0 {
-			d = d.WithAttrs(attrs)
-		}
+		d = o.apply(d)
 	}
 	return d
+}
+
+// extend returns d, which has nothing but fields attached, with more fields.
+func (h *Handler) extend(d slog.Handler, fields logadapters.Fields) slog.Handler {
+	attrs := fields.Attrs
+	if !h.std {
+		attrs = slices.Clone(attrs)
+	}
+	return d.WithAttrs(attrs)
 }
 
 // taken: see logadapters.NewStamper. The four keys are those that slog's own handlers

@@ -15,15 +15,28 @@ import (
 // fields had been attached to its root.
 func (c *core) derive(fields logadapters.Fields) zapcore.Core {
 	if len(fields.Attrs) == 0 {
-		return c.bare
+		return c.bare()
 	}
-	d := c.root.With(zapFields(fields))
+	d := extend(c.root, fields)
 	for _, op := range c.stripped(fields) {
 		if len(op) > 0 {
 			d = d.With(op)
 		}
 	}
 	return d
+}
+
+// extend returns d, which has nothing but fields attached, with more fields.
+func extend(d zapcore.Core, fields logadapters.Fields) zapcore.Core { return d.With(zapFields(fields)) }
+
+// encodesNow reports whether f has a value that is asked for when it is attached.
+func encodesNow(f zapcore.Field) bool {
+	switch f.Type {
+	case zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType,
+		zapcore.ReflectType, zapcore.StringerType, zapcore.ErrorType, zapcore.BinaryType, zapcore.ByteStringType:
+		return true
+	}
+	return false
 }
 
 // inFront returns the fields of a line for a core that has none attached: the scope's, those
@@ -127,8 +140,11 @@ func (c *core) taken(key string) bool {
 // expandError splits an error of which zap writes more than the text into the fields that
 // zap writes, so that each of them is known by its key.
 func expandError(a slog.Attr) []slog.Attr {
+	if a.Value.Kind() != slog.KindAny {
+		return nil
+	}
 	err, ok := a.Value.Any().(error)
-	if !ok || a.Value.Kind() != slog.KindAny || len(shownKeys(zap.Any(a.Key, err))) < 2 {
+	if !ok || len(shownKeys(zap.Any(a.Key, err))) < 2 {
 		return nil
 	}
 	parts := []slog.Attr{slog.String(a.Key, err.Error())}
@@ -166,9 +182,21 @@ func zapFields(fields logadapters.Fields) []zapcore.Field {
 	}
 	zf := make([]zapcore.Field, len(fields.Attrs))
 	for i, a := range fields.Attrs {
-		if a.Value.Kind() == slog.KindGroup {
+		// As zap.Any, without boxing what is most common.
+		switch a.Value.Kind() {
+		case slog.KindString:
+			zf[i] = zap.String(a.Key, a.Value.String())
+		case slog.KindInt64:
+			zf[i] = zap.Int64(a.Key, a.Value.Int64())
+		case slog.KindUint64:
+			zf[i] = zap.Uint64(a.Key, a.Value.Uint64())
+		case slog.KindBool:
+			zf[i] = zap.Bool(a.Key, a.Value.Bool())
+		case slog.KindDuration:
+			zf[i] = zap.Duration(a.Key, a.Value.Duration())
+		case slog.KindGroup:
 			zf[i] = groupField(a)
-		} else {
+		default:
 			zf[i] = zap.Any(a.Key, fields.Any(i))
 		}
 	}

@@ -20,7 +20,6 @@ type core struct {
 	stamper *logadapters.Stamper[zapcore.Core]
 
 	root zapcore.Core // as it was given to New
-	bare zapcore.Core // root with ops: writes the lines that have no scope
 	ops  [][]zapcore.Field
 	tree tree            // what is known of root
 	ctx  context.Context // from a Context field attached by With; may be nil
@@ -29,6 +28,9 @@ type core struct {
 	fixed        []string // those of them that can't be stripped: of inlined objects
 	namespace    string   // the outermost open namespace
 	hasNamespace bool     // iff namespace is set
+
+	bareOnce sync.Once
+	bareRoot zapcore.Core // see bare
 }
 
 var _ zapcore.Core = (*core)(nil)
@@ -45,13 +47,21 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
 	// and what they let through is stamped below them.
 	return below(c, func(c zapcore.Core) zapcore.Core {
-		return newCore(&core{root: c, bare: c, tree: look(c)}, opts)
+		n := &core{root: c, tree: look(c)}
+		n.stamper = logadapters.NewStamper(opts, n.derive, n.taken).Expanding(expandError).Extending(extend)
+		return n
 	})
 }
 
-func newCore(c *core, opts *logadapters.Options) *core {
-	c.stamper = logadapters.NewStamper(opts, c.derive, c.taken).Expanding(expandError)
-	return c
+// bare returns root with ops: what writes the lines that have no scope.
+func (c *core) bare() zapcore.Core {
+	c.bareOnce.Do(func() {
+		c.bareRoot = c.root
+		for _, op := range c.ops {
+			c.bareRoot = c.bareRoot.With(op)
+		}
+	})
+	return c.bareRoot
 }
 
 // WrapCore is [New] as an option: zap.NewProduction(zaph.WrapCore(nil)).
@@ -95,7 +105,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 		return c
 	}
 	child := &core{
-		root: c.root, bare: c.bare.With(fields), ops: append(slices.Clip(c.ops), fields),
+		root: c.root, ops: append(slices.Clip(c.ops), fields),
 		tree: c.tree, ctx: contextOf(c.ctx, fields),
 		keys: c.keys, fixed: c.fixed, namespace: c.namespace, hasNamespace: c.hasNamespace,
 	}
@@ -104,7 +114,14 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 		rootKeys(inlined(fields), func(key string) { child.fixed = append(child.fixed, key) })
 		child.namespace, child.hasNamespace = rootKeys(fields, func(key string) { child.keys = append(child.keys, key) })
 	}
-	return newCore(child, c.stamper.Options())
+	child.stamper = logadapters.NewStamper(c.stamper.Options(), child.derive, child.taken).Expanding(expandError)
+	if c.stamper.Options().Duplicates != logadapters.ScopeWins {
+		child.stamper.Below(c.stamper, func(parent zapcore.Core) zapcore.Core { return parent.With(fields) })
+	}
+	if !c.tree.plain || slices.ContainsFunc(fields, encodesNow) {
+		child.bare() // root is to see fields now, not with the first line
+	}
+	return child
 }
 
 // Check lets the wrapped core decide whether to write the line, and who does. What the
@@ -145,7 +162,7 @@ func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 
 func (c *core) stamped(p *stamp) zapcore.Core {
 	if p == nil {
-		return c.bare
+		return c.bare()
 	}
 	return p.Logger
 }

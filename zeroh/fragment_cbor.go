@@ -4,6 +4,7 @@ package zeroh
 
 import (
 	"io"
+	"slices"
 
 	"github.com/rs/zerolog"
 
@@ -19,6 +20,12 @@ func encode(fields logadapters.Fields) fragment {
 	l := zerolog.New(io.Discard)
 	addAll(l.Log(), fields)
 	return fragment(fields)
+}
+
+// with returns f with more fields behind.
+func (f fragment) with(added logadapters.Fields) fragment {
+	f.Attrs = slices.Concat(f.Attrs, added.Attrs)
+	return f
 }
 
 func (f fragment) addTo(e *zerolog.Event) { addAll(e, logadapters.Fields(f)) }

@@ -26,7 +26,7 @@ var _ zerolog.Hook = (*hook)(nil)
 // scope and in the event is written twice, whatever opts.Duplicates says. A line that
 // is given a context with [zerolog.Event.Ctx] is stamped as [logadapters.Pick] says.
 func New(opts *logadapters.Options) zerolog.Hook {
-	return &hook{logadapters.NewStamper(opts, encode, taken)}
+	return &hook{logadapters.NewStamper(opts, encode, taken).Extending(fragment.with)}
 }
 
 // Run stamps e.
@@ -53,9 +53,19 @@ func addAll(e *zerolog.Event, fields logadapters.Fields) {
 		into = e.CreateDict()
 	}
 	for i, a := range fields.Attrs {
-		if a.Value.Kind() == slog.KindGroup {
+		// As Fields, without boxing what is most common.
+		switch a.Value.Kind() {
+		case slog.KindString:
+			into.Str(a.Key, a.Value.String())
+		case slog.KindInt64:
+			into.Int64(a.Key, a.Value.Int64())
+		case slog.KindUint64:
+			into.Uint64(a.Key, a.Value.Uint64())
+		case slog.KindBool:
+			into.Bool(a.Key, a.Value.Bool())
+		case slog.KindGroup:
 			addGroup(into, a)
-		} else {
+		default:
 			into.Fields([]any{a.Key, orNil(fields.Any(i))})
 		}
 	}
@@ -107,7 +117,7 @@ func orNil(v any) any {
 // written twice.
 func Logger(base zerolog.Logger) *zerolog.Logger {
 	stamp := children.Stamp(scope.Current())
-	if stamp == nil {
+	if stamp == nil || zerolog.GlobalLevel() == zerolog.Disabled {
 		bare := base
 		return &bare
 	}
@@ -120,7 +130,9 @@ func Logger(base zerolog.Logger) *zerolog.Logger {
 // children remembers, with each scope, the loggers that Logger made for it.
 var children = logadapters.NewStamper(nil, func(fields logadapters.Fields) *family {
 	return &family{fragment: encode(fields)}
-}, taken)
+}, taken).Extending(func(f *family, added logadapters.Fields) *family {
+	return &family{fragment: f.fragment.with(added)}
+})
 
 // A family is what Logger remembers with a scope.
 type family struct {

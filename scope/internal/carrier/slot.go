@@ -212,6 +212,11 @@ func answerDirect(own any, labels []Label) any {
 			return own
 		}
 	}
+	if h != nil && len(foreign) == 0 && len(labels) == 0 {
+		shown := &shownSet{self: label{key(), h.value()}}
+		shown.set.list = unsafe.Slice(&shown.self, 1)
+		return asAny(unsafe.Pointer(&shown.set))
+	}
 	list := join(foreign, labels)
 	if h != nil {
 		list = append(list, label{key(), h.value()})
@@ -221,6 +226,12 @@ func answerDirect(own any, labels []Label) any {
 		return nil
 	}
 	return asAny(unsafe.Pointer(&labelSet{list}))
+}
+
+// A shownSet is a label set with our element and no other.
+type shownSet struct {
+	set  labelSet
+	self label
 }
 
 // owned has the keys of the labels that we ever showed, by the address of their
