@@ -34,7 +34,24 @@ func SetAttrs(attrs ...slog.Attr) {
 }
 
 // Get returns the value of key in the bound scope. See [Scope.Get].
-func Get(key string) (value any, ok bool) { return Current().Get(key) }
+func Get(key string) (value any, ok bool) {
+	n := bound()
+	if n == nil {
+		return nil, false
+	}
+	for i := range n.attrs { // find, value and storedAs by hand: this is the hottest path
+		if n.attrs[i].Key == key {
+			if n.boxed != nil && n.boxed[i] != nil {
+				return n.boxed[i], true
+			}
+			return n.attrs[i].Value.Any(), true
+		}
+	}
+	if key == "" {
+		return Scope{n}.Get(badKey)
+	}
+	return nil, false
+}
 
 // GetOr returns the value of key in the bound scope, or fallback if the key isn't
 // there or its value is not a T. A value that came in as a [slog.Attr], which doesn't

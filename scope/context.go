@@ -2,6 +2,7 @@ package scope
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -21,7 +22,7 @@ func NewContext(ctx context.Context, s Scope) context.Context {
 	if ctx == nil {
 		panic("scope: NewContext with a nil context")
 	}
-	return &scopeContext{ctx, s}
+	return &scopeContext{Context: ctx, scope: s}
 }
 
 // FromContext returns the scope that [NewContext] put into ctx or into what ctx derives
@@ -41,7 +42,15 @@ type contextKey struct{}
 
 type scopeContext struct {
 	context.Context
-	scope Scope
+	scope    Scope
+	answered atomic.Pointer[answer]
+}
+
+// An answer is the label set for a bound scope and a context without labels: pprof.Do
+// asks twice for it.
+type answer struct {
+	bound *node
+	set   any
 }
 
 func (c *scopeContext) Value(key any) any {
@@ -49,7 +58,17 @@ func (c *scopeContext) Value(key any) any {
 	case contextKey{}:
 		return c
 	case carrier.LabelKey:
-		return carrier.Answer(c.Context.Value(key), bound().labels())
+		own, n := c.Context.Value(key), bound()
+		labels := n.labels()
+		if own != nil || n == nil || labels != nil {
+			return carrier.Answer(own, labels)
+		}
+		a := c.answered.Load()
+		if a == nil || a.bound != n {
+			a = &answer{n, carrier.Answer(nil, nil)}
+			c.answered.Store(a)
+		}
+		return a.set
 	}
 	return c.Context.Value(key)
 }

@@ -124,18 +124,22 @@ func Answer(own any, labels []Label) any {
 
 // ---- direct ----
 
-// find returns the object carried by set.
+// find returns the object carried by set. It is small enough to be inlined.
 func find(set *labelSet) *Header {
 	if set == nil {
 		return nil
 	}
-	list := set.list
-	if n := len(list); n < cap(list) {
+	if n := len(set.list); n < cap(set.list) {
 		// Spare capacity of other people's sets is zero, never garbage.
-		if hidden := &list[:n+1][n]; isSelf(hidden.key) {
+		if hidden := &set.list[:n+1][n]; isSelf(hidden.key) {
 			return headerOf(hidden.value)
 		}
 	}
+	return findVisible(set.list)
+}
+
+//go:noinline
+func findVisible(list []label) *Header {
 	for i := range list {
 		if isSelf(list[i].key) {
 			return headerOf(list[i].value)
