@@ -63,6 +63,10 @@ func main() {
 	if *only != "" {
 		return
 	}
+	for _, f := range figures(*rounds) {
+		fmt.Printf("%-90s %8.2f %s\n", f.name, f.value, f.unit)
+		report.figures = append(report.figures, f)
+	}
 	if err := report.write(*out, *rounds); err != nil {
 		log.Fatal(err)
 	}

@@ -13,8 +13,9 @@ import (
 
 // A report collects what is written to RESULTS.md.
 type report struct {
-	text   strings.Builder
-	charts map[string]string // by file name
+	text    strings.Builder
+	figures []figure
+	charts  map[string]string // by file name
 }
 
 func (r *report) add(t table, results []result) {
@@ -65,6 +66,19 @@ func (r *report) write(folder string, rounds int) error {
 		}
 	}
 	all.WriteString(r.text.String())
+	all.WriteString("\n## Other figures\n\n| | | to reach |\n|---|---|---|\n")
+	for _, f := range r.figures {
+		must, yes := "", "no"
+		if f.reached() {
+			yes = "yes"
+		}
+		if f.must > 0 && f.atMost {
+			must = fmt.Sprintf("≤ %g %s: %s", f.must, f.unit, yes)
+		} else if f.must > 0 {
+			must = fmt.Sprintf("≥ %g %s: %s", f.must, f.unit, yes)
+		}
+		fmt.Fprintf(&all, "| %s | %.2f %s | %s |\n", f.name, f.value, f.unit, must)
+	}
 	for file, svg := range r.charts {
 		if err := os.WriteFile(filepath.Join(folder, "charts", file), []byte(svg), 0o644); err != nil {
 			return err

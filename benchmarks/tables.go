@@ -25,7 +25,7 @@ import (
 )
 
 func tables() []table {
-	all := []table{get(), set(), spawn(), runs(), profiled()}
+	all := append([]table{}, get(), set(), spawn(), runs(), profiled())
 	for _, n := range []int{4, 16, 64} {
 		all = append(all, slogLine(n), zapLine(n), zerologLine(n))
 	}
@@ -33,7 +33,7 @@ func tables() []table {
 	for _, n := range []int{1, 2, 5, 10} {
 		all = append(all, slogRequest(n), zapRequest(n), zerologRequest(n))
 	}
-	return append(all, growing(), withOnTop())
+	return append(all, growing(), withOnTop(), httpRequest())
 }
 
 // Results go here, so that the compiler can't leave the work out.
