@@ -66,7 +66,9 @@ func (c *scopeContext) Value(key any) any {
 		a := c.answered.Load()
 		if a == nil || a.bound != n {
 			a = &answer{n, carrier.Answer(nil, nil)}
-			c.answered.Store(a)
+			if n == c.scope.n { // not the scope of whoever else asks: ctx would keep it
+				c.answered.Store(a)
+			}
 		}
 		return a.set
 	}

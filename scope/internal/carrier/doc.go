@@ -24,7 +24,8 @@
 //
 //   - direct reads and writes the label set's memory. A check at start-up proves
 //     the layout, by reflection and public API, before the first unsafe read.
-//   - labels takes over if that check fails. It knows nothing about the layout:
+//   - labels takes over if the layout is another one (portable, if the slot itself
+//     fails the check). It knows nothing about the layout:
 //     it wraps the slot's pointer with reflect.NewAt and walks it with
 //     pprof.ForLabels, and writes with pprof.SetGoroutineLabels. Only the two
 //     linknamed functions are needed, which the runtime keeps for outside users
