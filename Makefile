@@ -25,8 +25,31 @@ bench: ## measure taskscope and its peers side by side, into benchmarks/RESULTS.
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (default 10s)
-	@set -e; for f in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
+	@set -e; for f in $$(git grep --untracked -lE '^func Fuzz' -- '*_test.go'); do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$f); do \
 			echo "== $$f $$target"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
 		done; \
 	done
+
+.PHONY: matrix
+matrix: ## run the tests on each Go version and platform, into docs/matrix.md (-quick: MATRIXFLAGS=-quick)
+	scripts/matrix.sh $(MATRIXFLAGS)
+
+.PHONY: vuln
+vuln: ## ask the Go vulnerability database about all modules
+	scripts/vuln.sh
+
+N ?= 1000000
+SEED ?= 1
+
+.PHONY: torture
+torture: ## compare N log lines (default 1000000) of a generated program (SEED) with a model, into docs/torture.md
+	$(GO) run ./torture -table -n $(N) -seed $(SEED)
+
+.PHONY: stress
+stress: ## torture under profilers, collector checks, sanitizers and Go experiments, into docs/stress.md
+	$(GO) run ./torture -stress -n $(N) -seed $(SEED)
+
+.PHONY: leaks
+leaks: ## run N short tasks and see what is left, and what pins a scope, into docs/leaks.md
+	$(GO) run ./torture -leaks -n $(N)

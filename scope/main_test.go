@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	goleak.VerifyTestMain(m)
+	// On js the runtime has a goroutine of its own.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }
 
 // A path is one of the ways to bind a scope, with what it lacks.
