@@ -136,7 +136,8 @@ on_node() {
 }
 
 on_qemu() {
-	tool "$1" qemu-user && suite "$2" "$3" "-exec '$tmp/emulate $1'" "$4"
+	# -short: the tests that build a program and start it would start one for another processor.
+	tool "$1" qemu-user && suite "$2" "$3" "-exec '$tmp/emulate $1'" "$4" -short
 }
 
 qemu_name() {
@@ -191,7 +192,8 @@ MD
 	cat <<'MD'
 
 On js/wasm these tests are left out: `TestCPUProfileHasNoLabelOfOursUnlessProfiled`, since it has no CPU profile, and
-`TestPanicInGoEndsTheProgram` and `TestEnvironmentAsksForAPath`, since a program can't start another. Allocation budgets are tested
+`TestPanicInGoEndsTheProgram` and `TestEnvironmentAsksForAPath`, since a program can't start another. Under QEMU
+the tests that build further programs and start them are left out. Allocation budgets are tested
 without the race detector only. The last rows show that the code compiles, vets and links: those platforms can't be run here.
 MD
 } >"$out"

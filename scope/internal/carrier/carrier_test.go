@@ -491,3 +491,29 @@ func TestLabelKeyIsTheOneThatContextsUse(t *testing.T) {
 		t.Errorf("a context with labels has nothing under %#v", LabelKey)
 	}
 }
+
+// The entry of a bare Set is kept by its anchor. A Set inside a Run that binds nothing must
+// not drop another in its place, also after a Run inside that one.
+func TestPortableEntryOutlivesASetInsideSwapsThatBindNothing(t *testing.T) {
+	undo, _ := Force(Portable)
+	defer undo()
+	inGoroutine(func() {
+		Bind(&newObject("a").Header, nil)
+		gone := portableAnchor()
+		outer := Swap(nil, nil)
+		inner := Swap(nil, nil)
+		inner.Restore()
+		Bind(&newObject("b").Header, nil)
+		for range 5 {
+			runtime.GC()
+			runtime.Gosched()
+		}
+		wantBound(t, "b")
+		outer.Restore()
+		wantBound(t, "a")
+		if gone() {
+			t.Error("the anchor is gone while its goroutine runs")
+		}
+	})
+	eventually(t, "the entries are removed", func() bool { return portableLen() == 0 })
+}

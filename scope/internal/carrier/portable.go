@@ -94,6 +94,7 @@ func drop(id uint64) *anchor {
 type portableSaved struct {
 	id    uint64
 	entry portableEntry
+	found bool // there was an entry, be it one that binds nothing
 }
 
 func swapPortable(h *Header) portableSaved {
@@ -101,7 +102,8 @@ func swapPortable(h *Header) portableSaved {
 	s := shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	saved := portableSaved{id, s.m[id]}
+	e, found := s.m[id]
+	saved := portableSaved{id, e, found}
 	s.m[id] = portableEntry{object: h}
 	return saved
 }
@@ -110,7 +112,9 @@ func restorePortable(saved portableSaved) {
 	s := shardOf(saved.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := saved.entry; e.object == nil || e.anchor != nil && e.anchor.gone {
+	// An entry that binds nothing is that of an outer Swap: without it the next Bind would
+	// drop a new anchor in place of that of the entry which the outer Restore puts back.
+	if e := saved.entry; !saved.found || e.anchor != nil && e.anchor.gone {
 		delete(s.m, saved.id)
 		return
 	}

@@ -1,0 +1,89 @@
+// Torture runs a generated program on package scope and compares each line that slog,
+// zap and zerolog write, and what the store answers, with an exact model.
+//
+//	go run ./torture -n 1000000              # lines; -seed gives a program again
+//	go run ./torture -seed 7 -unit 1234      # one unit of it: what a deviation names
+//	go run ./torture -table -n 1000000       # all builds; writes docs/torture.md
+//	go run ./torture -stress                 # under the runtime's own stress; writes docs/stress.md
+//	go run ./torture -leaks                  # what is left after a million tasks; writes docs/leaks.md
+//
+// The program is made of units, and a unit of goroutines that set, delete, run, fork in
+// each way there is, panic, exit, change profiler labels, pass contexts on, iterate and
+// hand work over. Which they do is drawn from the seed and the unit's number alone, so a
+// seed gives the same program again, up to scheduling. The model is handed on in plain
+// variables. It exits with 1 at the first deviation, and prints the seed, the unit, the
+// operations that led to it, the line and the prediction.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+)
+
+func main() { os.Exit(mainWith(os.Args[1:], os.Stdout)) }
+
+func mainWith(args []string, out io.Writer) (exit int) {
+	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
+	lines := flags.Int64("n", 1_000_000, "lines to write")
+	seed := flags.Uint64("seed", 0, "of the program; 0 draws one")
+	unit := flags.Int64("unit", -1, "run this unit only, -n lines of it over and over")
+	watched := flags.Bool("watched", false, "with profiles, traces and heap dumps running all the while")
+	table := flags.Bool("table", false, "run all builds and write docs/torture.md")
+	stress := flags.Bool("stress", false, "run under the runtime's own stress and write docs/stress.md")
+	leaks := flags.Bool("leaks", false, "run -n short tasks and write docs/leaks.md")
+	if flags.Parse(args) != nil {
+		return 2
+	}
+	if *seed == 0 {
+		*seed = uint64(rand.Uint32())
+	}
+	var err error
+	switch {
+	case *table:
+		err = writeTable(out, "docs/torture.md", *lines, *seed)
+	case *stress:
+		err = writeStress(out, "docs/stress.md", *lines, *seed)
+	case *leaks:
+		err = writeLeaks(out, "docs/leaks.md", int(*lines))
+	default:
+		err = tortured(out, *seed, *unit, *lines, *watched)
+	}
+	if err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	return 0
+}
+
+// tortured runs the program and reports.
+func tortured(out io.Writer, seed uint64, unit, lines int64, watched bool) error {
+	fmt.Fprintf(out, "seed %d\n", seed)
+	declareKeys()
+	stop := func() string { return "" }
+	if watched {
+		stop = watch()
+	}
+	start := time.Now()
+	r := newRun(seed, wrappers{})
+	var units uint64
+	if unit >= 0 {
+		for ; !r.stop.Load() && r.total() < lines; units++ {
+			r.unit(uint64(unit))
+		}
+	} else {
+		units = r.units(0, lines, atATime)
+	}
+	took := time.Since(start)
+	if seen := stop(); seen != "" {
+		fmt.Fprintln(out, seen)
+	}
+	if err := r.verdict(); err != nil {
+		return err
+	}
+	r.report(out, units, took)
+	return nil
+}

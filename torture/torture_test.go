@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+func TestMain(m *testing.M) {
+	declareKeys()
+	os.Exit(m.Run())
+}
+
+// lean is how many lines are written where each costs more.
+func lean(lines, fewer int64) int64 {
+	if raceEnabled || testing.Short() || scope.Carrier() != "direct" {
+		return fewer
+	}
+	return lines
+}
+
+func TestEachLineIsWhatTheModelPredicts(t *testing.T) {
+	for seed := range uint64(4) {
+		r := newRun(seed+1, wrappers{})
+		r.units(0, lean(25_000, 3_000), atATime)
+		if err := r.verdict(); err != nil {
+			t.Fatal(err)
+		}
+		for k := range kinds {
+			if n := r.lines[k].Load(); n < r.total()/4 {
+				t.Errorf("seed %d: only %d of %d lines are of %v", seed, n, r.total(), k)
+			}
+		}
+	}
+}
+
+func TestEachLineIsWhatTheModelPredictsWhileProfilesAndDumpsAreTaken(t *testing.T) {
+	stop := watch()
+	r := newRun(1, wrappers{})
+	r.units(0, lean(50_000, 5_000), atATime)
+	t.Log(stop())
+	if err := r.verdict(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program that a seed gives must be given again, or a deviation couldn't be looked into.
+func TestASeedGivesTheSameProgram(t *testing.T) {
+	count := func(seed, unit uint64) string {
+		r := newRun(seed, wrappers{})
+		r.unit(unit)
+		if err := r.verdict(); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(r.lines[0].Load(), r.lines[1].Load(), r.lines[2].Load(), r.reads.Load(), r.started.Load())
+	}
+	differs := false
+	for unit := range uint64(lean(50, 15)) {
+		first := count(1, unit)
+		for range 3 {
+			if again := count(1, unit); again != first {
+				t.Errorf("unit %d has run %s, and then %s", unit, first, again)
+			}
+		}
+		differs = differs || count(2, unit) != first
+	}
+	if !differs {
+		t.Error("another seed gives the same program")
+	}
+}
+
+// The program must reach what it is there for: each operation, and lines of each kind.
+func TestTheProgramReachesEachOperation(t *testing.T) {
+	r := newRun(1, wrappers{})
+	seen := &seen{}
+	r.seen = seen
+	r.units(0, 10_000, 1)
+	if err := r.verdict(); err != nil {
+		t.Fatal(err)
+	}
+	wanted := []string{
+		"Set", "SetAttrs", "Delete", "Clear", "Get", "All", "Run", "try", "panic", "Goexit", "range", "Pull", "pool", "submit", "job",
+		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended",
+		"start go", "start WaitGroup.Go", "start scope.Go", "start Go of a new task", "start go, left behind",
+		"start time.AfterFunc", "start time.AfterFunc Wrap", "start time.AfterFunc Wrap of a new task",
+		"start context.AfterFunc", "start context.AfterFunc Wrap", "start context.AfterFunc Wrap of a new task",
+	}
+	if r.inherits {
+		wanted = append(wanted, "pprof.Do live=true", "pprof.Do live=false", "SetGoroutineLabels live=true", "SetGoroutineLabels live=false")
+	}
+	for _, op := range wanted {
+		if n, _ := seen.Load(op); n == nil {
+			t.Errorf("never: %s", op)
+		}
+	}
+}
+
+// A thief calls what it is given, and once, after a while, does so with a field in the
+// scope that another goroutine has.
+type thief struct {
+	calls atomic.Int64
+	done  atomic.Bool
+	kept  atomic.Pointer[slog.Attr] // of the line before
+}
+
+// steal is told of the context of the line, which may be nil: one with a scope may speak
+// for the line instead.
+func (t *thief) steal(c context.Context, call func()) {
+	current := scope.Current()
+	if _, given := scope.FromContext(c); !given && t.calls.Add(1) > 500 {
+		if field := t.kept.Load(); field != nil && current.Len() > 0 {
+			if v, _ := current.Get(field.Key); v != field.Value.Any() && !t.done.Swap(true) {
+				current.With(*field).Run(call)
+				return
+			}
+		}
+	}
+	for key, v := range current.All() {
+		if key != hiddenKey && key != redactedKey && key != repeatedKey && v.Kind() == slog.KindString {
+			t.kept.Store(&slog.Attr{Key: key, Value: v})
+			break
+		}
+	}
+	call()
+}
+
+type thievingHandler struct {
+	slog.Handler
+	thief *thief
+}
+
+func (h thievingHandler) Handle(ctx context.Context, r slog.Record) (err error) {
+	h.thief.steal(ctx, func() { err = h.Handler.Handle(ctx, r) })
+	return err
+}
+
+func (h thievingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return thievingHandler{h.Handler.WithAttrs(attrs), h.thief}
+}
+
+func (h thievingHandler) WithGroup(name string) slog.Handler {
+	return thievingHandler{h.Handler.WithGroup(name), h.thief}
+}
+
+type thievingCore struct {
+	zapcore.Core
+	thief *thief
+}
+
+func (c thievingCore) With(fields []zapcore.Field) zapcore.Core {
+	return thievingCore{c.Core.With(fields), c.thief}
+}
+
+func (c thievingCore) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return ce.AddCore(ent, c)
+}
+
+func (c thievingCore) Write(ent zapcore.Entry, fields []zapcore.Field) (err error) {
+	// What a Context field holds can't be seen from here: a line that may have one is left.
+	var ctx context.Context
+	for _, f := range fields {
+		if f.Type == zapcore.SkipType {
+			ctx = scope.NewContext(context.Background(), scope.New())
+		}
+	}
+	c.thief.steal(ctx, func() { err = c.Core.Write(ent, fields) })
+	return err
+}
+
+type thievingHook struct {
+	zerolog.Hook
+	thief *thief
+}
+
+func (h thievingHook) Run(e *zerolog.Event, level zerolog.Level, msg string) {
+	h.thief.steal(e.GetCtx(), func() { h.Hook.Run(e, level, msg) })
+}
+
+func TestOneLineWithTheScopeOfAnotherGoroutineIsFound(t *testing.T) {
+	for k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			th := &thief{}
+			r := newRun(7, [kinds]wrappers{
+				slogKind: {slog: func(h slog.Handler) slog.Handler { return thievingHandler{h, th} }},
+				zapKind:  {zap: func(c zapcore.Core) zapcore.Core { return thievingCore{c, th} }},
+				zeroKind: {zero: func(h zerolog.Hook) zerolog.Hook { return thievingHook{h, th} }},
+			}[k])
+			r.units(0, 50_000, atATime)
+			if !th.done.Load() {
+				t.Fatal("no field was stolen")
+			}
+			err := r.verdict()
+			if err == nil {
+				t.Fatal("the line was not found")
+			}
+			for _, part := range []string{"seed 7, unit ", "by " + k.String() + ",", "\ngot  ", "\nwant ", ": log " + k.String()} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the report doesn't have %q:\n%v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestTheCommandReportsEachLogger(t *testing.T) {
+	var out strings.Builder
+	if exit := mainWith([]string{"-n", "2000", "-seed", "5"}, &out); exit != 0 || !reported.MatchString(out.String()) {
+		t.Errorf("exit %d:\n%s", exit, &out)
+	}
+	out.Reset()
+	if exit := mainWith([]string{"-n", "200", "-seed", "5", "-unit", "3", "-watched"}, &out); exit != 0 ||
+		!reported.MatchString(out.String()) || !watching.MatchString(out.String()) {
+		t.Errorf("exit %d:\n%s", exit, &out)
+	}
+	if exit := mainWith([]string{"-seed", "x"}, io.Discard); exit != 2 {
+		t.Errorf("exit %d of a command that is wrong", exit)
+	}
+}
+
+func TestNothingIsLeftAfterShortTasks(t *testing.T) {
+	if _, err := measureTasks(int(lean(20_000, 400))); err != nil {
+		t.Error(err)
+	}
+}
+
+// What docs/leaks.md says of things that outlive the scope in which they were opened.
+func TestWhatPinsAScopeLetsGoOfIt(t *testing.T) {
+	const n = 5
+	for _, p := range pins {
+		m := p.measure(n)
+		if m.remedied > 0 || m.closed > 0 {
+			t.Errorf("%s: %d of %d kept with the remedy, %d after closing", p.what, m.remedied, n, m.closed)
+		}
+		if scope.Carrier() != "portable" && m.open != n {
+			t.Errorf("%s: %d of %d kept; the document is wrong", p.what, m.open, n)
+		}
+	}
+}
