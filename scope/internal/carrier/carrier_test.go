@@ -517,3 +517,14 @@ func TestPortableEntryOutlivesASetInsideSwapsThatBindNothing(t *testing.T) {
 	})
 	eventually(t, "the entries are removed", func() bool { return portableLen() == 0 })
 }
+
+// portableLen returns how many goroutines have something bound.
+func portableLen() (n int) {
+	for i := range portableShards {
+		s := &portableShards[i]
+		s.mu.RLock()
+		n += len(s.m)
+		s.mu.RUnlock()
+	}
+	return n
+}

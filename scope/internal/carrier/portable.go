@@ -33,17 +33,6 @@ func init() {
 
 func shardOf(id uint64) *portableShard { return &portableShards[id%uint64(len(portableShards))] }
 
-// portableLen returns how many goroutines have something bound.
-func portableLen() (n int) {
-	for i := range portableShards {
-		s := &portableShards[i]
-		s.mu.RLock()
-		n += len(s.m)
-		s.mu.RUnlock()
-	}
-	return n
-}
-
 func loadPortable() *Header {
 	id := goid()
 	s := shardOf(id)
