@@ -95,15 +95,10 @@ func (f Fields) Without(drop func(key string) bool) Fields {
 	return f
 }
 
-// collect returns the fields that a line of s gets, without the first from of those that s
-// has, and whether they are just these.
-func (o *Options) collect(s scope.Scope, from int, ended bool) (f Fields, all bool) {
+// collect returns the fields that a line of s gets.
+func (o *Options) collect(s scope.Scope, ended bool) (f Fields) {
 	f.Group = o.Group
-	attrs := s.Attrs()[from:]
-	if len(attrs) > 0 && o.Filter == nil && o.MaxFields == 0 && !ended && !slices.ContainsFunc(attrs, special) {
-		f.Attrs = attrs
-		return f, true
-	}
+	attrs := s.Attrs()
 	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
 	for _, a := range attrs {
 		key := a.Key
@@ -150,20 +145,14 @@ func (o *Options) collect(s scope.Scope, from int, ended bool) (f Fields, all bo
 	if ended {
 		f.put(slog.Bool(EndedKey, true))
 	}
-	return f, false
-}
-
-// special reports whether a isn't logged as it is, or not by every logger.
-func special(a slog.Attr) bool {
-	return lossy(a.Value) || hasLogValuer(a.Value) || scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0
+	return f
 }
 
 // lossy reports whether v may have been something else before slog converted it.
 func lossy(v slog.Value) bool { return v.Kind() == slog.KindFloat64 || v.Kind() == slog.KindTime }
 
-// expanded returns f with the fields that expand knows replaced by what it returns, and
-// false instead of whole if there are any.
-func (f Fields) expanded(expand func(slog.Attr) []slog.Attr, whole bool) (Fields, bool) {
+// expanded returns f with the fields that expand knows replaced by what it returns.
+func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
 	for i, a := range f.Attrs {
 		if parts := expand(a); parts != nil {
 			g := Fields{Group: f.Group, given: f.given, Attrs: slices.Clone(f.Attrs[:i])}
@@ -173,10 +162,10 @@ func (f Fields) expanded(expand func(slog.Attr) []slog.Attr, whole bool) (Fields
 			for _, rest := range f.Attrs[i+1:] {
 				g.put(rest)
 			}
-			return g.expanded(expand, false)
+			return g.expanded(expand)
 		}
 	}
-	return f, whole
+	return f
 }
 
 // put adds a, in place of an attribute with its key.

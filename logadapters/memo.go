@@ -16,7 +16,7 @@ type Stamper[L any] struct {
 	opts   Options
 	derive func(Fields) L
 	taken  func(key string) bool
-	memo   scope.Memo
+	memo   scope.Memo[Stamp[L]]
 
 	// Each of these may be nil: see the methods that set them.
 	expand func(slog.Attr) []slog.Attr
@@ -65,8 +65,8 @@ func (st *Stamper[L]) Options() *Options { return &st.opts }
 
 // Stamp returns what lines of s are stamped with, or nil if they get nothing.
 func (st *Stamper[L]) Stamp(s scope.Scope) *Stamp[L] {
-	if p, known := st.recall(s); known {
-		return p
+	if p := st.memo.Load(s); p != nil && p.ended == s.Ended() {
+		return p.orNil()
 	}
 	return st.make(s)
 }
@@ -74,8 +74,8 @@ func (st *Stamper[L]) Stamp(s scope.Scope) *Stamp[L] {
 // Ready is Stamp for a line that may not be written after all. It reports false, and
 // calls no method of any value, if some value is to be resolved anew for every line.
 func (st *Stamper[L]) Ready(s scope.Scope) (p *Stamp[L], ready bool) {
-	if p, known := st.recall(s); known {
-		return p, true
+	if p := st.memo.Load(s); p != nil && p.ended == s.Ended() {
+		return p.orNil(), true
 	}
 	if varies(s) {
 		return nil, false
@@ -83,92 +83,124 @@ func (st *Stamper[L]) Ready(s scope.Scope) (p *Stamp[L], ready bool) {
 	return st.make(s), true
 }
 
-// recall returns what is remembered with s, and whether something is.
-func (st *Stamper[L]) recall(s scope.Scope) (p *Stamp[L], known bool) {
-	if s == (scope.Scope{}) {
-		return nil, true
-	}
-	if p, _ = st.memo.Load(s).(*Stamp[L]); p == nil || p.ended != s.Ended() {
-		return nil, false
-	}
-	if p.empty {
-		return nil, true
-	}
-	return p, true
-}
-
 func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
-	p := &Stamp[L]{stamper: st, ended: s.Ended()}
-	if !st.grow(s, p) {
-		st.fill(s, p)
-	}
-	p.index()
-	if p.whole || !varies(s) {
-		st.memo.Store(s, p)
-	}
-	if p.empty {
+	if s == (scope.Scope{}) {
 		return nil
 	}
-	return p
+	e := &scope.Entry[Stamp[L]]{}
+	p := &e.Value
+	p.stamper, p.scope, p.ended = st, s, s.Ended()
+	if !st.grow(p) {
+		st.fill(p)
+	}
+	if p.fields == nil || !varies(s) {
+		st.memo.Store(s, e)
+	}
+	return p.orNil()
 }
 
-// fill makes p a stamp of s.
-func (st *Stamper[L]) fill(s scope.Scope, p *Stamp[L]) {
-	p.Fields, p.whole = st.collect(s, 0, p.ended)
-	if p.whole && st.parent != nil {
+// fill makes p a stamp of its scope.
+func (st *Stamper[L]) fill(p *Stamp[L]) {
+	f := Fields{Group: st.opts.Group, Attrs: p.scope.Attrs()}
+	whole := !p.ended && st.whole(f.Attrs)
+	if whole && st.parent != nil {
 		// What the parent has made of s, or makes now, serves its other children too.
-		if above := st.parent.Stamp(s); above != nil && above.whole {
+		if above := st.parent.Stamp(p.scope); above != nil && above.fields == nil {
 			if l, panicked := try(func() L { return st.apply(above.Logger) }); panicked == nil {
-				p.Logger = l
+				p.Logger, p.mask, p.keys = l, above.mask, above.keys
 				return
 			}
 		}
 	}
-	if p.empty = len(p.Attrs) == 0; p.empty {
+	if !whole {
+		f = st.collect(p.scope, p.ended)
+	}
+	if p.empty = len(f.Attrs) == 0; p.empty {
 		return
 	}
-	given := p.Attrs
-	l, ok := st.safely(&p.Fields)
+	before := &f.Attrs[0]
+	l, ok := st.safely(&f)
 	p.Logger, p.empty = l, !ok
-	p.whole = p.whole && &given[0] == &p.Attrs[0]
+	if !whole || before != &f.Attrs[0] {
+		p.fields = &f
+	}
+	p.index(f.Attrs)
 }
 
-// grow makes p a stamp of s out of that of the scope which s was made of, with what was
-// added since, and reports whether that can be done.
-func (st *Stamper[L]) grow(s scope.Scope, p *Stamp[L]) bool {
+// grow makes p a stamp of its scope out of that of one which the scope was made of, with
+// what was added since, and reports whether that can be done.
+func (st *Stamper[L]) grow(p *Stamp[L]) bool {
 	if st.extend == nil || st.opts.Group != "" || p.ended {
 		return false
 	}
-	value, known := st.memo.LoadPart(s)
-	part, _ := value.(*Stamp[L])
-	if part == nil || part.ended || part.empty || !part.whole {
+	part, added := st.memo.LoadPart(p.scope)
+	if part == nil || part.ended || part.empty || part.fields != nil {
 		return false
 	}
-	added, whole := st.collect(s, known, false)
-	if !whole {
+	p.Logger, p.mask = part.Logger, part.mask
+	if len(added) == 0 {
+		p.keys = part.keys
+		return true
+	}
+	if !st.whole(added) {
 		return false
 	}
-	l, panicked := try(func() L { return st.extend(part.Logger, added) })
+	l, panicked := try(func() L { return st.extend(part.Logger, Fields{Attrs: added}) })
 	if panicked != nil {
 		return false
 	}
-	p.Logger, p.Attrs, p.whole = l, s.Attrs(), true
+	p.Logger = l
+	if p.scope.Len() > fewKeys {
+		added = p.scope.Attrs()
+	}
+	p.index(added)
 	return true
 }
 
-// collect returns the fields that lines of s get from this logger, and whether they are
-// just those that s has from the given one on.
-func (st *Stamper[L]) collect(s scope.Scope, from int, ended bool) (f Fields, whole bool) {
-	f, whole = st.opts.collect(s, from, ended)
+// whole reports whether lines of a scope with attrs get these as they are.
+func (st *Stamper[L]) whole(attrs []slog.Attr) bool {
+	o := &st.opts
+	if len(attrs) == 0 || o.Filter != nil || o.MaxFields != 0 {
+		return false
+	}
+	taken := o.Duplicates != KeepBoth
+	if taken && o.Group != "" {
+		if st.taken(o.Group) {
+			return false
+		}
+		taken = false
+	}
+	for i := range attrs {
+		a := &attrs[i]
+		switch a.Value.Kind() {
+		case slog.KindFloat64, slog.KindTime, slog.KindLogValuer:
+			return false // may have been something else before slog converted it, or is yet to be
+		case slog.KindGroup:
+			if hasLogValuer(a.Value) {
+				return false
+			}
+		case slog.KindAny:
+			if st.expand != nil && st.expand(*a) != nil {
+				return false
+			}
+		}
+		if scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0 || taken && st.taken(a.Key) {
+			return false
+		}
+	}
+	return true
+}
+
+// collect returns the fields that lines of s get from this logger.
+func (st *Stamper[L]) collect(s scope.Scope, ended bool) Fields {
+	f := st.opts.collect(s, ended)
 	if st.expand != nil {
-		f, whole = f.expanded(st.expand, whole)
+		f = f.expanded(st.expand)
 	}
 	if st.opts.Duplicates != KeepBoth {
-		n := len(f.Attrs)
 		f = f.Without(st.taken)
-		whole = whole && n == len(f.Attrs)
 	}
-	return f, whole
+	return f
 }
 
 // safely calls derive. When a method of some value panics, which with the logger's own
@@ -206,33 +238,49 @@ func try[L any](make func() L) (l L, panicked any) {
 // A Stamp is what the lines of one scope get from one logger. It is shared by
 // goroutines and must not be changed.
 type Stamp[L any] struct {
-	Fields
 	Logger L // with all fields in it
 
 	stamper  *Stamper[L]
+	scope    scope.Scope
+	fields   *Fields             // nil iff they are just the scope's
 	mask     [4]uint64           // has the bit of each key at the root
 	keys     map[string]struct{} // the keys; nil if they are few, or in a group
+	variants atomic.Pointer[variant[L]]
 	ended    bool
 	empty    bool
-	whole    bool // iff Attrs are just the scope's
-	variants atomic.Pointer[variant[L]]
+}
+
+func (p *Stamp[L]) orNil() *Stamp[L] {
+	if p.empty {
+		return nil
+	}
+	return p
+}
+
+// Fields returns what the lines get.
+func (p *Stamp[L]) Fields() Fields {
+	if p.fields == nil {
+		return Fields{Group: p.stamper.opts.Group, Attrs: p.scope.Attrs()}
+	}
+	return *p.fields
 }
 
 // fewKeys is how many keys are compared one by one.
 const fewKeys = 16
 
-func (p *Stamp[L]) index() {
-	if p.Group != "" {
-		p.mark(p.Group)
+// index makes Has know attrs.
+func (p *Stamp[L]) index(attrs []slog.Attr) {
+	if group := p.stamper.opts.Group; group != "" {
+		p.mark(group)
 		return
 	}
-	if len(p.Attrs) > fewKeys {
-		p.keys = make(map[string]struct{}, len(p.Attrs))
+	if len(attrs) > fewKeys {
+		p.keys = make(map[string]struct{}, len(attrs))
 	}
-	for i := range p.Attrs {
-		p.mark(p.Attrs[i].Key)
+	for i := range attrs {
+		p.mark(attrs[i].Key)
 		if p.keys != nil {
-			p.keys[p.Attrs[i].Key] = struct{}{}
+			p.keys[attrs[i].Key] = struct{}{}
 		}
 	}
 }
@@ -246,14 +294,20 @@ func (p *Stamp[L]) mark(key string) {
 // asked for each key of each line.
 func (p *Stamp[L]) Has(key string) bool {
 	i := bitOf(key)
-	if p.mask[i>>6]&(1<<(i&63)) == 0 {
-		return false
-	}
-	if p.keys != nil {
+	return p.mask[i>>6]&(1<<(i&63)) != 0 && p.has(key)
+}
+
+func (p *Stamp[L]) has(key string) bool {
+	switch {
+	case p.keys != nil:
 		_, has := p.keys[key]
 		return has
+	case p.fields != nil:
+		return p.fields.Has(key)
+	case p.stamper.opts.Group != "":
+		return key == p.stamper.opts.Group
 	}
-	return p.Fields.Has(key)
+	return p.scope.Has(key)
 }
 
 // bitOf returns a number that depends on key and is had in a nanosecond.
@@ -279,12 +333,13 @@ const maxVariants = 8
 // Without returns a logger without the fields that drop names: those that the line has
 // itself.
 func (p *Stamp[L]) Without(drop func(key string) bool) L {
-	few := len(p.Attrs) <= 64
+	fields := p.Fields()
+	few := len(fields.Attrs) <= 64
 	var out uint64
-	for i, a := range p.Attrs {
+	for i, a := range fields.Attrs {
 		key := a.Key
-		if p.Group != "" {
-			key = p.Group
+		if fields.Group != "" {
+			key = fields.Group
 		}
 		if few && drop(key) {
 			out |= 1 << i
@@ -301,7 +356,7 @@ func (p *Stamp[L]) Without(drop func(key string) bool) L {
 		}
 		n++
 	}
-	left := p.Fields.Without(drop)
+	left := fields.Without(drop)
 	logger, ok := p.stamper.safely(&left)
 	if !ok {
 		return p.Logger

@@ -81,8 +81,8 @@ func TestAllocations(t *testing.T) {
 		check("Ended and SameTask", 0, func() { s.Ended(); s.SameTask(scope.Current()) })
 	})
 
-	var memo scope.Memo
-	memo.Store(s, "x")
+	var memo scope.Memo[string]
+	store(&memo, s, "x")
 	check("Memo.Load", 0, func() { memo.Load(s) })
 }
 

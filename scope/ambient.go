@@ -3,7 +3,6 @@ package scope
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -15,9 +14,8 @@ import (
 // What a bare Set binds lasts until the goroutine ends or an enclosing [Run] returns.
 // On a goroutine with no scope it starts a task without a name, which never ends.
 func Set(key string, value any) {
-	n := bound().grow(1, true)
-	n.put(storedAs(key), slog.AnyValue(value), value)
-	n.bind()
+	n := bound()
+	n.set(storedAs(key), value).bindAfter(n)
 }
 
 // SetAttrs is [Set] for several fields at once, with values that need no boxing: one
@@ -26,29 +24,38 @@ func SetAttrs(attrs ...slog.Attr) {
 	if len(attrs) == 0 {
 		return
 	}
-	n := bound().grow(len(attrs), false)
-	for _, a := range attrs {
-		n.put(storedAs(a.Key), a.Value, nil)
-	}
-	n.bind()
+	n := bound()
+	n.setAttrs(attrs).bindAfter(n)
 }
 
 // Get returns the value of key in the bound scope. See [Scope.Get].
 func Get(key string) (value any, ok bool) {
-	n := bound()
-	if n == nil {
-		return nil, false
-	}
-	for i := range n.attrs { // find, value and storedAs by hand: this is the hottest path
-		if n.attrs[i].Key == key {
-			if n.boxed != nil && n.boxed[i] != nil {
-				return n.boxed[i], true
+	for n := bound(); n != nil; n = n.parent { // find by hand: this is the hottest path
+		if n.key != "" {
+			if n.key == key {
+				return n.value, true
 			}
-			return n.attrs[i].Value.Any(), true
+			continue
+		}
+		if own, ok := n.value.(*[]pair); ok {
+			for i, list := 0, *own; i < len(list); i++ {
+				if p := &list[i]; p.key == key {
+					if u, ok := p.value.(unboxed); ok {
+						return u.Any(), true
+					}
+					return p.value, true
+				}
+			}
+		} else if own, ok := n.value.(*[]slog.Attr); ok {
+			for i, list := 0, *own; i < len(list); i++ {
+				if a := &list[i]; a.Key == key {
+					return a.Value.Any(), true
+				}
+			}
 		}
 	}
 	if key == "" {
-		return Scope{n}.Get(badKey)
+		return Current().Get(badKey)
 	}
 	return nil, false
 }
@@ -64,9 +71,8 @@ func GetOr[T any](key string, fallback T) T {
 }
 
 func get[T any](key string) (v T, ok bool) {
-	n := bound()
-	if i := n.find(storedAs(key)); i >= 0 {
-		return as[T](n, i)
+	if f, ok := bound().find(storedAs(key)); ok {
+		return as[T](f)
 	}
 	return v, false
 }
@@ -83,10 +89,8 @@ func Delete(keys ...string) {
 
 // Clear removes all fields from the bound scope. The goroutine stays in its task.
 func Clear() {
-	if n := bound(); n != nil && len(n.attrs) > 0 {
-		m := newNode(0, false)
-		m.task, m.anonymous = n.task, n.anonymous
-		m.bind()
+	if n := bound(); n.len(nil) > 0 {
+		new(collector).node(n.task, false).bind()
 	}
 }
 
@@ -121,16 +125,20 @@ func Carrier() string { return carrier.Active().String() }
 
 func bound() *node { return carrier.Load[node]() }
 
-// grow is copy for an n that may be nil.
-func (n *node) grow(more int, boxes bool) *node {
-	if n != nil {
-		return n.copy(more, boxes)
+func (n *node) bind() { carrier.Bind(n.header(), n.labels()) }
+
+// bindAfter binds n, which is made of the bound node: a task that begins with it is one
+// begun by a bare Set.
+func (n *node) bindAfter(bound *node) {
+	if bound == nil {
+		n.task.beginBare()
 	}
-	m := newNode(more, boxes)
-	// The task that a bare Set begins is known by a random number. A record would be
-	// an allocation, and a counter a cache line that every core writes.
-	m.anonymous = rand.Uint64() | 1
-	return m
+	n.bind()
 }
 
-func (n *node) bind() { carrier.Bind(n.header(), n.labels()) }
+func (n *node) header() *carrier.Header {
+	if n == nil {
+		return nil
+	}
+	return &n.Header
+}

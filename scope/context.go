@@ -2,7 +2,6 @@ package scope
 
 import (
 	"context"
-	"sync/atomic"
 
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -22,7 +21,9 @@ func NewContext(ctx context.Context, s Scope) context.Context {
 	if ctx == nil {
 		panic("scope: NewContext with a nil context")
 	}
-	return &scopeContext{Context: ctx, scope: s}
+	c := &scopeContext{Context: ctx, scope: s}
+	c.shown.Init(s.n.header())
+	return c
 }
 
 // FromContext returns the scope that [NewContext] put into ctx or into what ctx derives
@@ -42,15 +43,8 @@ type contextKey struct{}
 
 type scopeContext struct {
 	context.Context
-	scope    Scope
-	answered atomic.Pointer[answer]
-}
-
-// An answer is the label set for a bound scope and a context without labels: pprof.Do
-// asks twice for it.
-type answer struct {
-	bound *node
-	set   any
+	scope Scope
+	shown carrier.Shown // of scope
 }
 
 func (c *scopeContext) Value(key any) any {
@@ -58,19 +52,7 @@ func (c *scopeContext) Value(key any) any {
 	case contextKey{}:
 		return c
 	case carrier.LabelKey:
-		own, n := c.Context.Value(key), bound()
-		labels := n.labels()
-		if own != nil || n == nil || labels != nil {
-			return carrier.Answer(own, labels)
-		}
-		a := c.answered.Load()
-		if a == nil || a.bound != n {
-			a = &answer{n, carrier.Answer(nil, nil)}
-			if n == c.scope.n { // not the scope of whoever else asks: ctx would keep it
-				c.answered.Store(a)
-			}
-		}
-		return a.set
+		return carrier.Answer(c.Context.Value(key), bound().labels(), &c.shown)
 	}
 	return c.Context.Value(key)
 }

@@ -439,16 +439,16 @@ func ExamplePolicy() {
 
 // A formatter remembers with each scope what it has made of it.
 func ExampleMemo() {
-	var memo scope.Memo
+	var memo scope.Memo[string]
 	format := func(s scope.Scope) string {
-		if text, ok := memo.Load(s).(string); ok {
-			return text + " (remembered)"
+		if text := memo.Load(s); text != nil {
+			return *text + " (remembered)"
 		}
 		var b strings.Builder
 		for k, v := range s.All() {
 			fmt.Fprintf(&b, "[%s=%v]", k, v)
 		}
-		memo.Store(s, b.String())
+		memo.Store(s, &scope.Entry[string]{Value: b.String()})
 		return b.String()
 	}
 	s := scope.New("request_id", "r-1")

@@ -52,10 +52,11 @@ const (
 
 // Policy returns all that was declared for the key of this name, as bits: 0 if nothing.
 func Policy(name string) KeyOption {
-	if p := policies.Load(); p != nil {
-		return p.byName[storedAs(name)]
+	p := policies.Load()
+	if p == nil || p.lengths&(1<<(len(name)&63)) == 0 {
+		return 0
 	}
-	return 0
+	return p.byName[storedAs(name)]
 }
 
 // policies is replaced as a whole by each declaration, so that readers need no lock and
@@ -64,7 +65,8 @@ var policies atomic.Pointer[policySet]
 
 type policySet struct {
 	byName   map[string]KeyOption
-	profiled bool // some key is
+	lengths  uint64 // has the bit of the length of each name, and that of the empty one
+	profiled bool   // some key is
 }
 
 func declare(name string, opts []KeyOption) {
@@ -74,15 +76,16 @@ func declare(name string, opts []KeyOption) {
 	}
 	for {
 		old := policies.Load()
-		next := &policySet{byName: map[string]KeyOption{}}
+		next := &policySet{byName: map[string]KeyOption{}, lengths: 1}
 		if old != nil {
 			if old.byName[name]|all == old.byName[name] {
 				return
 			}
 			maps.Copy(next.byName, old.byName)
-			next.profiled = old.profiled
+			next.lengths, next.profiled = old.lengths, old.profiled
 		}
 		next.byName[name] |= all
+		next.lengths |= 1 << (len(name) & 63)
 		next.profiled = next.profiled || all&Profiled != 0
 		if all == 0 || policies.CompareAndSwap(old, next) {
 			return
@@ -92,11 +95,15 @@ func declare(name string, opts []KeyOption) {
 
 // labels returns the fields of n that are to be seen in profiles.
 func (n *node) labels() (labels []carrier.Label) {
-	p := policies.Load()
-	if n == nil || p == nil || !p.profiled {
-		return nil
+	if p := policies.Load(); n != nil && p != nil && p.profiled {
+		return n.profiled(p)
 	}
-	for _, a := range n.attrs {
+	return nil
+}
+
+func (n *node) profiled(p *policySet) (labels []carrier.Label) {
+	n.each(func(f field) bool {
+		a := f.attr()
 		switch policy := p.byName[a.Key]; {
 		case policy&Profiled == 0:
 		case policy&Redacted != 0:
@@ -104,7 +111,8 @@ func (n *node) labels() (labels []carrier.Label) {
 		default:
 			labels = append(labels, carrier.Label{Key: a.Key, Value: labelText(a.Value)})
 		}
-	}
+		return true
+	})
 	return labels
 }
 

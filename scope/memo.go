@@ -1,74 +1,78 @@
 package scope
 
+import "log/slog"
+
 // A Memo remembers one value per scope, for as long as the scope lives: what a log
 // adapter made of it. The values are kept with the scope, so they go when it goes, and
 // finding one takes a few nanoseconds and no lock. They are also forgotten when NewKey
 // declares something new, which may change what is to be logged. The zero Memo is empty
 // and ready to use; it must not be copied.
-type Memo struct{ _ byte } // not of size zero: its address is its identity
+type Memo[T any] struct{ id byte } // its address is its identity
+
+// An Entry is a value with what it takes to remember it.
+type Entry[T any] struct {
+	Value T
+
+	remembered
+}
+
+// remembered is the part of an Entry that doesn't depend on T: a list, newest first.
+type remembered struct {
+	memo     *byte // the id of the Memo
+	entry    any   // the *Entry[T] that this is a part of
+	policies *policySet
+	next     *remembered
+	depth    int
+}
 
 // memoLimit is how many values a scope remembers. A scope that lives as long as the
 // process may meet any number of short-lived loggers; the limit bounds what they leave.
 const memoLimit = 64
 
-// remembered is one entry of a scope's list, newest first. A scope that is made of another
-// by adding fields starts with the other's list: entries with fewer fields are not its own.
-type remembered struct {
-	memo     *Memo
-	value    any
-	policies *policySet // as of when the value was made
-	next     *remembered
-	fields   int // how many the scope had
-	depth    int
-}
-
-// Load returns the value that m has stored with s, or nil.
-func (m *Memo) Load(s Scope) any {
+// Load returns what m has stored with s, or nil.
+func (m *Memo[T]) Load(s Scope) *T {
 	if s.n == nil {
 		return nil
 	}
-	for r := s.n.memo.Load(); r != nil && r.fields == len(s.n.attrs); r = r.next {
-		if r.memo == m {
+	for r := s.n.memo.Load(); r != nil; r = r.next {
+		if r.memo == &m.id {
 			if r.policies != policies.Load() {
 				return nil
 			}
-			return r.value
+			return &r.entry.(*Entry[T]).Value
 		}
 	}
 	return nil
 }
 
-// LoadPart returns the value that m has stored with the scope that s was made of by adding
-// fields, and how many of the fields of s, the first, that scope had: to make what is to be
-// stored with s out of it. It returns nil if there is none. The scope that s was made of is
-// known until something is stored with s.
-func (m *Memo) LoadPart(s Scope) (value any, fields int) {
+// LoadPart returns what m has stored with a scope that s was made of by adding fields, and
+// these fields: to make what is to be stored with s out of it. It returns nil if there is
+// nothing. What m has stored with s itself plays no part.
+func (m *Memo[T]) LoadPart(s Scope) (value *T, added []slog.Attr) {
 	if s.n == nil {
-		return nil, 0
+		return nil, nil
 	}
-	for r := s.n.memo.Load(); r != nil && r.fields < len(s.n.attrs); r = r.next {
-		if r.memo == m {
-			if r.policies != policies.Load() {
-				return nil, 0
-			}
-			return r.value, r.fields
+	for part := s.n.parent; part != nil; part = part.parent {
+		if value := m.Load(Scope{part}); value != nil {
+			return value, s.n.attrs(part)
 		}
 	}
-	return nil, 0
+	return nil, nil
 }
 
-// Store stores value with s, in place of what m stored before. The value must not
-// refer to s. Nothing is stored with the zero Scope. When a scope has many memos'
-// values, older ones are forgotten.
-func (m *Memo) Store(s Scope, value any) {
+// Store stores the value of e, which must be a new one, with s, in place of what m stored
+// before. Nothing is stored with the zero Scope. When a scope has many memos' values,
+// older ones are forgotten.
+func (m *Memo[T]) Store(s Scope, e *Entry[T]) {
 	if s.n == nil {
 		return
 	}
-	r := &remembered{memo: m, value: value, policies: policies.Load(), fields: len(s.n.attrs)}
+	r := &e.remembered
+	r.memo, r.entry, r.policies = &m.id, e, policies.Load()
 	for {
 		head := s.n.memo.Load()
 		r.next, r.depth = nil, 0
-		if head != nil && head.fields == r.fields && head.depth < memoLimit {
+		if head != nil && head.depth < memoLimit {
 			r.next, r.depth = head, head.depth+1
 		}
 		if s.n.memo.CompareAndSwap(head, r) {

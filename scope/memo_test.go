@@ -1,73 +1,86 @@
 package scope_test
 
 import (
+	"fmt"
+	"log/slog"
 	"runtime"
+	"slices"
 	"testing"
 	"weak"
 
 	"github.com/taskscope/taskscope/scope"
 )
 
+func store[T any](m *scope.Memo[T], s scope.Scope, v T) { m.Store(s, &scope.Entry[T]{Value: v}) }
+
+// load returns what m has stored with s, or the zero T.
+func load[T any](m *scope.Memo[T], s scope.Scope) (v T) {
+	if p := m.Load(s); p != nil {
+		v = *p
+	}
+	return v
+}
+
 func TestMemoRemembersPerScope(t *testing.T) {
-	var m, other scope.Memo
+	var m, other scope.Memo[string]
 	a, b := scope.New("k", 1), scope.New("k", 1)
-	if got := m.Load(a); got != nil {
+	if got := load(&m, a); got != "" {
 		t.Errorf("before Store: %v", got)
 	}
-	m.Store(a, "a")
-	m.Store(b, "b")
-	other.Store(a, "other")
+	store(&m, a, "a")
+	store(&m, b, "b")
+	store(&other, a, "other")
 	for _, tc := range []struct {
-		m    *scope.Memo
+		m    *scope.Memo[string]
 		s    scope.Scope
-		want any
+		want string
 	}{
-		{&m, a, "a"}, {&m, b, "b"}, {&other, a, "other"}, {&other, b, nil},
-		{&m, a.With("x", 1), nil}, {&m, a.Without("k"), nil}, {&m, a.Detach(), nil},
+		{&m, a, "a"}, {&m, b, "b"}, {&other, a, "other"}, {&other, b, ""},
+		{&m, a.With("x", 1), ""}, {&m, a.Without("k"), ""}, {&m, a.Detach(), ""},
 	} {
-		if got := tc.m.Load(tc.s); got != tc.want {
-			t.Errorf("Load gives %v, want %v", got, tc.want)
+		if got := load(tc.m, tc.s); got != tc.want {
+			t.Errorf("Load gives %q, want %q", got, tc.want)
 		}
 	}
-	m.Store(a, "newer")
-	if got := m.Load(a); got != "newer" {
+	store(&m, a, "newer")
+	if got := load(&m, a); got != "newer" {
 		t.Errorf("after a second Store: %v", got)
 	}
 	a.Run(func() {
-		if got := m.Load(scope.Current()); got != "newer" {
+		if got := load(&m, scope.Current()); got != "newer" {
 			t.Errorf("the bound scope gives %v", got)
 		}
 		scope.Set("x", 1)
-		if got := m.Load(scope.Current()); got != nil {
+		if got := load(&m, scope.Current()); got != "" {
 			t.Errorf("the scope after a Set gives %v", got)
 		}
 	})
-	m.Store(scope.Scope{}, "zero")
-	if got := m.Load(scope.Scope{}); got != nil {
+	store(&m, scope.Scope{}, "zero")
+	if got := load(&m, scope.Scope{}); got != "" {
 		t.Errorf("the zero Scope remembers %v", got)
 	}
 }
 
 func TestMemoForgetsAfterADeclaration(t *testing.T) {
-	var m scope.Memo
+	var m scope.Memo[string]
 	s := scope.New("k", 1)
 	name := unique("declared")
-	m.Store(s, "old")
+	store(&m, s, "old")
 	scope.NewKey[int](name, scope.Hidden)
-	if got := m.Load(s); got != nil {
+	if got := load(&m, s); got != "" {
 		t.Errorf("after a declaration: %v", got)
 	}
-	m.Store(s, "new")
-	if got := m.Load(s); got != "new" {
+	store(&m, s, "new")
+	if got := load(&m, s); got != "new" {
 		t.Errorf("after the next Store: %v", got)
 	}
 	scope.NewKey[int](name, scope.Hidden) // says nothing new
 	scope.NewKey[int](unique("declared")) // nor does this
-	if got := m.Load(s); got != "new" {
+	if got := load(&m, s); got != "new" {
 		t.Errorf("after a declaration of what holds already: %v", got)
 	}
 	scope.NewKey[int](name, scope.Traced)
-	if got := m.Load(s); got != nil {
+	if got := load(&m, s); got != "" {
 		t.Errorf("after a second option: %v", got)
 	}
 }
@@ -85,15 +98,15 @@ func alive(list []weak.Pointer[derivation]) (n int) {
 }
 
 //go:noinline
-func remember(s scope.Scope, m *scope.Memo) weak.Pointer[derivation] {
+func remember(s scope.Scope, m *scope.Memo[*derivation]) weak.Pointer[derivation] {
 	d := new(derivation)
-	m.Store(s, d)
+	store(m, s, d)
 	return weak.Make(d)
 }
 
 func TestMemosOfOneScopeAreBounded(t *testing.T) {
 	s := scope.New("k", 1)
-	memos := make([]scope.Memo, 5000)
+	memos := make([]scope.Memo[*derivation], 5000)
 	var list []weak.Pointer[derivation]
 	for i := range memos {
 		list = append(list, remember(s, &memos[i]))
@@ -114,7 +127,7 @@ func TestMemosOfOneScopeAreBounded(t *testing.T) {
 
 func TestMemoDiesWithItsScope(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
-		var m scope.Memo
+		var m scope.Memo[*derivation]
 		var w []weak.Pointer[derivation]
 		scope.New("k", 1).Run(func() { w = append(w, remember(scope.Current(), &m)) })
 		eventually(t, "a derivation goes with a Run", func() bool { return alive(w) == 0 })
@@ -130,57 +143,78 @@ func TestMemoDiesWithItsScope(t *testing.T) {
 	})
 }
 
-// What is made from a scope doesn't keep what that scope remembers: with fields added it
-// does for LoadPart, but only until something is stored with it.
-func TestDerivedScopesKeepNoMemo(t *testing.T) {
-	var m, other scope.Memo
-	derive := map[string]func(scope.Scope) scope.Scope{
-		"With, once it has a memo of its own": func(s scope.Scope) scope.Scope {
-			s = s.With("x", 1)
-			other.Store(s, 1)
+// A scope keeps what those that it was made of by adding fields remember: it may be of use
+// for LoadPart, and it goes with the scope.
+func TestWhatKeepsAMemo(t *testing.T) {
+	for _, tc := range []struct {
+		how    string
+		derive func(scope.Scope) scope.Scope
+		kept   bool
+	}{
+		{"With", func(s scope.Scope) scope.Scope { return s.With("x", 1) }, true},
+		{"Detach", scope.Scope.Detach, true},
+		{"With of a key that is there", func(s scope.Scope) scope.Scope { return s.With("k", 2) }, false},
+		{"Without", func(s scope.Scope) scope.Scope { return s.Without("k") }, false},
+		{"With of many keys, one by one", func(s scope.Scope) scope.Scope {
+			for i := range 100 {
+				s = s.With(fmt.Sprint("key", i), i)
+			}
 			return s
-		},
-		"With of a key that is there": func(s scope.Scope) scope.Scope { return s.With("k", 2) },
-		"Without":                     func(s scope.Scope) scope.Scope { return s.Without("k") },
-		"Detach":                      scope.Scope.Detach,
-	}
-	for name, fn := range derive {
+		}, false},
+	} {
+		var m scope.Memo[*derivation]
 		var w []weak.Pointer[derivation]
 		s := func() scope.Scope {
 			s := scope.New("k", 1, "l", 2)
 			w = append(w, remember(s, &m))
-			return fn(s)
+			return tc.derive(s)
 		}()
-		eventually(t, "a derivation goes while what "+name+" made is there", func() bool { return alive(w) == 0 })
+		if tc.kept {
+			runtime.GC()
+			if alive(w) != 1 {
+				t.Errorf("a derivation is gone while what %s made is there", tc.how)
+			}
+			runtime.KeepAlive(s)
+			continue
+		}
+		eventually(t, "a derivation goes while what "+tc.how+" made is there", func() bool { return alive(w) == 0 })
 		runtime.KeepAlive(s)
 	}
 }
 
-func TestLoadPartIsOfTheScopeBefore(t *testing.T) {
-	var m, other scope.Memo
-	check := func(s scope.Scope, value any, fields int) {
+func TestLoadPartIsOfAScopeBefore(t *testing.T) {
+	var m, other scope.Memo[string]
+	check := func(s scope.Scope, value string, added ...slog.Attr) {
 		t.Helper()
-		if v, n := m.LoadPart(s); v != value || n != fields {
-			t.Errorf("got %v of %d fields, want %v of %d", v, n, value, fields)
+		v, a := m.LoadPart(s)
+		if v == nil {
+			v = new(string)
 		}
-		if v := m.Load(s); v != nil {
-			t.Errorf("Load gives %v, which was stored with another scope", v)
+		if *v != value || !slices.EqualFunc(a, added, slog.Attr.Equal) {
+			t.Errorf("got %q and %v, want %q and %v", *v, a, value, added)
 		}
 	}
+	c, d, e := slog.Int("c", 3), slog.Int("d", 4), slog.Int("e", 5)
 	s := scope.New("a", 1, "b", 2)
-	check(s.With("c", 3), nil, 0)
+	check(s.With("c", 3), "")
 	before := s.With("early", 0)
-	m.Store(s, "two")
-	check(before, nil, 0)
-	check(s.With("c", 3), "two", 2)
-	check(s.With("c", 3).With("d", 4, "e", 5), "two", 2)
-	check(s.With("c", 3).With("a", 4), nil, 0) // its fields aren't the first of these
-	check(s.With("c", 3).Without("a"), nil, 0)
-	check(s.Detach(), nil, 0)
+	store(&m, s, "two")
+	check(s, "") // its own plays no part
+	check(before, "two", slog.Int("early", 0))
+	check(s.With("c", 3), "two", c)
+	check(s.With(c), "two", c)
+	check(s.With("c", 3).With("d", 4, "e", 5), "two", c, d, e)
+	check(s.With("c", 3).With(d, e).With("f", "x"), "two", c, d, e, slog.String("f", "x"))
+	check(s.With("c", 3).With("a", 4), "") // its fields aren't the first of these
+	check(s.With("c", 3).Without("a"), "")
+	check(s.Detach(), "two")
+	check(s.Detach().With("c", 3), "two", c)
 
 	grown := s.With("c", 3)
-	other.Store(grown, "mine")
-	check(grown, nil, 0)
+	store(&other, grown, "another's")
+	check(grown, "two", c)
+	store(&m, grown, "three")
+	check(grown.With("d", 4), "three", d)
 	scope.NewKey[int](unique("part"), scope.Hidden)
-	check(s.With("c", 3), nil, 0)
+	check(s.With("c", 3), "")
 }

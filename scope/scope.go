@@ -3,7 +3,6 @@ package scope
 import (
 	"iter"
 	"log/slog"
-	"slices"
 
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -17,7 +16,9 @@ type Scope struct{ n *node }
 // running goroutine has bound plays no part. args are as slog's: alternating keys and
 // values, or [slog.Attr]s. A value without a key is stored under "!BADKEY".
 func New(args ...any) Scope {
-	return Scope{derive(nil, new(task), args)}
+	n := (*node)(nil).setArgs(args)
+	n.task = new(task) // not in the node: whoever is in the task would keep its fields
+	return Scope{n}
 }
 
 // With returns s with the fields of args added, in the same task. A key that is there
@@ -30,7 +31,7 @@ func (s Scope) With(args ...any) Scope {
 	if s.n == nil {
 		return New(args...)
 	}
-	return Scope{derive(s.n, s.n.task, args)}
+	return Scope{s.n.setArgs(args)}
 }
 
 // Without returns s without the fields of these keys, in the same task. Keys that
@@ -40,57 +41,40 @@ func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 // Detach returns the same fields as a task of their own: for work that is to go on
 // when the task that started it is over, as a task in its own right.
 func (s Scope) Detach() Scope {
-	if s.n == nil {
-		return New()
-	}
-	n := s.n.copy(0, false)
-	n.task, n.anonymous = new(task), 0
-	n.memo.Store(nil)
-	return Scope{n}
+	m := &node{parent: s.n, task: new(task)}
+	m.Init(m)
+	return Scope{m}
 }
 
 // Get returns the value of key, as it was set and of the same type, and whether it is
 // there. A value that came in as a [slog.Attr] comes back as [slog.Value.Any] has it:
 // slog.Int makes an int64. Get itself allocates only in that case.
 func (s Scope) Get(key string) (value any, ok bool) {
-	if i := s.n.find(storedAs(key)); i >= 0 {
-		return s.n.value(i), true
-	}
-	return nil, false
+	f, ok := s.n.find(storedAs(key))
+	return f.any(), ok
 }
 
+// Has reports whether the key is there.
+func (s Scope) Has(key string) bool { return s.n.has(storedAs(key)) }
+
 // Len returns the number of fields.
-func (s Scope) Len() int {
-	if s.n == nil {
-		return 0
-	}
-	return len(s.n.attrs)
-}
+func (s Scope) Len() int { return s.n.len(nil) }
 
 // All iterates over the fields in the order in which their keys were first set. Values
 // are not resolved: a [slog.LogValuer] comes as one. All gives every field, also one
 // whose key is declared [Hidden].
 func (s Scope) All() iter.Seq2[string, slog.Value] {
 	return func(yield func(string, slog.Value) bool) {
-		if s.n == nil {
-			return
-		}
-		for i := range s.n.attrs {
-			if a := &s.n.attrs[i]; !yield(a.Key, a.Value) {
-				return
-			}
-		}
+		s.n.each(func(f field) bool {
+			a := f.attr()
+			return yield(a.Key, a.Value)
+		})
 	}
 }
 
-// Attrs returns the fields in the order of All. The slice is the scope's own and must not
-// be changed.
-func (s Scope) Attrs() []slog.Attr {
-	if s.n == nil {
-		return nil
-	}
-	return slices.Clip(s.n.attrs)
-}
+// Attrs returns the fields in the order of All. The slice may be the scope's own and must
+// not be changed.
+func (s Scope) Attrs() []slog.Attr { return s.n.attrs(nil) }
 
 // Run binds s to the running goroutine, calls fn, and puts back what was bound before,
 // whatever fn did: also when it panics or calls [runtime.Goexit], and when it changed
@@ -98,7 +82,6 @@ func (s Scope) Attrs() []slog.Attr {
 // is live.
 func (s Scope) Run(fn func()) {
 	s.n.enter()
-	defer s.n.leave()
 	s.n.run(fn)
 }
 
@@ -111,7 +94,6 @@ func (s Scope) Go(fn func()) {
 	spawned.Add(1)
 	go func() {
 		defer spawned.Add(-1)
-		defer s.n.leave()
 		s.n.run(fn)
 	}()
 }
@@ -131,12 +113,15 @@ func (s Scope) Ended() bool { return s.n != nil && s.n.task.ended() }
 // SameTask reports whether s and t belong to one task. The zero Scope belongs to none,
 // so it is in no task with anything.
 func (s Scope) SameTask(t Scope) bool {
-	return s.n != nil && t.n != nil && s.n.task == t.n.task && s.n.anonymous == t.n.anonymous
+	return s.n != nil && t.n != nil && s.n.task.same(t.n.task)
 }
 
-// run binds n for the time of fn.
+// run calls fn with n bound, and then leaves its task, which has been entered.
 func (n *node) run(fn func()) {
 	saved := carrier.Swap(n.header(), n.labels())
-	defer saved.Restore()
+	defer func() {
+		saved.Restore()
+		n.leave()
+	}()
 	fn()
 }

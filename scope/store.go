@@ -13,159 +13,402 @@ import (
 // badKey is what a field without a key is stored under, as in log/slog.
 const badKey = "!BADKEY"
 
-// A node is what a Scope points at. Nothing in it changes once it is shared, except
-// the memo.
+func storedAs(key string) string {
+	if key == "" {
+		return badKey
+	}
+	return key
+}
+
+// A node is what a Scope points at: the fields of its parent, and its own behind them. No
+// key is there twice. Nothing in a node changes once it is shared, except the memo.
 type node struct {
 	carrier.Header // first: see carrier.Load
-	attrs          []slog.Attr
-	// boxed is nil, or as long as attrs. It has the values as Set was given them, and nil
-	// for those that came in as an Attr: making one form of the other, for Get, would cost
-	// an allocation, or the type, since slog has one kind for all ints.
-	boxed     []any
-	task      *task  // nil iff the task was begun by a bare Set
-	anonymous uint64 // not 0 iff the task was begun by a bare Set: its name
-	memo      atomic.Pointer[remembered]
+	parent         *node
+	task           *task
+	memo           atomic.Pointer[remembered]
+
+	// key and value are the node's own field, as Set was given it. If key is empty, the
+	// node has any number of fields, and value is a *[]slog.Attr, a *[]pair, or nil.
+	key   string
+	value any
 }
 
-// newNode returns a node without a task, with room for n fields, and for boxed values
-// if so asked: up to eight in the node's own allocation, so that a Set costs one.
-func newNode(n int, boxes bool) *node {
+// A pair is a field as Set was given it. To keep it as an Attr too, which has another form
+// of the value, would make a scope half as large again.
+type pair struct {
+	key   string
+	value any // an unboxed iff the field was given as an Attr
+}
+
+type unboxed struct{ slog.Value }
+
+// A field is one in either form.
+type field struct {
+	key   string
+	given any        // the value as Set was given it, or nil
+	value slog.Value // that of the Attr, if given is nil
+}
+
+func (p pair) field() field {
+	if u, ok := p.value.(unboxed); ok {
+		return field{p.key, nil, u.Value}
+	}
+	return field{p.key, p.value, slog.Value{}}
+}
+
+func (f field) pair() pair {
+	if f.given == nil {
+		return pair{f.key, unboxed{f.value}}
+	}
+	return pair{f.key, f.given}
+}
+
+func (f field) attr() slog.Attr {
+	if f.given == nil {
+		return slog.Attr{Key: f.key, Value: f.value}
+	}
+	return slog.Any(f.key, f.given)
+}
+
+// maxChain is how many nodes hang together. One more makes one of them all, so that a Get
+// doesn't walk far.
+const maxChain = 16
+
+// one is a node with one field, several one with any number: up to eight in the node's own
+// allocation, so that a Set costs one. begun is room for the task that begins with it.
+type (
+	one struct {
+		node
+		begun task
+	}
+	several[F, R any] struct {
+		node
+		fields []F
+		begun  task
+		room   R
+	}
+)
+
+func newSeveral[F any](fields int) (n *node, own *[]F, begun *task) {
 	switch {
-	case n == 0:
-		return new(node).init(nil, nil)
-	case n > 8:
-		m := new(node).init(make([]slog.Attr, 0, n), nil)
-		if boxes {
-			m.boxed = make([]any, 0, n)
+	case fields <= 1:
+		m := new(several[F, [1]F])
+		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	case fields == 2:
+		m := new(several[F, [2]F])
+		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	case fields == 3:
+		m := new(several[F, [3]F])
+		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	case fields == 4:
+		m := new(several[F, [4]F])
+		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	case fields <= 6:
+		m := new(several[F, [6]F])
+		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	case fields <= 8:
+		m := new(several[F, [8]F])
+		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	default:
+		m := new(several[F, [0]F])
+		m.fields, n, own, begun = make([]F, 0, fields), &m.node, &m.fields, &m.begun
+	}
+	n.value = own
+	return n, own, begun
+}
+
+// set returns n with this field, in the same task; or, if n is nil, in a new one.
+func (n *node) set(key string, value any) *node {
+	m := new(one)
+	m.key, m.value = key, value
+	return m.follow(n, &m.begun, n.has(key))
+}
+
+// setAttrs is set for several fields.
+func (n *node) setAttrs(attrs []slog.Attr) *node {
+	m, own, begun := newSeveral[slog.Attr](len(attrs))
+	repeats := false
+	for _, a := range attrs {
+		a.Key = storedAs(a.Key)
+		repeats = repeats || m.has(a.Key) || n.has(a.Key)
+		*own = append(*own, a)
+	}
+	return m.follow(n, begun, repeats)
+}
+
+// setArgs is set for fields as New takes them.
+func (n *node) setArgs(args []any) *node {
+	fields, attrs := 0, 0
+	for i := 0; i < len(args); i++ {
+		switch args[i].(type) {
+		case slog.Attr:
+			attrs++
+		case string:
+			i++
 		}
-		return m
-	case boxes:
-		switch n {
-		case 1:
-			m := new(boxedNode[[1]slog.Attr, [1]any])
-			return m.init(m.attrRoom[:0], m.boxRoom[:0])
-		case 2:
-			m := new(boxedNode[[2]slog.Attr, [2]any])
-			return m.init(m.attrRoom[:0], m.boxRoom[:0])
-		case 3:
-			m := new(boxedNode[[3]slog.Attr, [3]any])
-			return m.init(m.attrRoom[:0], m.boxRoom[:0])
-		case 4:
-			m := new(boxedNode[[4]slog.Attr, [4]any])
-			return m.init(m.attrRoom[:0], m.boxRoom[:0])
-		case 5, 6:
-			m := new(boxedNode[[6]slog.Attr, [6]any])
-			return m.init(m.attrRoom[:0], m.boxRoom[:0])
+		fields++
+	}
+	switch {
+	case attrs == fields:
+		return n.setAttrs(attrsOf(args))
+	case fields == 1:
+		p, _ := nextPair(args)
+		return n.set(p.key, p.value)
+	}
+	m, own, begun := newSeveral[pair](fields)
+	repeats := false
+	for len(args) > 0 {
+		var p pair
+		p, args = nextPair(args)
+		repeats = repeats || m.has(p.key) || n.has(p.key)
+		*own = append(*own, p)
+	}
+	return m.follow(n, begun, repeats)
+}
+
+func attrsOf(args []any) []slog.Attr {
+	attrs := make([]slog.Attr, len(args))
+	for i, a := range args {
+		attrs[i] = a.(slog.Attr)
+	}
+	return attrs
+}
+
+// nextPair returns the first field of args, of which there are some, and the rest.
+func nextPair(args []any) (p pair, rest []any) {
+	switch a := args[0].(type) {
+	case slog.Attr:
+		return pair{storedAs(a.Key), unboxed{a.Value}}, args[1:]
+	case string:
+		if len(args) > 1 {
+			return pair{storedAs(a), args[1]}, args[2:]
 		}
-		m := new(boxedNode[[8]slog.Attr, [8]any])
-		return m.init(m.attrRoom[:0], m.boxRoom[:0])
 	}
-	switch n {
-	case 1:
-		m := new(attrNode[[1]slog.Attr])
-		return m.init(m.attrRoom[:0], nil)
-	case 2:
-		m := new(attrNode[[2]slog.Attr])
-		return m.init(m.attrRoom[:0], nil)
-	case 3:
-		m := new(attrNode[[3]slog.Attr])
-		return m.init(m.attrRoom[:0], nil)
-	case 4:
-		m := new(attrNode[[4]slog.Attr])
-		return m.init(m.attrRoom[:0], nil)
-	case 5, 6:
-		m := new(attrNode[[6]slog.Attr])
-		return m.init(m.attrRoom[:0], nil)
+	return pair{badKey, args[0]}, args[1:]
+}
+
+// follow makes m, which nobody else has seen yet, the node that follows n and is of its
+// task, and returns it. If n is nil, begun is the task. If m repeats a key, what has it
+// gets the value of m and keeps its place.
+func (m *node) follow(n *node, begun *task, repeats bool) *node {
+	m.task = begun
+	if n != nil {
+		m.task = n.task
 	}
-	m := new(attrNode[[8]slog.Attr])
-	return m.init(m.attrRoom[:0], nil)
-}
-
-type attrNode[A any] struct {
-	node
-	attrRoom A
-}
-
-type boxedNode[A, B any] struct {
-	node
-	attrRoom A
-	boxRoom  B
-}
-
-func (n *node) init(attrs []slog.Attr, boxed []any) *node {
-	n.Init(n)
-	n.attrs, n.boxed = attrs, boxed
-	return n
-}
-
-func (n *node) header() *carrier.Header {
-	if n == nil {
-		return nil
+	if repeats || n.links() >= maxChain {
+		var c collector
+		c.add(n)
+		c.add(m)
+		return c.node(m.task, n == nil)
 	}
-	return &n.Header
-}
-
-// copy returns a copy of n with room for more fields, and for boxed values if so asked.
-func (n *node) copy(more int, boxes bool) *node {
-	boxes = boxes || n.boxed != nil
-	m := newNode(len(n.attrs)+more, boxes)
-	m.attrs = append(m.attrs, n.attrs...)
-	if n.boxed != nil {
-		m.boxed = append(m.boxed, n.boxed...)
-	} else if boxes {
-		m.boxed = m.boxed[:len(n.attrs)]
-	}
-	m.task, m.anonymous = n.task, n.anonymous
-	m.memo.Store(n.memo.Load()) // what was made of n is of use as long as n is a part of m
+	m.parent = n
+	m.Init(m)
 	return m
 }
 
-// put adds a field to n, which nobody else has seen yet and which has room for it. boxed
-// is nil, or value as it was given.
-func (n *node) put(key string, value slog.Value, boxed any) {
-	if i := n.find(key); i >= 0 {
-		n.attrs[i].Value = value
-		if n.boxed != nil {
-			n.boxed[i] = boxed
-		}
-		n.memo.Store(nil)
-		return
-	}
-	n.attrs = append(n.attrs, slog.Attr{Key: key, Value: value})
-	if n.boxed != nil || boxed != nil {
-		n.boxed = append(n.boxed, boxed)
-	}
+// A collector makes one node of the fields of several.
+type collector struct {
+	fields []field
+	given  bool // some are
 }
 
-// find returns the index of key, or -1.
-func (n *node) find(key string) int {
-	if n != nil {
-		for i := range n.attrs {
-			if n.attrs[i].Key == key {
-				return i
+func (c *collector) add(n *node) {
+	n.each(func(f field) bool {
+		c.put(f)
+		return true
+	})
+}
+
+func (c *collector) put(f field) {
+	c.given = c.given || f.given != nil
+	for i := range c.fields {
+		if c.fields[i].key == f.key {
+			c.fields[i] = f
+			return
+		}
+	}
+	c.fields = append(c.fields, f)
+}
+
+// node returns a node of task t. Unless alone, that is of others too.
+func (c *collector) node(t *task, alone bool) (m *node) {
+	var begun *task
+	if c.given {
+		var own *[]pair
+		m, own, begun = newSeveral[pair](len(c.fields))
+		for _, f := range c.fields {
+			*own = append(*own, f.pair())
+		}
+	} else {
+		var own *[]slog.Attr
+		m, own, begun = newSeveral[slog.Attr](len(c.fields))
+		for _, f := range c.fields {
+			*own = append(*own, f.attr())
+		}
+	}
+	m.task = t
+	if alone || t.isBare() {
+		m.task = begun // t lies in another node, and would keep its fields
+		begun.state.Store(t.state.Load())
+	}
+	m.Init(m)
+	return m
+}
+
+// links returns how many nodes n hangs together with.
+func (n *node) links() (nodes int) {
+	for ; n != nil; n = n.parent {
+		nodes++
+	}
+	return nodes
+}
+
+func (n *node) has(key string) bool {
+	_, ok := n.find(key)
+	return ok
+}
+
+// find returns the field of key, which is not empty.
+func (n *node) find(key string) (f field, ok bool) {
+	for ; n != nil; n = n.parent {
+		if n.key == key {
+			return pair{key, n.value}.field(), true
+		}
+		if n.key != "" {
+			continue
+		}
+		switch own := n.value.(type) {
+		case *[]slog.Attr:
+			for i := range *own {
+				if a := &(*own)[i]; a.Key == key {
+					return field{key, nil, a.Value}, true
+				}
+			}
+		case *[]pair:
+			for i := range *own {
+				if p := &(*own)[i]; p.key == key {
+					return p.field(), true
+				}
 			}
 		}
 	}
-	return -1
+	return field{}, false
 }
 
-// value returns the value of field i as it was given.
-func (n *node) value(i int) any {
-	if n.boxed != nil && n.boxed[i] != nil {
-		return n.boxed[i]
+// each calls yield with the fields, the oldest first, until it returns false, and reports
+// whether it never did.
+func (n *node) each(yield func(field) bool) bool {
+	if n == nil {
+		return true
 	}
-	return n.attrs[i].Value.Any()
+	if !n.parent.each(yield) {
+		return false
+	}
+	if n.key != "" {
+		return yield(pair{n.key, n.value}.field())
+	}
+	switch own := n.value.(type) {
+	case *[]slog.Attr:
+		for _, a := range *own {
+			if !yield(field{a.Key, nil, a.Value}) {
+				return false
+			}
+		}
+	case *[]pair:
+		for _, p := range *own {
+			if !yield(p.field()) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
-// as returns the value of field i as a T. A boxed value must be of that type. One that came
-// as an Attr has lost the width of its number: any integer or float type that holds it
-// without loss will do.
-func as[T any](n *node, i int) (v T, ok bool) {
-	if n.boxed != nil && n.boxed[i] != nil {
-		v, ok = n.boxed[i].(T)
+// len returns how many fields n has that part, one of those that it hangs together with or
+// nil, hasn't.
+func (n *node) len(part *node) (fields int) {
+	for ; n != part; n = n.parent {
+		if n.key != "" {
+			fields++
+			continue
+		}
+		switch own := n.value.(type) {
+		case *[]slog.Attr:
+			fields += len(*own)
+		case *[]pair:
+			fields += len(*own)
+		}
+	}
+	return fields
+}
+
+// attrs returns the fields that n has and part, as for len, hasn't: those of n themselves if
+// they lie as they should.
+func (n *node) attrs(part *node) []slog.Attr {
+	fields := n.len(part)
+	if fields == 0 {
+		return nil
+	}
+	for m := n; m != part; m = m.parent {
+		if own, ok := m.value.(*[]slog.Attr); ok && m.key == "" && len(*own) == fields {
+			return slices.Clip(*own)
+		}
+	}
+	return n.appendAttrs(make([]slog.Attr, 0, fields), part)
+}
+
+func (n *node) appendAttrs(attrs []slog.Attr, part *node) []slog.Attr {
+	if n == part {
+		return attrs
+	}
+	attrs = n.parent.appendAttrs(attrs, part)
+	if n.key != "" {
+		return append(attrs, pair{n.key, n.value}.field().attr())
+	}
+	switch own := n.value.(type) {
+	case *[]slog.Attr:
+		attrs = append(attrs, *own...)
+	case *[]pair:
+		for _, p := range *own {
+			attrs = append(attrs, p.field().attr())
+		}
+	}
+	return attrs
+}
+
+// without returns n without the fields of keys: n itself if there are none.
+func (n *node) without(keys []string) *node {
+	if !slices.ContainsFunc(keys, func(key string) bool { return n.has(storedAs(key)) }) {
+		return n
+	}
+	var c collector
+	n.each(func(f field) bool {
+		if !slices.ContainsFunc(keys, func(key string) bool { return storedAs(key) == f.key }) {
+			c.put(f)
+		}
+		return true
+	})
+	return c.node(n.task, false)
+}
+
+// any returns the value as it was given.
+func (f field) any() any {
+	if f.given != nil {
+		return f.given
+	}
+	return f.value.Any()
+}
+
+// as returns the value of f as a T. One that was given as it is must be of that type. One
+// that came as an Attr has lost the width of its number: any integer or float type that
+// holds it without loss will do.
+func as[T any](f field) (v T, ok bool) {
+	if f.given != nil {
+		v, ok = f.given.(T)
 		return v, ok
 	}
-	value := n.attrs[i].Value
+	value := f.value
 	// A string would be boxed by Any, and strings are most of what scopes hold.
 	if p, is := any(&v).(*string); is && value.Kind() == slog.KindString {
 		*p = value.String()
@@ -203,80 +446,4 @@ func as[T any](n *node, i int) (v T, ok bool) {
 		}
 	}
 	return v, ok
-}
-
-// derive returns a node of task t with the fields of n, which may be nil, and of args.
-func derive(n *node, t *task, args []any) *node {
-	count, boxes := countFields(args)
-	var m *node
-	if n == nil {
-		m = newNode(count, boxes)
-		m.task = t
-	} else {
-		m = n.copy(count, boxes)
-	}
-	for len(args) > 0 {
-		switch a := args[0].(type) {
-		case slog.Attr:
-			m.put(storedAs(a.Key), a.Value, nil)
-			args = args[1:]
-		case string:
-			if len(args) == 1 {
-				m.put(badKey, slog.StringValue(a), a)
-				return m
-			}
-			m.put(storedAs(a), slog.AnyValue(args[1]), args[1])
-			args = args[2:]
-		default:
-			m.put(badKey, slog.AnyValue(a), a)
-			args = args[1:]
-		}
-	}
-	return m
-}
-
-// countFields returns how many fields args make, at the most, and whether some of them
-// are given boxed.
-func countFields(args []any) (n int, boxes bool) {
-	for i := 0; i < len(args); i++ {
-		switch args[i].(type) {
-		case slog.Attr:
-		case string:
-			boxes = true
-			i++
-		default:
-			boxes = true
-		}
-		n++
-	}
-	return n, boxes
-}
-
-// without returns n without the fields of keys: n itself if there are none.
-func (n *node) without(keys []string) *node {
-	named := func(key string) bool {
-		return slices.ContainsFunc(keys, func(k string) bool { return storedAs(k) == key })
-	}
-	if n == nil || !slices.ContainsFunc(n.attrs, func(a slog.Attr) bool { return named(a.Key) }) {
-		return n
-	}
-	m := newNode(len(n.attrs), n.boxed != nil)
-	m.task, m.anonymous = n.task, n.anonymous
-	for i, a := range n.attrs {
-		if named(a.Key) {
-			continue
-		}
-		m.attrs = append(m.attrs, a)
-		if n.boxed != nil {
-			m.boxed = append(m.boxed, n.boxed[i])
-		}
-	}
-	return m
-}
-
-func storedAs(key string) string {
-	if key == "" {
-		return badKey
-	}
-	return key
 }

@@ -586,7 +586,7 @@ func TestDeclarationsAtTheSameTime(t *testing.T) {
 func TestScopesAreSharedWithoutARace(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
 		s := scope.New("a", 1)
-		var memo scope.Memo
+		var memo scope.Memo[int]
 		var wg sync.WaitGroup
 		for g := range 20 {
 			wg.Go(func() {
@@ -596,7 +596,7 @@ func TestScopesAreSharedWithoutARace(t *testing.T) {
 						scope.Set("i", i)
 						want(t, fmt.Sprintf("a=1 g=%d i=%d", g, i))
 						wantScope(t, s.With("b", g), fmt.Sprintf("a=1 b=%d", g))
-						memo.Store(s, g)
+						store(&memo, s, g)
 						memo.Load(s)
 						s.Ended()
 					}

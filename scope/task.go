@@ -3,37 +3,50 @@ package scope
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
 
-// A task is one unit of work. Its scopes point at it; it points at nothing.
-type task struct {
-	live    atomic.Int64 // the Runs, Go goroutines and Wrapped calls that are going on
-	entered atomic.Bool  // there has been one
+// A task is one unit of work. Its scopes point at it; it points at nothing. The state of
+// one that was begun by a bare Set is bare and a random name: such a task has no end that
+// could be seen, and main's lines must not be called left behind because some Go that main
+// started is done. Of any other it is how many Runs, Go goroutines and Wrapped calls are
+// going on, and entered once there has been one.
+type task struct{ state atomic.Uint64 }
+
+const (
+	bare    = 1 << 63
+	entered = 1 << 62
+)
+
+func (t *task) beginBare() { t.state.Store(bare | rand.Uint64()) }
+
+func (t *task) isBare() bool { return t.state.Load()&bare != 0 }
+
+// same reports whether t and u are one task.
+func (t *task) same(u *task) bool {
+	return t == u || t.isBare() && t.state.Load() == u.state.Load()
 }
 
-// enter and leave bracket a Run, a Go goroutine or a Wrapped call. A task begun by a
-// bare Set has no end that could be seen: main's lines must not be called left behind
-// because some Go that main started is done.
+// enter and leave bracket a Run, a Go goroutine or a Wrapped call.
 func (n *node) enter() {
-	if n == nil || n.task == nil {
+	if n == nil || n.task.isBare() {
 		return
 	}
-	// In this order: nobody may see entered and not live before the first leave.
-	n.task.live.Add(1)
-	if !n.task.entered.Load() {
-		n.task.entered.Store(true)
+	// In this order: nobody may see entered and none going on before the first leave.
+	if s := n.task.state.Add(1); s&entered == 0 {
+		n.task.state.Or(entered)
 	}
 }
 
 func (n *node) leave() {
-	if n != nil && n.task != nil {
-		n.task.live.Add(-1)
+	if n != nil && !n.task.isBare() {
+		n.task.state.Add(^uint64(0))
 	}
 }
 
-func (t *task) ended() bool { return t != nil && t.live.Load() == 0 && t.entered.Load() }
+func (t *task) ended() bool { return t.state.Load() == entered }
 
 // spawned counts the goroutines of all Go calls that haven't ended.
 var spawned atomic.Int64

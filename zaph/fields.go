@@ -45,7 +45,7 @@ func (c *core) inFront(ent *zapcore.Entry, fields []zapcore.Field) []zapcore.Fie
 	var all []zapcore.Field
 	var scoped logadapters.Fields
 	if p := c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields))); p != nil {
-		scoped = p.Fields
+		scoped = p.Fields()
 		if c.repeats(p, ent, fields) {
 			var taken keySet
 			taken, fields = c.split(p, ent, fields)

@@ -68,10 +68,12 @@ type live struct{ context.Context }
 func (c live) Value(key any) any {
 	if key == LabelKey {
 		var labels []Label
+		shown := new(Shown)
 		if o := Load[object](); o != nil {
 			labels = o.labels
+			shown.Init(&o.Header)
 		}
-		return Answer(c.Context.Value(key), labels)
+		return Answer(c.Context.Value(key), labels, shown)
 	}
 	return c.Context.Value(key)
 }

@@ -33,5 +33,11 @@ func Swap(h *Header, labels []Label) Saved { return Saved{swapPortable(h)} }
 // called Swap.
 func (s *Saved) Restore() { restorePortable(s.portable) }
 
+// A Shown is what a context needs to answer with labels: here, nothing.
+type Shown struct{}
+
+// Init makes s ready.
+func (s *Shown) Init(h *Header) {}
+
 // Answer is what a context answers with under LabelKey: here, its own label set.
-func Answer(own any, labels []Label) any { return own }
+func Answer(own any, labels []Label, shown *Shown) any { return own }

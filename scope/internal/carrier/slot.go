@@ -33,17 +33,36 @@ var keyBytes = [len(Key)]byte([]byte(Key))
 func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
 // A Header makes an object bindable: embed it as the object's FIRST field and call
-// Init before the object is shared. It holds the label set that the slot points at
-// while nobody else has labels there, so that binding allocates nothing.
+// Init before the object is shared. It begins with a label set without labels, which the
+// slot points at while nobody else has labels there, so that binding allocates nothing.
+//
+// Such a set is known by pointing at what follows it, and by the mark that is there. A copy
+// of it lies elsewhere, and other people's sets and the arrays of their labels are
+// allocations of their own. So the mark is read only where there is memory. It is nothing
+// that a label could begin with.
 type Header struct {
-	set  labelSet
-	self label
+	set struct { // a labelSet, with an address that is no label's
+		list     unsafe.Pointer
+		len, cap int
+	}
+	mark *byte // &mark
 }
+
+var mark byte
 
 // Init makes h ready. object is what h is the first field of.
 func (h *Header) Init(object any) {
-	h.self = label{key(), h.value()}
-	h.set.list = unsafe.Slice(&h.self, 1)[:0]
+	h.mark = &mark
+	h.set.list = unsafe.Pointer(&h.mark)
+}
+
+func (h *Header) labelSet() unsafe.Pointer { return unsafe.Pointer(&h.set) }
+
+// isHeader reports whether set, a labelSet, is the beginning of a Header. It makes no
+// pointer to what is behind set: there may be nothing.
+func isHeader(set unsafe.Pointer) bool {
+	list := *(*unsafe.Pointer)(set)
+	return uintptr(list) == uintptr(set)+unsafe.Offsetof(Header{}.mark) && *(**byte)(list) == &mark
 }
 
 // value is the empty string that points at h, and keeps it alive.
@@ -57,13 +76,18 @@ func isSelf(key string) bool { return unsafe.StringData(key) == &keyBytes[0] }
 // the type that has the Header as its first field, the same one everywhere.
 func Load[T any]() *T {
 	if Path(active.Load()) == Direct {
-		return (*T)(unsafe.Pointer(find((*labelSet)(getSlot()))))
+		if set := getSlot(); set == nil || isHeader(set) {
+			return (*T)(set)
+		}
 	}
 	return (*T)(unsafe.Pointer(loadOther()))
 }
 
 func loadOther() *Header {
-	if Active() == Labels {
+	switch Active() {
+	case Direct:
+		return find((*labelSet)(getSlot()))
+	case Labels:
 		return findByLabels(getSlot())
 	}
 	return loadPortable()
@@ -74,7 +98,7 @@ func loadOther() *Header {
 func Bind(h *Header, labels []Label) {
 	switch Active() {
 	case Direct:
-		bindDirect(h, labels)
+		bindDirect((*labelSet)(getSlot()), h, labels)
 	case Labels:
 		bindLabels(h, labels)
 	default:
@@ -85,36 +109,55 @@ func Bind(h *Header, labels []Label) {
 // Saved is what Swap found, to be put back.
 type Saved struct {
 	slot     unsafe.Pointer
-	portable portableSaved
+	portable *portableSaved // nil unless the portable path was in use
 }
 
 // Swap binds like Bind and returns what was there before.
 func Swap(h *Header, labels []Label) Saved {
-	if Active() == Portable {
-		return Saved{portable: swapPortable(h)}
+	switch Active() {
+	case Direct:
+		slot := getSlot()
+		bindDirect((*labelSet)(slot), h, labels)
+		return Saved{slot: slot}
+	case Labels:
+		s := Saved{slot: getSlot()}
+		bindLabels(h, labels)
+		return s
 	}
-	s := Saved{slot: getSlot()}
-	Bind(h, labels)
-	return s
+	saved := swapPortable(h)
+	return Saved{portable: &saved}
 }
 
 // Restore puts back what Swap found, labels included, whatever has become of the
 // slot since. It must be called by the goroutine that called Swap.
 func (s *Saved) Restore() {
-	if Active() == Portable {
-		restorePortable(s.portable)
+	if s.portable != nil {
+		restorePortable(*s.portable)
 		return
 	}
 	setSlot(s.slot)
 }
 
+// A Shown is a label set with the element of one object, visible, and no other. A context
+// has one, so that the answer that it gives most allocates nothing.
+type Shown struct {
+	set  labelSet
+	self label
+}
+
+// Init makes s ready: the set of the object of h, which may be nil.
+func (s *Shown) Init(h *Header) {
+	s.self = label{key(), h.value()}
+	s.set.list = unsafe.Slice(&s.self, 1)
+}
+
 // Answer is what a context answers with under LabelKey: own, the label set of the
 // context it wraps, joined with what is bound to the running goroutine right now and
-// with labels, those that the bound object wants to be seen.
-func Answer(own any, labels []Label) any {
+// with labels, those that the bound object wants to be seen. shown is the context's.
+func Answer(own any, labels []Label, shown *Shown) any {
 	switch Active() {
 	case Direct:
-		return answerDirect(own, labels)
+		return answerDirect(own, labels, shown)
 	case Labels:
 		return answerLabels(own, labels)
 	default:
@@ -124,10 +167,14 @@ func Answer(own any, labels []Label) any {
 
 // ---- direct ----
 
-// find returns the object carried by set. It is small enough to be inlined.
+// find returns the object carried by set: the one that it is the beginning of, or that of
+// an element behind its labels, or of one of them.
 func find(set *labelSet) *Header {
 	if set == nil {
 		return nil
+	}
+	if isHeader(unsafe.Pointer(set)) {
+		return (*Header)(unsafe.Pointer(set))
 	}
 	if n := len(set.list); n < cap(set.list) {
 		// Spare capacity of other people's sets is zero, never garbage.
@@ -135,28 +182,22 @@ func find(set *labelSet) *Header {
 			return headerOf(hidden.value)
 		}
 	}
-	return findVisible(set.list)
-}
-
-//go:noinline
-func findVisible(list []label) *Header {
-	for i := range list {
-		if isSelf(list[i].key) {
-			return headerOf(list[i].value)
+	for i := range set.list {
+		if isSelf(set.list[i].key) {
+			return headerOf(set.list[i].value)
 		}
 	}
 	return nil
 }
 
-func bindDirect(h *Header, labels []Label) {
-	slot := (*labelSet)(getSlot())
+func bindDirect(slot *labelSet, h *Header, labels []Label) {
 	if slot == nil || len(slot.list) == 0 {
 		if h == nil {
 			setSlot(nil)
 			return
 		}
 		if len(labels) == 0 {
-			setSlot(unsafe.Pointer(&h.set))
+			setSlot(h.labelSet())
 			return
 		}
 	}
@@ -167,7 +208,7 @@ func bindDirect(h *Header, labels []Label) {
 	list := join(foreign, labels)
 	switch {
 	case h != nil && len(list) == 0:
-		setSlot(unsafe.Pointer(&h.set))
+		setSlot(h.labelSet())
 	case h != nil:
 		list = append(list, label{key(), h.value()})
 		setSlot(unsafe.Pointer(&labelSet{list[:len(list)-1]}))
@@ -204,7 +245,7 @@ func sortLabels(list []label) {
 	slices.SortFunc(list, func(a, b label) int { return strings.Compare(a.key, b.key) })
 }
 
-func answerDirect(own any, labels []Label) any {
+func answerDirect(own any, labels []Label, shown *Shown) any {
 	h := find((*labelSet)(getSlot()))
 	var foreign []label
 	if own != nil {
@@ -217,8 +258,10 @@ func answerDirect(own any, labels []Label) any {
 		}
 	}
 	if h != nil && len(foreign) == 0 && len(labels) == 0 {
-		shown := &shownSet{self: label{key(), h.value()}}
-		shown.set.list = unsafe.Slice(&shown.self, 1)
+		if headerOf(shown.self.value) != h {
+			shown = new(Shown)
+			shown.Init(h)
+		}
 		return asAny(unsafe.Pointer(&shown.set))
 	}
 	list := join(foreign, labels)
@@ -230,12 +273,6 @@ func answerDirect(own any, labels []Label) any {
 		return nil
 	}
 	return asAny(unsafe.Pointer(&labelSet{list}))
-}
-
-// A shownSet is a label set with our element and no other.
-type shownSet struct {
-	set  labelSet
-	self label
 }
 
 // owned has the keys of the labels that we ever showed, by the address of their

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 func TestDefaultPathIsDirect(t *testing.T) {
@@ -181,7 +182,7 @@ func TestContractLabels(t *testing.T) {
 			want("copy=2 own=1 " + Key + "=")
 		}},
 		{"a live context with nothing to say leaves the slot empty", func(t *testing.T, c capabilities, want func(string)) {
-			if got := Answer(nil, nil); got != nil {
+			if got := Answer(nil, nil, new(Shown)); got != nil {
 				t.Errorf("Answer(nil, nil) = %v", got)
 			}
 			setLabels("foreign", "1")
@@ -443,5 +444,41 @@ func TestCheckSlotRefusesOthers(t *testing.T) {
 		if err := checkSlot(ctx, set); err == nil {
 			t.Errorf("%T was taken for what the slot holds", set)
 		}
+	}
+}
+
+// Only the beginning of a Header is taken for one: not a copy of it, nor a set that
+// refers to it, nor sets of other code, whatever lies behind them.
+func TestWhatIsAHeader(t *testing.T) {
+	o := newObject("a")
+	if !isHeader(o.labelSet()) || find((*labelSet)(o.labelSet())) != &o.Header {
+		t.Error("a Header isn't taken for one")
+	}
+	var shown Shown
+	shown.Init(&o.Header)
+	copied := &struct {
+		set    labelSet
+		behind *byte
+	}{*(*labelSet)(o.labelSet()), &mark}
+	adjacent := &struct {
+		set  labelSet
+		list [2]label
+	}{list: [2]label{{"k", "v"}, {key(), ""}}}
+	adjacent.set.list = adjacent.list[:1:1]
+	empty := &struct {
+		set  labelSet
+		list [1]label
+	}{}
+	empty.set.list = empty.list[:0]
+	for name, set := range map[string]*labelSet{
+		"a shown set": &shown.set, "a copy": &copied.set, "a zero set": {}, "an empty list": {list: []label{}},
+		"a set in front of its list": &adjacent.set, "an empty set in front of its list": &empty.set,
+	} {
+		if isHeader(unsafe.Pointer(set)) {
+			t.Errorf("%s is taken for a Header", name)
+		}
+	}
+	if find(&shown.set) != &o.Header {
+		t.Error("a shown set doesn't lead to its object")
 	}
 }
