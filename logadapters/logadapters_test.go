@@ -33,11 +33,24 @@ func render(f logadapters.Fields) *text {
 	return &text{s}
 }
 
-func nothingTaken(string) bool { return false }
+// funcs is a logger made of functions. A nil taken means that it takes nothing.
+type funcs struct {
+	derive func(logadapters.Fields) *text
+	taken  func(key string) bool
+}
+
+func (f funcs) Derive(fields logadapters.Fields) *text { return f.derive(fields) }
+
+func (f funcs) Taken(key string) bool { return f.taken != nil && f.taken(key) }
+
+// newStamper returns a Stamper for a logger that takes nothing.
+func newStamper(opts *logadapters.Options, derive func(logadapters.Fields) *text) *logadapters.Stamper[*text] {
+	return logadapters.NewStamper[*text](opts, funcs{derive: derive})
+}
 
 // stamped returns what opts make of s.
 func stamped(opts *logadapters.Options, s scope.Scope) string {
-	stamp := logadapters.NewStamper(opts, render, nothingTaken).Stamp(s)
+	stamp := newStamper(opts, render).Stamp(s)
 	if stamp == nil {
 		return ""
 	}
@@ -112,7 +125,7 @@ func TestPickTakesNoScopeFromAContextThatHasNone(t *testing.T) {
 
 func TestAScopeIsDerivedOnce(t *testing.T) {
 	var derived atomic.Int64
-	st := logadapters.NewStamper(nil, func(f logadapters.Fields) *text { derived.Add(1); return render(f) }, nothingTaken)
+	st := newStamper(nil, func(f logadapters.Fields) *text { derived.Add(1); return render(f) })
 	s := scope.New("a", 1)
 	first := st.Stamp(s)
 	for range 10 {
@@ -131,10 +144,10 @@ func TestAScopeIsDerivedOnce(t *testing.T) {
 func TestAScopeWithoutVisibleFieldsIsFilteredOnce(t *testing.T) {
 	calls := 0
 	opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { calls++; return a, false }}
-	st := logadapters.NewStamper(opts, func(logadapters.Fields) *text {
+	st := newStamper(opts, func(logadapters.Fields) *text {
 		t.Error("derived a logger for no fields")
 		return nil
-	}, nothingTaken)
+	})
 	s := scope.New("a", 1)
 	for range 3 {
 		if st.Stamp(s) != nil {
@@ -162,7 +175,7 @@ func TestALogValuerIsResolvedForEachStamp(t *testing.T) {
 		},
 	} {
 		s := scope.New(slog.Any("v", wrap(new(counter))), "k", 1)
-		st := logadapters.NewStamper(nil, render, nothingTaken)
+		st := newStamper(nil, render)
 		first, second := st.Stamp(s).Logger.s, st.Stamp(s).Logger.s
 		if first == second || strings.Replace(first, "1", "2", 1) != second {
 			t.Errorf("%s: the first line has %s, the second %s", name, first, second)
@@ -174,7 +187,7 @@ func TestALogValuerIsResolvedForEachStamp(t *testing.T) {
 var policyTests atomic.Int64
 
 func TestANewPolicyChangesWhatIsRemembered(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	key := fmt.Sprint("late_secret", policyTests.Add(1))
 	s := scope.New(key, "s3cr3t", "k", 1)
 	expect(t, st.Stamp(s).Logger.s, key+"=s3cr3t k=1")
@@ -185,7 +198,7 @@ func TestANewPolicyChangesWhatIsRemembered(t *testing.T) {
 }
 
 func TestAnEndedTaskIsMarkedFromThenOn(t *testing.T) {
-	st := logadapters.NewStamper(&logadapters.Options{MaxFields: 1}, render, nothingTaken)
+	st := newStamper(&logadapters.Options{MaxFields: 1}, render)
 	s := scope.New("k", 1)
 	expect(t, st.Stamp(s).Logger.s, "k=1")
 	s.Run(func() { expect(t, st.Stamp(s).Logger.s, "k=1") })
@@ -195,7 +208,7 @@ func TestAnEndedTaskIsMarkedFromThenOn(t *testing.T) {
 
 // A task that ends must be seen to end also where it never showed a field.
 func TestAnEndedTaskWithoutFieldsIsMarked(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	s := scope.New()
 	s.Run(func() {
 		if st.Stamp(s) != nil {
@@ -304,7 +317,7 @@ func TestABadLogValuerCostsItsOwnField(t *testing.T) {
 }
 
 func TestFieldsKeepTheTypeOfAFloat32(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	fields := st.Stamp(scope.New("single", float32(0.1), "double", 0.1, slog.Any("attr", float32(0.1)))).Fields()
 	if v, ok := fields.Any(0).(float32); !ok || v != 0.1 {
 		t.Errorf("the float32 became %T %v", fields.Any(0), fields.Any(0))
@@ -315,7 +328,7 @@ func TestFieldsKeepTheTypeOfAFloat32(t *testing.T) {
 }
 
 func TestHasIsAboutTheRoot(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	var args []any
 	for i := range 100 {
 		args = append(args, fmt.Sprint("key", i), i)
@@ -333,7 +346,7 @@ func TestHasIsAboutTheRoot(t *testing.T) {
 		t.Error("a group's name is at the root, its members aren't")
 	}
 
-	st = logadapters.NewStamper(&logadapters.Options{Group: "all"}, render, nothingTaken)
+	st = newStamper(&logadapters.Options{Group: "all"}, render)
 	stamp = st.Stamp(scope.New("a", 1))
 	if !stamp.Has("all") || stamp.Has("a") {
 		t.Error("with Options.Group its name is at the root, the fields aren't")
@@ -352,15 +365,15 @@ func TestTakenKeysAreLeftOutUnlessBothAreKept(t *testing.T) {
 		{logadapters.Options{Duplicates: logadapters.KeepBoth}, "a=1 msg=2"},
 		{logadapters.Options{Group: "g"}, "g{a=1 msg=2}"},
 	} {
-		expect(t, logadapters.NewStamper(&c.opts, render, taken).Stamp(s).Logger.s, c.want)
+		expect(t, logadapters.NewStamper[*text](&c.opts, funcs{render, taken}).Stamp(s).Logger.s, c.want)
 	}
-	if logadapters.NewStamper(&logadapters.Options{Group: "all"}, render, taken).Stamp(s) != nil {
+	if logadapters.NewStamper[*text](&logadapters.Options{Group: "all"}, funcs{render, taken}).Stamp(s) != nil {
 		t.Error("the group's name is taken, and yet there is a stamp")
 	}
 }
 
 func TestWithoutLeavesOutWhatTheLineHas(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	stamp := st.Stamp(scope.New("a", 1, "b", 2, "c", 3))
 	key := func(keys ...string) func(string) bool {
 		return func(k string) bool { return slices.Contains(keys, k) }
@@ -383,7 +396,7 @@ func TestWithoutIsRightForAnyNumberOfFieldsAndVariants(t *testing.T) {
 		for i := range n {
 			args = append(args, fmt.Sprint("k", i), i)
 		}
-		stamp := logadapters.NewStamper(nil, render, nothingTaken).Stamp(scope.New(args...))
+		stamp := newStamper(nil, render).Stamp(scope.New(args...))
 		for range 2 {
 			for i := range n {
 				got := stamp.Without(func(k string) bool { return k == fmt.Sprint("k", i) }).s
@@ -409,19 +422,19 @@ func derivePanics(bad string) func(logadapters.Fields) *text {
 
 func TestAPanicInDeriveCostsTheFieldsAtFault(t *testing.T) {
 	s := scope.New("a", 1, "b", "bad", "c", "bad", "d", 4)
-	stamp := logadapters.NewStamper(nil, derivePanics("bad"), nothingTaken).Stamp(s)
+	stamp := newStamper(nil, derivePanics("bad")).Stamp(s)
 	expect(t, stamp.Logger.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4")
 	expect(t, stamp.Without(func(k string) bool { return k == "a" }).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
 }
 
 func TestAPanicInDeriveOfAllFieldsTogetherIsSaid(t *testing.T) {
-	st := logadapters.NewStamper(nil, func(f logadapters.Fields) *text {
+	st := newStamper(nil, func(f logadapters.Fields) *text {
 		if len(f.Attrs) > 1 {
 			panic("too many")
 		}
 		return render(f)
-	}, nothingTaken)
+	})
 	stamp := st.Stamp(scope.New("a", 1, "b", 2))
 	if stamp == nil {
 		t.Fatal("no stamp, and so nothing on the line that tells")
@@ -432,14 +445,14 @@ func TestAPanicInDeriveOfAllFieldsTogetherIsSaid(t *testing.T) {
 // What is left then is the line as it was: an adapter that used the zero L would
 // crash in the middle of a log call.
 func TestADeriveThatAlwaysPanicsMeansNoStamp(t *testing.T) {
-	st := logadapters.NewStamper(nil, func(logadapters.Fields) *text { panic("never") }, nothingTaken)
+	st := newStamper(nil, func(logadapters.Fields) *text { panic("never") })
 	if stamp := st.Stamp(scope.New("a", 1)); stamp != nil {
 		t.Errorf("a stamp with Logger %v", stamp.Logger)
 	}
 }
 
 func TestGoroutinesMayStampOneScopeAtOnce(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	for range 20 {
 		s := scope.New("a", 1, "b", 2)
 		var start, done sync.WaitGroup
@@ -484,7 +497,7 @@ func alive[T any](watched []weak.Pointer[T], want int) (n int) {
 }
 
 func TestAStampDiesWithItsScope(t *testing.T) {
-	st := logadapters.NewStamper(nil, render, nothingTaken)
+	st := newStamper(nil, render)
 	var watched []weak.Pointer[text]
 	for i := range 1000 {
 		stamp := st.Stamp(scope.New("i", i, "b", 2))
@@ -500,7 +513,7 @@ func TestALongLivedScopeDoesNotCollectLoggers(t *testing.T) {
 	s := scope.New("a", 1)
 	var watched []weak.Pointer[text]
 	for range 1000 {
-		st := logadapters.NewStamper(nil, render, nothingTaken)
+		st := newStamper(nil, render)
 		watched = append(watched, weak.Make(st.Stamp(s).Logger))
 	}
 	// How many it remembers is the store's affair; that it is few is the rule.
@@ -515,7 +528,7 @@ func TestAStampDoesNotCollectVariants(t *testing.T) {
 	for i := range 60 {
 		args = append(args, fmt.Sprint("k", i), i)
 	}
-	stamp := logadapters.NewStamper(nil, render, nothingTaken).Stamp(scope.New(args...))
+	stamp := newStamper(nil, render).Stamp(scope.New(args...))
 	var watched []weak.Pointer[text]
 	for i := range 60 {
 		for j := range i {

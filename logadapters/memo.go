@@ -11,37 +11,65 @@ import (
 
 // A Stamper makes, and remembers with each scope, what one logger needs to stamp a
 // line: an L. That may be a derived handler, a core, or an encoded fragment. An adapter
-// has one Stamper per logger, children made by With included.
+// has one Stamper per logger, children made by With included. It must not be copied once
+// it is in use.
 type Stamper[L any] struct {
-	opts   Options
-	derive func(Fields) L
-	taken  func(key string) bool
+	logger Logger[L]
+	family *family[L]
+	parent *Stamper[L]               // nil iff there is none, or its stamps are of no use
+	extend func(l L, added Fields) L // may be nil
 	memo   scope.Memo[Stamp[L]]
-
-	// Each of these may be nil: see the methods that set them.
-	expand func(slog.Attr) []slog.Attr
-	extend func(l L, added Fields) L
-	parent *Stamper[L]
-	apply  func(L) L // nil iff parent is
 }
 
-// NewStamper returns a Stamper. opts may be nil. derive makes an L that stamps these
-// fields; it may be called by several goroutines, and should it panic because of a
-// method of some value, that value is replaced by "!PANIC: …" and derive called again.
-// taken reports whether the logger puts key at the root of each of its lines itself, so
-// that no scope field of that name can be there.
-func NewStamper[L any](opts *Options, derive func(Fields) L, taken func(key string) bool) *Stamper[L] {
-	st := &Stamper[L]{derive: derive, taken: taken}
+// A Logger is one that a Stamper works for.
+type Logger[L any] interface {
+	// Derive makes an L that stamps these fields. It may be called by several goroutines,
+	// and should it panic because of a method of some value, that value is replaced by
+	// "!PANIC: …" and Derive called again.
+	Derive(Fields) L
+
+	// Taken reports whether the logger puts key at the root of each of its lines itself,
+	// so that no scope field of that name can be there.
+	Taken(key string) bool
+}
+
+// A Child is a Logger that another one's With made.
+type Child[L any] interface {
+	Logger[L]
+
+	// Apply makes what Derive would make of what the parent's Derive has made of the same
+	// fields.
+	Apply(L) L
+}
+
+// A family is what a logger and its children have in common.
+type family[L any] struct {
+	opts   Options
+	expand func(slog.Attr) []slog.Attr // may be nil
+}
+
+// NewStamper returns a Stamper for l. opts may be nil.
+func NewStamper[L any](opts *Options, l Logger[L]) *Stamper[L] {
+	f := new(family[L])
 	if opts != nil {
-		st.opts = *opts
+		f.opts = *opts
 	}
-	return st
+	return &Stamper[L]{logger: l, family: f}
+}
+
+// Child returns a Stamper for c, a child of the logger that st is for.
+func (st *Stamper[L]) Child(c Child[L]) Stamper[L] {
+	child := Stamper[L]{logger: c, family: st.family, parent: st}
+	if st.family.opts.Duplicates == ScopeWins {
+		child.parent = nil // which fields of its own the child gives up depends on the scope
+	}
+	return child
 }
 
 // Expanding sets, before the first use of st, a function that splits a field for which
 // the logger writes more than its key, and returns st. It returns nil for any other.
 func (st *Stamper[L]) Expanding(expand func(slog.Attr) []slog.Attr) *Stamper[L] {
-	st.expand = expand
+	st.family.expand = expand
 	return st
 }
 
@@ -53,15 +81,8 @@ func (st *Stamper[L]) Extending(extend func(l L, added Fields) L) *Stamper[L] {
 	return st
 }
 
-// Below says, before the first use of st, that an L of st is what apply makes of an L of
-// parent with the same fields, and returns st: for a child logger.
-func (st *Stamper[L]) Below(parent *Stamper[L], apply func(L) L) *Stamper[L] {
-	st.parent, st.apply = parent, apply
-	return st
-}
-
 // Options returns the options, defaults included.
-func (st *Stamper[L]) Options() *Options { return &st.opts }
+func (st *Stamper[L]) Options() *Options { return &st.family.opts }
 
 // Stamp returns what lines of s are stamped with, or nil if they get nothing.
 func (st *Stamper[L]) Stamp(s scope.Scope) *Stamp[L] {
@@ -101,12 +122,12 @@ func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
 
 // fill makes p a stamp of its scope.
 func (st *Stamper[L]) fill(p *Stamp[L]) {
-	f := Fields{Group: st.opts.Group, Attrs: p.scope.Attrs()}
+	f := Fields{Group: st.family.opts.Group, Attrs: p.scope.Attrs()}
 	whole := !p.ended && st.whole(f.Attrs)
 	if whole && st.parent != nil {
 		// What the parent has made of s, or makes now, serves its other children too.
 		if above := st.parent.Stamp(p.scope); above != nil && above.fields == nil {
-			if l, panicked := try(func() L { return st.apply(above.Logger) }); panicked == nil {
+			if l, panicked := try(func() L { return st.logger.(Child[L]).Apply(above.Logger) }); panicked == nil {
 				p.Logger, p.mask, p.keys = l, above.mask, above.keys
 				return
 			}
@@ -118,11 +139,15 @@ func (st *Stamper[L]) fill(p *Stamp[L]) {
 	if p.empty = len(f.Attrs) == 0; p.empty {
 		return
 	}
-	before := &f.Attrs[0]
-	l, ok := st.safely(&f)
-	p.Logger, p.empty = l, !ok
-	if !whole || before != &f.Attrs[0] {
-		p.fields = &f
+	l, panicked := try(func() L { return st.logger.Derive(f) })
+	if panicked != nil {
+		whole = false
+		f, l, p.empty = st.salvage(f)
+	}
+	p.Logger = l
+	if !whole {
+		kept := f
+		p.fields = &kept
 	}
 	p.index(f.Attrs)
 }
@@ -130,7 +155,7 @@ func (st *Stamper[L]) fill(p *Stamp[L]) {
 // grow makes p a stamp of its scope out of that of one which the scope was made of, with
 // what was added since, and reports whether that can be done.
 func (st *Stamper[L]) grow(p *Stamp[L]) bool {
-	if st.extend == nil || st.opts.Group != "" || p.ended {
+	if st.extend == nil || st.family.opts.Group != "" || p.ended {
 		return false
 	}
 	part, added := st.memo.LoadPart(p.scope)
@@ -159,13 +184,13 @@ func (st *Stamper[L]) grow(p *Stamp[L]) bool {
 
 // whole reports whether lines of a scope with attrs get these as they are.
 func (st *Stamper[L]) whole(attrs []slog.Attr) bool {
-	o := &st.opts
+	o := &st.family.opts
 	if len(attrs) == 0 || o.Filter != nil || o.MaxFields != 0 {
 		return false
 	}
 	taken := o.Duplicates != KeepBoth
 	if taken && o.Group != "" {
-		if st.taken(o.Group) {
+		if st.logger.Taken(o.Group) {
 			return false
 		}
 		taken = false
@@ -180,11 +205,11 @@ func (st *Stamper[L]) whole(attrs []slog.Attr) bool {
 				return false
 			}
 		case slog.KindAny:
-			if st.expand != nil && st.expand(*a) != nil {
+			if st.family.expand != nil && st.family.expand(*a) != nil {
 				return false
 			}
 		}
-		if scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0 || taken && st.taken(a.Key) {
+		if scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0 || taken && st.logger.Taken(a.Key) {
 			return false
 		}
 	}
@@ -193,41 +218,39 @@ func (st *Stamper[L]) whole(attrs []slog.Attr) bool {
 
 // collect returns the fields that lines of s get from this logger.
 func (st *Stamper[L]) collect(s scope.Scope, ended bool) Fields {
-	f := st.opts.collect(s, ended)
-	if st.expand != nil {
-		f = f.expanded(st.expand)
+	f := st.family.opts.collect(s, ended)
+	if st.family.expand != nil {
+		f = f.expanded(st.family.expand)
 	}
-	if st.opts.Duplicates != KeepBoth {
-		f = f.Without(st.taken)
+	if st.family.opts.Duplicates != KeepBoth {
+		f = f.Without(st.logger.Taken)
 	}
 	return f
 }
 
-// safely calls derive. When a method of some value panics, which with the logger's own
-// With would have ended the program or not depending on the logger, each field is tried
-// alone, and those at fault say so in fields. If derive panics all the same, one field
-// says so for all; it reports false if even that can't be had.
-func (st *Stamper[L]) safely(fields *Fields) (l L, ok bool) {
-	derive := func(f Fields) (L, any) { return try(func() L { return st.derive(f) }) }
-	l, panicked := derive(*fields)
-	if panicked == nil {
-		return l, true
-	}
-	fields.Attrs = slices.Clone(fields.Attrs)
-	fields.given = maps.Clone(fields.given)
-	for i, a := range fields.Attrs {
-		one := *fields
-		one.Attrs = fields.Attrs[i : i+1]
+// salvage is for fields that Derive panics with, because of a method of some value. With
+// the logger's own With that would have ended the program or not, depending on the logger.
+// Each field is tried alone, and those at fault say so in the fields that it returns. If
+// Derive panics all the same, one field says so for all; if even that can't be had, it
+// reports that there is nothing.
+func (st *Stamper[L]) salvage(f Fields) (left Fields, l L, nothing bool) {
+	derive := func(f Fields) (L, any) { return try(func() L { return st.logger.Derive(f) }) }
+	f.Attrs = slices.Clone(f.Attrs)
+	f.given = maps.Clone(f.given)
+	for i, a := range f.Attrs {
+		one := f
+		one.Attrs = f.Attrs[i : i+1]
 		if _, panicked := derive(one); panicked != nil {
-			fields.Attrs[i].Value = slog.StringValue(panicText(panicked))
-			delete(fields.given, a.Key)
+			f.Attrs[i].Value = slog.StringValue(panicText(panicked))
+			delete(f.given, a.Key)
 		}
 	}
-	if l, panicked = derive(*fields); panicked != nil {
-		fields.Attrs = []slog.Attr{slog.String("!PANIC", panicText(panicked))}
-		l, panicked = derive(*fields)
+	l, panicked := derive(f)
+	if panicked != nil {
+		f.Attrs = []slog.Attr{slog.String("!PANIC", panicText(panicked))}
+		l, panicked = derive(f)
 	}
-	return l, panicked == nil
+	return f, l, panicked != nil
 }
 
 func try[L any](make func() L) (l L, panicked any) {
@@ -243,7 +266,7 @@ type Stamp[L any] struct {
 	stamper  *Stamper[L]
 	scope    scope.Scope
 	fields   *Fields             // nil iff they are just the scope's
-	mask     [4]uint64           // has the bit of each key at the root
+	mask     mask                // of the keys at the root
 	keys     map[string]struct{} // the keys; nil if they are few, or in a group
 	variants atomic.Pointer[variant[L]]
 	ended    bool
@@ -260,7 +283,7 @@ func (p *Stamp[L]) orNil() *Stamp[L] {
 // Fields returns what the lines get.
 func (p *Stamp[L]) Fields() Fields {
 	if p.fields == nil {
-		return Fields{Group: p.stamper.opts.Group, Attrs: p.scope.Attrs()}
+		return Fields{Group: p.stamper.family.opts.Group, Attrs: p.scope.Attrs()}
 	}
 	return *p.fields
 }
@@ -270,32 +293,24 @@ const fewKeys = 16
 
 // index makes Has know attrs.
 func (p *Stamp[L]) index(attrs []slog.Attr) {
-	if group := p.stamper.opts.Group; group != "" {
-		p.mark(group)
+	if group := p.stamper.family.opts.Group; group != "" {
+		p.mask.add(group)
 		return
 	}
 	if len(attrs) > fewKeys {
 		p.keys = make(map[string]struct{}, len(attrs))
 	}
 	for i := range attrs {
-		p.mark(attrs[i].Key)
+		p.mask.add(attrs[i].Key)
 		if p.keys != nil {
 			p.keys[attrs[i].Key] = struct{}{}
 		}
 	}
 }
 
-func (p *Stamp[L]) mark(key string) {
-	i := bitOf(key)
-	p.mask[i>>6] |= 1 << (i & 63)
-}
-
 // Has reports whether the stamp puts key at the root of the line. It is meant to be
 // asked for each key of each line.
-func (p *Stamp[L]) Has(key string) bool {
-	i := bitOf(key)
-	return p.mask[i>>6]&(1<<(i&63)) != 0 && p.has(key)
-}
+func (p *Stamp[L]) Has(key string) bool { return p.mask.may(key) && p.has(key) }
 
 func (p *Stamp[L]) has(key string) bool {
 	switch {
@@ -304,19 +319,31 @@ func (p *Stamp[L]) has(key string) bool {
 		return has
 	case p.fields != nil:
 		return p.fields.Has(key)
-	case p.stamper.opts.Group != "":
-		return key == p.stamper.opts.Group
+	case p.stamper.family.opts.Group != "":
+		return key == p.stamper.family.opts.Group
 	}
 	return p.scope.Has(key)
 }
 
-// bitOf returns a number that depends on key and is had in a nanosecond.
+// A mask tells in a nanosecond of most keys that they are not in a set.
+type mask [4]uint64
+
+func (m *mask) add(key string) {
+	i := bitOf(key)
+	m[i/64] |= 1 << (i % 64)
+}
+
+func (m *mask) may(key string) bool {
+	i := bitOf(key)
+	return m[i/64]>>(i%64)&1 != 0
+}
+
 func bitOf(key string) uint8 {
 	n := len(key)
 	if n == 0 {
 		return 0
 	}
-	return uint8(n)*37 + key[0]*11 + key[n/2]*5 + key[n-1]*73
+	return uint8(n)<<5 ^ uint8(n) ^ key[0]<<2 ^ key[n/2]<<4 ^ key[n-1]
 }
 
 // A variant is a Logger with some of the fields left out.
@@ -357,9 +384,12 @@ func (p *Stamp[L]) Without(drop func(key string) bool) L {
 		n++
 	}
 	left := fields.Without(drop)
-	logger, ok := p.stamper.safely(&left)
-	if !ok {
-		return p.Logger
+	logger, panicked := try(func() L { return p.stamper.logger.Derive(left) })
+	if panicked != nil {
+		var nothing bool
+		if _, logger, nothing = p.stamper.salvage(left); nothing {
+			return p.Logger
+		}
 	}
 	v := &variant[L]{out: out, logger: logger, next: known}
 	if few && n < maxVariants {

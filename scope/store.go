@@ -128,11 +128,16 @@ func (n *node) set(key string, value any) *node {
 // setAttrs is set for several fields.
 func (n *node) setAttrs(attrs []slog.Attr) *node {
 	m, own, begun := newSeveral[slog.Attr](len(attrs))
-	repeats := false
-	for _, a := range attrs {
-		a.Key = storedAs(a.Key)
-		repeats = repeats || m.has(a.Key) || n.has(a.Key)
-		*own = append(*own, a)
+	*own = append(*own, attrs...)
+	list, repeats := *own, false
+	for i := range list {
+		if list[i].Key == "" {
+			list[i].Key = badKey
+		}
+		for j := range i {
+			repeats = repeats || list[j].Key == list[i].Key
+		}
+		repeats = repeats || n != nil && n.has(list[i].Key)
 	}
 	return m.follow(n, begun, repeats)
 }
@@ -157,13 +162,17 @@ func (n *node) setArgs(args []any) *node {
 		return n.set(p.key, p.value)
 	}
 	m, own, begun := newSeveral[pair](fields)
-	repeats := false
+	list, repeats := *own, false
 	for len(args) > 0 {
 		var p pair
 		p, args = nextPair(args)
-		repeats = repeats || m.has(p.key) || n.has(p.key)
-		*own = append(*own, p)
+		for i := range list {
+			repeats = repeats || list[i].key == p.key
+		}
+		repeats = repeats || n != nil && n.has(p.key)
+		list = append(list, p)
 	}
+	*own = list
 	return m.follow(n, begun, repeats)
 }
 

@@ -12,41 +12,53 @@ import (
 // A Handler stamps every line with the fields of the scope that is bound to the
 // goroutine, and passes it to the handler that it wraps.
 type Handler struct {
-	stamper *logadapters.Stamper[slog.Handler]
+	stamper logadapters.Stamper[slog.Handler]
+	wrapped *wrapped
 
-	root slog.Handler // as it was given to New
-	ops  []op
+	// parent is the handler that WithAttrs or WithGroup was called of, and op that call;
+	// nil for one that New made.
+	parent *Handler
+	op     op
 
-	// std iff root is one of log/slog's own, which keeps no attributes that it is given,
-	// and is enabled or not whatever they are.
-	std bool
-	// writesEmptyGroups iff root writes the groups that are open also on lines without
-	// attributes of their own, which log/slog's handlers don't and x/exp/slog's do.
-	writesEmptyGroups bool
+	group    string // the outermost open group
+	hasGroup bool   // iff group is set: an empty name opens none
 
 	bareOnce sync.Once
 	bareRoot slog.Handler // see bare
+}
 
-	keys     []string // the keys that ops put at the root
-	group    string   // the outermost open group
-	hasGroup bool     // iff group is set: an empty name opens none
+// wrapped is what was given to New.
+type wrapped struct {
+	slog.Handler
+
+	// std iff it is one of log/slog's own, which keeps no attributes that it is given, and
+	// is enabled or not whatever they are.
+	std bool
+	// writesEmptyGroups iff it writes the groups that are open also on lines without
+	// attributes of their own, which log/slog's handlers don't and x/exp/slog's do.
+	writesEmptyGroups bool
+}
+
+// attach returns h with attrs. A handler that isn't log/slog's may do what it likes with
+// the slice.
+func (w *wrapped) attach(h slog.Handler, attrs []slog.Attr) slog.Handler {
+	if !w.std {
+		attrs = slices.Clone(attrs)
+	}
+	return h.WithAttrs(attrs)
 }
 
 // An op is one call of WithAttrs or, iff attrs is nil, of WithGroup.
 type op struct {
 	group string
 	attrs []slog.Attr
-	std   bool // as in Handler
 }
 
-func (o op) apply(h slog.Handler) slog.Handler {
+func (w *wrapped) apply(h slog.Handler, o op) slog.Handler {
 	if o.attrs == nil {
 		return h.WithGroup(o.group)
 	}
-	if !o.std {
-		return h.WithAttrs(slices.Clone(o.attrs)) // a handler may do what it likes with them
-	}
-	return h.WithAttrs(o.attrs)
+	return w.attach(h, o.attrs)
 }
 
 var _ slog.Handler = (*Handler)(nil)
@@ -63,35 +75,30 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("slogh.New: h, the handler to wrap, is nil")
 	}
-	_, writes := h.(interface{ WritesEmptyGroups() })
-	n := &Handler{root: h, std: isStd(h), writesEmptyGroups: writes}
-	n.stamper = logadapters.NewStamper(opts, n.derive, n.taken).Extending(n.extend)
+	w := &wrapped{Handler: h}
+	_, w.writesEmptyGroups = h.(interface{ WritesEmptyGroups() })
+	switch h.(type) {
+	case *slog.JSONHandler, *slog.TextHandler:
+		w.std = true
+	}
+	n := &Handler{wrapped: w}
+	n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Extending(n.extend)
 	return n
 }
 
-func isStd(h slog.Handler) bool {
-	switch h.(type) {
-	case *slog.JSONHandler, *slog.TextHandler:
-		return true
-	}
-	return false
-}
-
-// bare returns root with ops: what writes the lines that have no scope.
+// bare returns the wrapped handler with the ops: what writes the lines that have no scope.
 func (h *Handler) bare() slog.Handler {
-	h.bareOnce.Do(func() {
-		h.bareRoot = h.root
-		for _, o := range h.ops {
-			h.bareRoot = o.apply(h.bareRoot)
-		}
-	})
+	if h.parent == nil {
+		return h.wrapped.Handler
+	}
+	h.bareOnce.Do(func() { h.bareRoot = h.wrapped.apply(h.parent.bare(), h.op) })
 	return h.bareRoot
 }
 
 // Enabled asks the wrapped handler, without the scope's fields.
 func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
-	if h.std {
-		return h.root.Enabled(ctx, level)
+	if h.wrapped.std {
+		return h.wrapped.Enabled(ctx, level)
 	}
 	return h.bare().Enabled(ctx, level)
 }
@@ -116,7 +123,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	if len(attrs) == 0 {
 		return h
 	}
-	return h.with(op{attrs: attrs, std: h.std})
+	return h.with(op{attrs: attrs})
 }
 
 // WithGroup returns a handler that puts the attributes of its lines into a group. The
@@ -129,25 +136,13 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 }
 
 func (h *Handler) with(o op) *Handler {
-	child := &Handler{
-		root: h.root, ops: append(slices.Clip(h.ops), o), std: h.std, writesEmptyGroups: h.writesEmptyGroups,
-		keys: h.keys, group: h.group, hasGroup: h.hasGroup,
-	}
-	switch {
-	case !h.hasGroup && o.attrs != nil:
-		child.keys = appendKeys(slices.Clip(h.keys), o.attrs)
-	case !h.hasGroup:
+	child := &Handler{wrapped: h.wrapped, parent: h, op: o, group: h.group, hasGroup: h.hasGroup}
+	if !h.hasGroup && o.attrs == nil {
 		child.group, child.hasGroup = o.group, true
-	case slices.ContainsFunc(o.attrs, shows):
-		// The group isn't empty any more, so it is on every line.
-		child.keys = append(slices.Clip(h.keys), h.group)
 	}
-	child.stamper = logadapters.NewStamper(h.stamper.Options(), child.derive, child.taken)
-	if h.stamper.Options().Duplicates != logadapters.ScopeWins {
-		child.stamper.Below(h.stamper, o.apply)
-	}
-	if !h.std || slices.ContainsFunc(o.attrs, resolves) {
-		child.bare() // root is to see attrs now, not with the first line
+	child.stamper = h.stamper.Child((*logger)(child))
+	if !h.wrapped.std || slices.ContainsFunc(o.attrs, resolves) {
+		child.bare() // the wrapped handler is to see attrs now, not with the first line
 	}
 	return child
 }
@@ -163,59 +158,66 @@ func resolves(a slog.Attr) bool {
 	return false
 }
 
-// derive returns root with the fields, and then ops: what the logger would be if the
-// fields had been attached to its root.
-func (h *Handler) derive(fields logadapters.Fields) slog.Handler {
-	if len(fields.Attrs) == 0 {
-		return h.bare()
-	}
-	d := h.root
-	if fields.Group != "" {
-		d = d.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(fields.Attrs...)}})
-	} else {
-		d = h.extend(d, fields)
-	}
-	atRoot := true
-	for _, o := range h.ops {
-		atRoot = atRoot && o.attrs != nil
-		if atRoot && h.stamper.Options().Duplicates == logadapters.ScopeWins {
-			if o.attrs = stripAttrs(o.attrs, fields.Has); len(o.attrs) == 0 {
-				continue
-			}
-		}
-		d = o.apply(d)
-	}
-	return d
-}
-
 // extend returns d, which has nothing but fields attached, with more fields.
 func (h *Handler) extend(d slog.Handler, fields logadapters.Fields) slog.Handler {
-	attrs := fields.Attrs
-	if !h.std {
-		attrs = slices.Clone(attrs)
-	}
-	return d.WithAttrs(attrs)
+	return h.wrapped.attach(d, fields.Attrs)
 }
 
-// taken: see logadapters.NewStamper. The four keys are those that slog's own handlers
-// write; "source" is among them although a handler without AddSource doesn't write it,
-// because a handler doesn't tell.
-func (h *Handler) taken(key string) bool {
+// A logger is a Handler as its Stamper sees it.
+type logger Handler
+
+var _ logadapters.Child[slog.Handler] = (*logger)(nil)
+
+// Derive returns the wrapped handler with the fields, and then the ops: what the logger
+// would be if the fields had been attached to its root.
+func (h *logger) Derive(fields logadapters.Fields) slog.Handler {
+	if len(fields.Attrs) == 0 {
+		return (*Handler)(h).bare()
+	}
+	if h.parent == nil {
+		if fields.Group != "" {
+			return h.wrapped.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(fields.Attrs...)}})
+		}
+		return h.wrapped.attach(h.wrapped.Handler, fields.Attrs)
+	}
+	d, o := (*logger)(h.parent).Derive(fields), h.op
+	if !h.hasGroup && h.stamper.Options().Duplicates == logadapters.ScopeWins {
+		if o.attrs = stripAttrs(o.attrs, fields.Has); len(o.attrs) == 0 {
+			return d
+		}
+	}
+	return h.wrapped.apply(d, o)
+}
+
+// Apply returns d, which the parent's Derive has made, with the op.
+func (h *logger) Apply(d slog.Handler) slog.Handler { return h.wrapped.apply(d, h.op) }
+
+// Taken reports whether key is on each line. The four keys are those that slog's own
+// handlers write; "source" is among them although a handler without AddSource doesn't
+// write it, because a handler doesn't tell.
+func (h *logger) Taken(key string) bool {
 	switch key {
 	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey:
 		return true
 	}
-	if h.stamper.Options().Duplicates == logadapters.ScopeWins {
-		// Attributes give way; a group's name doesn't.
-		return h.hasGroup && key == h.group && slices.Contains(h.keys, key)
+	for ; h.parent != nil; h = (*logger)(h.parent) {
+		switch {
+		case !h.hasGroup:
+			// Attributes give way if the scope's win.
+			if h.stamper.Options().Duplicates != logadapters.ScopeWins && puts(h.op.attrs, key) {
+				return true
+			}
+		case key == h.group && slices.ContainsFunc(h.op.attrs, shows):
+			return true // the group isn't empty, so it is on every line, and its name doesn't give way
+		}
 	}
-	return slices.Contains(h.keys, key)
+	return false
 }
 
 // repeats reports whether r may have a key of stamp at the root.
 func (h *Handler) repeats(stamp *logadapters.Stamp[slog.Handler], r *slog.Record) (yes bool) {
 	if h.hasGroup {
-		return (h.writesEmptyGroups || r.NumAttrs() > 0) && stamp.Has(h.group)
+		return (h.wrapped.writesEmptyGroups || r.NumAttrs() > 0) && stamp.Has(h.group)
 	}
 	r.Attrs(func(a slog.Attr) bool {
 		yes = a.Key == "" || stamp.Has(a.Key)
@@ -226,33 +228,33 @@ func (h *Handler) repeats(stamp *logadapters.Stamp[slog.Handler], r *slog.Record
 
 // writes reports whether r has key at the root.
 func (h *Handler) writes(r *slog.Record, key string) (yes bool) {
-	if h.hasGroup && (h.writesEmptyGroups || key != h.group) {
+	if h.hasGroup && (h.wrapped.writesEmptyGroups || key != h.group) {
 		return key == h.group
 	}
 	r.Attrs(func(a slog.Attr) bool {
 		if h.hasGroup {
 			yes = shows(a)
 		} else {
-			yes = slices.Contains(appendKeys(nil, []slog.Attr{a}), key)
+			yes = puts([]slog.Attr{a}, key)
 		}
 		return !yes
 	})
 	return yes
 }
 
-// appendKeys appends the keys that attrs put where they stand. A group without a name
-// puts its members there.
-func appendKeys(keys []string, attrs []slog.Attr) []string {
+// puts reports whether attrs put key where they stand. A group without a name puts its
+// members there.
+func puts(attrs []slog.Attr, key string) bool {
 	for _, a := range attrs {
 		if a.Key != "" {
-			if shows(a) {
-				keys = append(keys, a.Key)
+			if a.Key == key && shows(a) {
+				return true
 			}
-		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
-			keys = appendKeys(keys, v.Group())
+		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup && puts(v.Group(), key) {
+			return true
 		}
 	}
-	return keys
+	return false
 }
 
 // shows reports whether slog writes a: not the zero Attr, and no group that has nothing

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -11,23 +12,89 @@ import (
 	"github.com/taskscope/taskscope/logadapters"
 )
 
-// derive returns root with the fields, and then ops: what the logger would be if the
-// fields had been attached to its root.
-func (c *core) derive(fields logadapters.Fields) zapcore.Core {
+// A logger is a core as its Stamper sees it.
+type logger core
+
+var _ logadapters.Child[zapcore.Core] = (*logger)(nil)
+
+// Derive returns the wrapped core with the fields, and then the ops: what the logger would
+// be if the fields had been attached to its root.
+func (c *logger) Derive(fields logadapters.Fields) zapcore.Core {
 	if len(fields.Attrs) == 0 {
-		return c.bare()
+		return (*core)(c).bare()
 	}
-	d := extend(c.root, fields)
-	for _, op := range c.stripped(fields) {
-		if len(op) > 0 {
-			d = d.With(op)
-		}
+	if c.parent == nil {
+		return c.wrapped.attach(c.wrapped.Core, fields)
+	}
+	d := (*logger)(c.parent).Derive(fields)
+	if op := (*core)(c).stripped(fields); len(op) > 0 {
+		d = d.With(op)
 	}
 	return d
 }
 
-// extend returns d, which has nothing but fields attached, with more fields.
-func extend(d zapcore.Core, fields logadapters.Fields) zapcore.Core { return d.With(zapFields(fields)) }
+// Apply returns d, which the parent's Derive has made, with the op.
+func (c *logger) Apply(d zapcore.Core) zapcore.Core { return d.With(c.op) }
+
+// Taken reports whether key is on each line.
+func (c *logger) Taken(key string) bool {
+	if slices.Contains(c.wrapped.own.always, key) || c.hasNamespace && key == c.namespace {
+		return true
+	}
+	for ; c.parent != nil; c = (*logger)(c.parent) {
+		keys := c.keys
+		if c.stamper.Options().Duplicates != logadapters.EventWins {
+			keys = c.fixed
+		}
+		if slices.Contains(keys, key) {
+			return true
+		}
+	}
+	return false
+}
+
+// stripped returns op without the fields that give way to scoped.
+func (c *core) stripped(scoped logadapters.Fields) []zapcore.Field {
+	if c.stamper.Options().Duplicates != logadapters.ScopeWins || c.parent.hasNamespace {
+		return c.op
+	}
+	return strip(c.op, scoped.Has)
+}
+
+// attach returns d with fields.
+func (w *wrapped) attach(d zapcore.Core, fields logadapters.Fields) zapcore.Core {
+	if !w.plain || fields.Group != "" {
+		return d.With(zapFields(fields))
+	}
+	// zap's own core encodes what it is given and doesn't keep it.
+	b := batches.Get().(*batch)
+	defer func() {
+		b.fields = logadapters.Fields{}
+		batches.Put(b)
+	}()
+	b.fields = fields
+	return d.With(b.self[:])
+}
+
+// A batch is a single field that writes many, to attach them without a list.
+type batch struct {
+	fields logadapters.Fields
+	self   [1]zapcore.Field
+}
+
+var batches = sync.Pool{New: func() any {
+	b := new(batch)
+	b.self[0] = zap.Inline(b)
+	return b
+}}
+
+// MarshalLogObject adds the fields.
+func (b *batch) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for i := range b.fields.Attrs {
+		zapField(&b.fields, i).AddTo(enc)
+	}
+	return nil
+}
 
 // encodesNow reports whether f has a value that is asked for when it is attached.
 func encodesNow(f zapcore.Field) bool {
@@ -53,25 +120,15 @@ func (c *core) inFront(ent *zapcore.Entry, fields []zapcore.Field) []zapcore.Fie
 		}
 		all = zapFields(scoped)
 	}
-	for _, op := range c.stripped(scoped) {
-		all = append(all, op...)
-	}
-	return append(all, fields...)
+	return append(c.appendOps(all, scoped), fields...)
 }
 
-// stripped returns ops without the fields that give way to scoped.
-func (c *core) stripped(scoped logadapters.Fields) [][]zapcore.Field {
-	if c.stamper.Options().Duplicates != logadapters.ScopeWins {
-		return c.ops
+// appendOps appends the ops, less what gives way to scoped.
+func (c *core) appendOps(all []zapcore.Field, scoped logadapters.Fields) []zapcore.Field {
+	if c.parent == nil {
+		return all
 	}
-	ops := slices.Clone(c.ops)
-	for i, op := range ops {
-		ops[i] = strip(op, scoped.Has)
-		if slices.ContainsFunc(op, func(f zapcore.Field) bool { return f.Type == zapcore.NamespaceType }) {
-			break
-		}
-	}
-	return ops
+	return append(c.parent.appendOps(all, scoped), c.stripped(scoped)...)
 }
 
 // repeats reports whether the line may have a key of p at the root.
@@ -79,7 +136,7 @@ func (c *core) repeats(p *stamp, ent *zapcore.Entry, fields []zapcore.Field) boo
 	if p == nil || c.stamper.Options().Duplicates == logadapters.KeepBoth {
 		return false
 	}
-	if c.tree.own.repeats(p, ent) {
+	if c.wrapped.own.repeats(p, ent) {
 		return true
 	}
 	if c.hasNamespace {
@@ -113,7 +170,7 @@ func (s keySet) has(key string) bool { return s[key] }
 // some, and the line's fields that stay.
 func (c *core) split(p *stamp, ent *zapcore.Entry, fields []zapcore.Field) (taken keySet, left []zapcore.Field) {
 	taken = keySet{}
-	for _, key := range c.tree.own.of(ent) {
+	for _, key := range c.wrapped.own.of(ent) {
 		taken[key] = true
 	}
 	if c.hasNamespace {
@@ -124,17 +181,6 @@ func (c *core) split(p *stamp, ent *zapcore.Entry, fields []zapcore.Field) (take
 	}
 	rootKeys(fields, func(key string) { taken[key] = true })
 	return taken, fields
-}
-
-// taken: see logadapters.NewStamper.
-func (c *core) taken(key string) bool {
-	if slices.Contains(c.tree.own.always, key) || c.hasNamespace && key == c.namespace {
-		return true
-	}
-	if c.stamper.Options().Duplicates == logadapters.EventWins {
-		return slices.Contains(c.keys, key)
-	}
-	return slices.Contains(c.fixed, key)
 }
 
 // expandError splits an error of which zap writes more than the text into the fields that
@@ -174,36 +220,39 @@ func (c causes) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 	return nil
 }
 
-// zapFields returns the fields as zap.Any makes them. A group, which zap.Any doesn't
-// know, is an object.
+// zapFields returns the fields for a core that may keep them.
 func zapFields(fields logadapters.Fields) []zapcore.Field {
 	if len(fields.Attrs) == 0 {
 		return nil
 	}
 	zf := make([]zapcore.Field, len(fields.Attrs))
-	for i, a := range fields.Attrs {
-		// As zap.Any, without boxing what is most common.
-		switch a.Value.Kind() {
-		case slog.KindString:
-			zf[i] = zap.String(a.Key, a.Value.String())
-		case slog.KindInt64:
-			zf[i] = zap.Int64(a.Key, a.Value.Int64())
-		case slog.KindUint64:
-			zf[i] = zap.Uint64(a.Key, a.Value.Uint64())
-		case slog.KindBool:
-			zf[i] = zap.Bool(a.Key, a.Value.Bool())
-		case slog.KindDuration:
-			zf[i] = zap.Duration(a.Key, a.Value.Duration())
-		case slog.KindGroup:
-			zf[i] = groupField(a)
-		default:
-			zf[i] = zap.Any(a.Key, fields.Any(i))
-		}
+	for i := range zf {
+		zf[i] = zapField(&fields, i)
 	}
 	if fields.Group != "" {
 		return []zapcore.Field{zap.Dict(fields.Group, zf...)}
 	}
 	return zf
+}
+
+// zapField returns field i as zap.Any makes it, without boxing what is most common. A
+// group, which zap.Any doesn't know, is an object.
+func zapField(fields *logadapters.Fields, i int) zapcore.Field {
+	switch a := &fields.Attrs[i]; a.Value.Kind() {
+	case slog.KindString:
+		return zap.String(a.Key, a.Value.String())
+	case slog.KindInt64:
+		return zap.Int64(a.Key, a.Value.Int64())
+	case slog.KindUint64:
+		return zap.Uint64(a.Key, a.Value.Uint64())
+	case slog.KindBool:
+		return zap.Bool(a.Key, a.Value.Bool())
+	case slog.KindDuration:
+		return zap.Duration(a.Key, a.Value.Duration())
+	case slog.KindGroup:
+		return groupField(*a)
+	}
+	return zap.Any(fields.Attrs[i].Key, fields.Any(i))
 }
 
 func groupField(a slog.Attr) zapcore.Field {

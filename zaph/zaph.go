@@ -17,20 +17,28 @@ import (
 // A core stamps every line with the fields of the scope that is bound to the goroutine,
 // and passes it to the core that it wraps.
 type core struct {
-	stamper *logadapters.Stamper[zapcore.Core]
+	stamper logadapters.Stamper[zapcore.Core]
+	wrapped *wrapped
 
-	root zapcore.Core // as it was given to New
-	ops  [][]zapcore.Field
-	tree tree            // what is known of root
-	ctx  context.Context // from a Context field attached by With; may be nil
+	// parent is the core that With was called of, and op what it was given; nil for one
+	// that New made.
+	parent *core
+	op     []zapcore.Field
+	ctx    context.Context // from a Context field attached by With; may be nil
 
-	keys         []string // the keys that ops put at the root
+	keys         []string // the keys that op puts at the root
 	fixed        []string // those of them that can't be stripped: of inlined objects
 	namespace    string   // the outermost open namespace
 	hasNamespace bool     // iff namespace is set
 
 	bareOnce sync.Once
 	bareRoot zapcore.Core // see bare
+}
+
+// wrapped is what was given to New, and what is known of it.
+type wrapped struct {
+	zapcore.Core
+	tree
 }
 
 var _ zapcore.Core = (*core)(nil)
@@ -47,20 +55,18 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
 	// and what they let through is stamped below them.
 	return below(c, func(c zapcore.Core) zapcore.Core {
-		n := &core{root: c, tree: look(c)}
-		n.stamper = logadapters.NewStamper(opts, n.derive, n.taken).Expanding(expandError).Extending(extend)
+		n := &core{wrapped: &wrapped{c, look(c)}}
+		n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Expanding(expandError).Extending(n.wrapped.attach)
 		return n
 	})
 }
 
-// bare returns root with ops: what writes the lines that have no scope.
+// bare returns the wrapped core with the ops: what writes the lines that have no scope.
 func (c *core) bare() zapcore.Core {
-	c.bareOnce.Do(func() {
-		c.bareRoot = c.root
-		for _, op := range c.ops {
-			c.bareRoot = c.bareRoot.With(op)
-		}
-	})
+	if c.parent == nil {
+		return c.wrapped.Core
+	}
+	c.bareOnce.Do(func() { c.bareRoot = c.parent.bare().With(c.op) })
 	return c.bareRoot
 }
 
@@ -91,13 +97,13 @@ func contextOf(ctx context.Context, fields []zapcore.Field) context.Context {
 }
 
 // Enabled asks the wrapped core.
-func (c *core) Enabled(level zapcore.Level) bool { return c.root.Enabled(level) }
+func (c *core) Enabled(level zapcore.Level) bool { return c.wrapped.Enabled(level) }
 
 // Level tells zapcore.LevelOf the level of the wrapped core.
-func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.root) }
+func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.wrapped.Core) }
 
 // Sync asks the wrapped core.
-func (c *core) Sync() error { return c.root.Sync() }
+func (c *core) Sync() error { return c.wrapped.Sync() }
 
 // With returns a core whose lines have fields, behind the scope's.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
@@ -105,21 +111,16 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 		return c
 	}
 	child := &core{
-		root: c.root, ops: append(slices.Clip(c.ops), fields),
-		tree: c.tree, ctx: contextOf(c.ctx, fields),
-		keys: c.keys, fixed: c.fixed, namespace: c.namespace, hasNamespace: c.hasNamespace,
+		wrapped: c.wrapped, parent: c, op: fields, ctx: contextOf(c.ctx, fields),
+		namespace: c.namespace, hasNamespace: c.hasNamespace,
 	}
 	if !c.hasNamespace {
-		child.keys, child.fixed = slices.Clip(c.keys), slices.Clip(c.fixed)
 		rootKeys(inlined(fields), func(key string) { child.fixed = append(child.fixed, key) })
 		child.namespace, child.hasNamespace = rootKeys(fields, func(key string) { child.keys = append(child.keys, key) })
 	}
-	child.stamper = logadapters.NewStamper(c.stamper.Options(), child.derive, child.taken).Expanding(expandError)
-	if c.stamper.Options().Duplicates != logadapters.ScopeWins {
-		child.stamper.Below(c.stamper, func(parent zapcore.Core) zapcore.Core { return parent.With(fields) })
-	}
-	if !c.tree.plain || slices.ContainsFunc(fields, encodesNow) {
-		child.bare() // root is to see fields now, not with the first line
+	child.stamper = c.stamper.Child((*logger)(child))
+	if !c.wrapped.plain || slices.ContainsFunc(fields, encodesNow) {
+		child.bare() // the wrapped core is to see fields now, not with the first line
 	}
 	return child
 }
@@ -128,16 +129,16 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 // line has itself, a Context field too, is only seen in Write, so Check adds a core that
 // takes the decision there: this one, where the decision is a matter of the level.
 func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.root.Enabled(ent.Level) {
+	if !c.wrapped.Enabled(ent.Level) {
 		return ce
 	}
-	if c.tree.plain {
+	if c.wrapped.plain {
 		return ce.AddCore(ent, c)
 	}
 	s := logadapters.Pick(c.ctx)
 	p, ready := c.stamper.Ready(s)
-	late := !ready || c.tree.counts
-	checker := c.root
+	late := !ready || c.wrapped.counts
+	checker := c.wrapped.Core
 	if !late {
 		checker = c.stamped(p)
 	}
@@ -172,7 +173,7 @@ func (c *core) stamped(p *stamp) zapcore.Core {
 type line struct {
 	*core
 	checked *zapcore.CheckedEntry
-	late    bool // iff checked is root's, and the line is stamped in Write
+	late    bool // iff checked is the wrapped core's, and the line is stamped in Write
 	scope   scope.Scope
 	stamp   *stamp // of scope: if not late, checked is its core's
 	errs    errorText

@@ -22,17 +22,17 @@ func encode(fields logadapters.Fields) fragment {
 	return fragment(fields)
 }
 
-// with returns f with more fields behind.
-func (f fragment) with(added logadapters.Fields) fragment {
+// extend returns f with more fields behind.
+func extend(f fragment, added logadapters.Fields) fragment {
 	f.Attrs = slices.Concat(f.Attrs, added.Attrs)
 	return f
 }
 
-func (f fragment) addTo(e *zerolog.Event) { addAll(e, logadapters.Fields(f)) }
+func (f *fragment) addTo(e *zerolog.Event) { addAll(e, logadapters.Fields(*f)) }
 
-func (f fragment) addToLogger(base zerolog.Logger) zerolog.Logger {
+func (f *fragment) addToLogger(base zerolog.Logger) zerolog.Logger {
 	return base.With().EmbedObject(f).Logger()
 }
 
 // MarshalZerologObject adds the fields to e.
-func (f fragment) MarshalZerologObject(e *zerolog.Event) { addAll(e, logadapters.Fields(f)) }
+func (f *fragment) MarshalZerologObject(e *zerolog.Event) { addAll(e, logadapters.Fields(*f)) }

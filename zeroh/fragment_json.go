@@ -4,7 +4,9 @@ package zeroh
 
 import (
 	"bytes"
+	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -41,6 +43,9 @@ func encode(fields logadapters.Fields) fragment {
 	if len(fields.Attrs) == 0 {
 		return fragment{}
 	}
+	if f, ok := encodePlain(fields); ok {
+		return f
+	}
 	e := encoders.Get().(*encoder)
 	e.line = e.line[:0]
 	defer func() {
@@ -73,8 +78,70 @@ func encode(fields logadapters.Fields) fragment {
 	return f
 }
 
-// with returns f with more fields behind.
-func (f fragment) with(added logadapters.Fields) fragment {
+// encodePlain is encode for fields that need no escaping, which most are: no reader could
+// tell what zerolog does with them from what it does here. It reports false for others.
+func encodePlain(fields logadapters.Fields) (f fragment, ok bool) {
+	if fields.Group != "" {
+		return f, false
+	}
+	size := 0
+	for i := range fields.Attrs {
+		a := &fields.Attrs[i]
+		size += len(a.Key) + len(`"":,`)
+		switch a.Value.Kind() {
+		case slog.KindString:
+			if v := a.Value.String(); plain(v) {
+				size += len(v) + len(`""`)
+				break
+			}
+			return f, false
+		case slog.KindInt64, slog.KindUint64, slog.KindBool:
+			size += len("-9223372036854775808")
+		default:
+			return f, false
+		}
+		if !plain(a.Key) {
+			return f, false
+		}
+	}
+	json := make([]byte, 0, size)
+	for i := range fields.Attrs {
+		a := &fields.Attrs[i]
+		if i > 0 {
+			json = append(json, ',')
+		}
+		json = append(json, '"')
+		json = append(json, a.Key...)
+		json = append(json, '"', ':')
+		switch a.Value.Kind() {
+		case slog.KindString:
+			json = append(json, '"')
+			json = append(json, a.Value.String()...)
+			json = append(json, '"')
+		case slog.KindInt64:
+			json = strconv.AppendInt(json, a.Value.Int64(), 10)
+		case slog.KindUint64:
+			json = strconv.AppendUint(json, a.Value.Uint64(), 10)
+		case slog.KindBool:
+			json = strconv.AppendBool(json, a.Value.Bool())
+		}
+	}
+	key := fields.Attrs[0].Key
+	return fragment{key: key, json: json, rest: len(key) + len(`"":`)}, true
+}
+
+// plain reports whether s is written as it is: printable ASCII without quote and backslash.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// extend returns f with more fields behind.
+func extend(f fragment, added logadapters.Fields) fragment {
 	more := encode(added)
 	if f.json == nil || more.json == nil {
 		return fragment{}
@@ -83,13 +150,13 @@ func (f fragment) with(added logadapters.Fields) fragment {
 	return f
 }
 
-func (f fragment) addTo(e *zerolog.Event) {
+func (f *fragment) addTo(e *zerolog.Event) {
 	if f.json != nil {
 		e.RawJSON(f.key, f.json[f.rest:])
 	}
 }
 
-func (f fragment) addToLogger(base zerolog.Logger) zerolog.Logger {
+func (f *fragment) addToLogger(base zerolog.Logger) zerolog.Logger {
 	if f.json == nil {
 		return base
 	}

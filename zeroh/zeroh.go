@@ -26,7 +26,7 @@ var _ zerolog.Hook = (*hook)(nil)
 // scope and in the event is written twice, whatever opts.Duplicates says. A line that
 // is given a context with [zerolog.Event.Ctx] is stamped as [logadapters.Pick] says.
 func New(opts *logadapters.Options) zerolog.Hook {
-	return &hook{logadapters.NewStamper(opts, encode, taken).Extending(fragment.with)}
+	return &hook{logadapters.NewStamper[fragment](opts, logger{}).Extending(extend)}
 }
 
 // Run stamps e.
@@ -36,8 +36,14 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	}
 }
 
-// taken: see logadapters.NewStamper.
-func taken(key string) bool {
+// A logger is any of zerolog's as a Stamper sees it.
+type logger struct{}
+
+// Derive returns the fields as they are written.
+func (logger) Derive(fields logadapters.Fields) fragment { return encode(fields) }
+
+// Taken reports whether zerolog writes key itself.
+func (logger) Taken(key string) bool {
 	switch key {
 	case zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName:
 		return true
@@ -128,11 +134,15 @@ func Logger(base zerolog.Logger) *zerolog.Logger {
 }
 
 // children remembers, with each scope, the loggers that Logger made for it.
-var children = logadapters.NewStamper(nil, func(fields logadapters.Fields) *family {
-	return &family{fragment: encode(fields)}
-}, taken).Extending(func(f *family, added logadapters.Fields) *family {
-	return &family{fragment: f.fragment.with(added)}
+var children = logadapters.NewStamper[*family](nil, parent{}).Extending(func(f *family, added logadapters.Fields) *family {
+	return &family{fragment: extend(f.fragment, added)}
 })
+
+// A parent is a logger of which Logger makes others.
+type parent struct{ logger }
+
+// Derive returns a family without children.
+func (parent) Derive(fields logadapters.Fields) *family { return &family{fragment: encode(fields)} }
 
 // A family is what Logger remembers with a scope.
 type family struct {

@@ -55,7 +55,7 @@ func Object(fields []byte) json.RawMessage {
 
 // NewHook is the adapter.
 func NewHook(opts *logadapters.Options) func(ctx context.Context) []byte {
-	stamper := logadapters.NewStamper(opts, encode, func(key string) bool { return key == "msg" })
+	stamper := logadapters.NewStamper[[]byte](opts, keeper{})
 	return func(ctx context.Context) []byte {
 		if stamp := stamper.Stamp(logadapters.Pick(ctx)); stamp != nil {
 			return stamp.Logger
@@ -64,8 +64,14 @@ func NewHook(opts *logadapters.Options) func(ctx context.Context) []byte {
 	}
 }
 
-// encode makes of a scope's fields what the hook adds to its lines.
-func encode(fields logadapters.Fields) (text []byte) {
+// A keeper is any Journal as a Stamper sees it.
+type keeper struct{}
+
+// Taken reports whether a Journal writes key itself.
+func (keeper) Taken(key string) bool { return key == "msg" }
+
+// Derive makes of a scope's fields what the hook adds to its lines.
+func (keeper) Derive(fields logadapters.Fields) (text []byte) {
 	for i, a := range fields.Attrs {
 		if a.Value.Kind() == slog.KindGroup {
 			text = appendGroup(text, a)
