@@ -36,8 +36,8 @@ matrix: ## run the tests on each Go version and platform, into docs/matrix.md (-
 	scripts/matrix.sh $(MATRIXFLAGS)
 
 .PHONY: vuln
-vuln: ## ask the Go vulnerability database about all modules
-	scripts/vuln.sh
+vuln: ## ask the Go vulnerability database (VULN_DB: another one) about all modules
+	VULN_DB='$(VULN_DB)' VULN_REQUIRED='$(VULN_REQUIRED)' scripts/vuln.sh
 
 N ?= 1000000
 SEED ?= 1

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-GOFLAGS='' GOBIN=$tmp go install golang.org/x/vuln/cmd/govulncheck@latest || exit 1
+GOFLAGS='' GOBIN=$tmp go install golang.org/x/vuln/cmd/govulncheck@v1.9.0 || exit 1
 
 status=0 asked=0 unasked=0
 for mod in $(git ls-files --cached --others --exclude-standard 'go.mod' '*/go.mod'); do

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ import (
 type quiet struct {
 	slog, slogChild *slog.Logger
 	zap, zapChild   *zap.Logger
+	plain           *zap.Logger // not stamped, as bare
 	zero, bare      zerolog.Logger
 }
 
@@ -40,7 +42,9 @@ func newQuiet() *quiet {
 	q := &quiet{}
 	q.slog = slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil))
 	q.slogChild = q.slog.With("own", 1)
-	q.zap = zap.New(zaph.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel), nil))
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)
+	q.plain = zap.New(core)
+	q.zap = zap.New(zaph.New(core, nil))
 	q.zapChild = q.zap.With(zap.Int("own", 1))
 	q.bare = zerolog.New(io.Discard)
 	q.zero = q.bare.Hook(zeroh.New(nil))
@@ -88,13 +92,48 @@ func (q *quiet) task(n int) {
 	})
 }
 
-// tasks runs n of them, on goroutines of their own.
-func (q *quiet) tasks(n int) {
+// byHand is a task of the same goroutines and as many lines without taskscope: its fields are
+// attached with each logger's own With.
+func (q *quiet) byHand(n int) {
+	s := slog.New(slog.NewJSONHandler(io.Discard, nil)).With("request_id", n, "user", "ann")
+	z := q.plain.With(zap.Int("request_id", n), zap.String("user", "ann"))
+	e := q.bare.With().Int("request_id", n).Str("user", "ann").Logger()
+	lines := func(job string) {
+		sChild, zChild := s.With("job", job), z.With(zap.String("job", job))
+		eChild := e.With().Str("job", job).Logger()
+		for range 2 {
+			s.Info("m")
+			sChild.Info("m")
+			z.Info("m")
+			zChild.Info("m", zap.String("own", "event's"))
+			e.Info().Msg("m")
+			eChild.Info().Msg("m")
+		}
+	}
+	lines("job")
+	done := make(chan struct{}, 3)
+	go func() {
+		lines("background")
+		done <- struct{}{}
+	}()
+	go func() {
+		s.Info("m")
+		done <- struct{}{}
+		lines("forked")
+		done <- struct{}{}
+	}()
+	for range cap(done) {
+		<-done
+	}
+}
+
+// inEight runs n tasks, in eight goroutines.
+func inEight(n int, task func(n int)) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
 			for i := w; i < n; i += 8 {
-				q.task(i)
+				task(i)
 			}
 		})
 	}
@@ -121,16 +160,22 @@ func settled(goroutines int) footing {
 // runtime and pools make of their own does move a little.
 const allowed = 256 << 10
 
-// measureTasks returns the footing before the tasks and after each tenth of them.
-func measureTasks(n int) (all []footing, err error) {
+// measure returns the footing before n tasks and after each tenth of them.
+func measure(n int, task func(n int)) (all []footing) {
 	goroutines := runtime.NumGoroutine()
-	q := newQuiet()
-	q.tasks(min(n, 2000)) // what is made once
+	inEight(min(n, 2000), task) // what is made once
 	all = append(all, settled(goroutines))
 	for range 10 {
-		q.tasks(n / 10)
+		inEight(n/10, task)
 		all = append(all, settled(goroutines))
 	}
+	return all
+}
+
+// measureTasks measures the tasks with taskscope, and says if they leave something.
+func measureTasks(n int) (all []footing, err error) {
+	q := newQuiet()
+	all = measure(n, q.task)
 	if err := scope.Wait(context.Background()); err != nil {
 		return all, err
 	}
@@ -143,6 +188,37 @@ func measureTasks(n int) (all []footing, err error) {
 	}
 	runtime.KeepAlive(q)
 	return all, err
+}
+
+// measureByHand measures the tasks without taskscope, in a process of their own: in this one
+// the runtime has what it keeps.
+func measureByHand(n int) (all []footing, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	output, err := command(nil, self, "-byhand", "-n", strconv.Itoa(n))
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, output)
+	}
+	for line := range strings.Lines(output) {
+		var f footing
+		if _, err := fmt.Sscan(line, &f.heap, &f.objects, &f.goroutines); err != nil {
+			return nil, fmt.Errorf("%w in %q", err, line)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// printByHand is the other process.
+func printByHand(out io.Writer, n int) error {
+	q := newQuiet()
+	for _, f := range measure(n, q.byHand) {
+		fmt.Fprintln(out, f.heap, f.objects, f.goroutines)
+	}
+	runtime.KeepAlive(q)
+	return nil
 }
 
 // A pin is a case of something that outlives the scope that it was opened in.
@@ -355,19 +431,26 @@ func writeLeaks(out io.Writer, file string, n int) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, `# What is left
 
-Written by `+"`make leaks`"+`, not by hand, with %s on %s/%s, carrier %s.
+Written by `+"`make leaks N=%d`"+`, not by hand, with %s, carrier %s.
 
 ## After a task
 
 %d tasks, each with Run, Set, With, NewContext, Go, Wrap, a plain go and Delete, in three goroutines, with 37 lines of slog, zap,
 zerolog and child loggers of theirs, so that something derived is remembered with each scope. The heap is measured after collections.
+"By hand" is a program without taskscope, of as many goroutines and lines, whose fields are attached with each logger's own With. What grows
+there as well is the runtime's, descriptors of goroutines say, which it keeps for the next ones.
 
-| tasks | heap bytes | over the first | objects | goroutines |
-|---|---|---|---|---|
-`, runtime.Version(), runtime.GOOS, runtime.GOARCH, scope.Carrier(), n)
+| tasks | heap bytes | over the first | objects | goroutines | by hand: over the first | objects |
+|---|---|---|---|---|---|---|
+`, n, with(), scope.Carrier(), n)
 	all, err := measureTasks(n)
+	byHand, handErr := measureByHand(n)
+	if handErr != nil {
+		return handErr
+	}
 	for i, f := range all {
-		fmt.Fprintf(&text, "| %d | %d | %+d | %d | %d |\n", n/10*i, f.heap, f.heap-all[0].heap, f.objects, f.goroutines)
+		fmt.Fprintf(&text, "| %d | %d | %+d | %d | %d | %+d | %d |\n",
+			n/10*i, f.heap, f.heap-all[0].heap, f.objects, f.goroutines, byHand[i].heap-byHand[0].heap, byHand[i].objects)
 	}
 	const things = 50
 	fmt.Fprintf(&text, `

@@ -35,6 +35,7 @@ func mainWith(args []string, out io.Writer) (exit int) {
 	table := flags.Bool("table", false, "run all builds and write docs/torture.md")
 	stress := flags.Bool("stress", false, "run under the runtime's own stress and write docs/stress.md")
 	leaks := flags.Bool("leaks", false, "run -n short tasks and write docs/leaks.md")
+	byHand := flags.Bool("byhand", false, "print what -leaks compares with: the heap, the objects and the goroutines of -n tasks without taskscope")
 	if flags.Parse(args) != nil {
 		return 2
 	}
@@ -49,6 +50,8 @@ func mainWith(args []string, out io.Writer) (exit int) {
 		err = writeStress(out, "docs/stress.md", *lines, *seed)
 	case *leaks:
 		err = writeLeaks(out, "docs/leaks.md", int(*lines))
+	case *byHand:
+		err = printByHand(out, int(*lines))
 	default:
 		err = tortured(out, *seed, *unit, *lines, *watched)
 	}

@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +26,19 @@ type build struct {
 	env      []string // of the run
 	divide   int64    // how much slower it is: it runs as many lines less
 	optional bool     // where it can't be built, that is said, and is no failure
+}
+
+// carrier is the path that it must run on.
+func (b build) carrier() string {
+	for _, setting := range b.env {
+		if path, asked := strings.CutPrefix(setting, "TASKSCOPE_CARRIER="); asked {
+			return path
+		}
+	}
+	if slices.Contains(b.flags, "-tags=purego") {
+		return "portable"
+	}
+	return "direct"
 }
 
 var tableBuilds = []build{
@@ -75,11 +91,11 @@ passed on in plain variables, predicts each line: all its fields, their order, a
 compared with its prediction, byte for byte behind the time, and the answers of the store ("reads") with the model.
 A seed makes the same program again; how many units of it run depends on the number of lines.
 
-Measured with %s on %s/%s, GOMAXPROCS=%d.
+Measured with %s.
 
 | build | carrier | lines | slog | zap | zerolog | reads | goroutines | deviations | s |
 |---|---|---|---|---|---|---|---|---|---|
-`, lines, seed, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
+`, lines, seed, with())
 	return writeRuns(out, file, &text, tableBuilds, func(b build) []string {
 		return []string{"-n", strconv.FormatInt(max(lines/b.divide, 1000), 10), "-seed", strconv.FormatUint(seed, 10)}
 	}, func(row *strings.Builder, b build, output string) {
@@ -92,16 +108,17 @@ func writeStress(out io.Writer, file string, lines int64, seed uint64) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, `# Under the runtime's own stress
 
-Written by `+"`make stress`"+`, not by hand. Each row is a run of the program that torture.md describes, while CPU
-profiles, goroutine profiles (as protobuf, as text, as tracebacks), execution traces and heap dumps are taken all the
-while. Each line was compared with the model; there was no deviation, no crash and no report by a sanitizer
-where a row has figures. "not run" says why a row has none.
+Written by `+"`make stress N=%d SEED=%d`"+`, not by hand. Each row is a run of the program that [torture.md](torture.md)
+describes, while CPU profiles, goroutine profiles (as protobuf, as text, as tracebacks), execution traces and heap dumps
+are taken all the while; slower builds write fewer lines. Each line was compared with the model; there was no deviation, no crash
+and no report by a sanitizer where a row has figures. "not run" says why a row has none; -msan needs clang (Debian's
+packages clang and libclang-rt-dev). s is the time of the run, without that of the build.
 
-Measured with %s on %s/%s, GOMAXPROCS=%d.
+Measured with %s.
 
 | build and environment | carrier | lines | goroutines | CPU profiles | goroutine profiles | traces | heap dumps | s |
 |---|---|---|---|---|---|---|---|---|
-`, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
+`, lines, seed, with())
 	return writeRuns(out, file, &text, stressBuilds, func(b build) []string {
 		return []string{"-watched", "-n", strconv.FormatInt(max(lines/b.divide, 1000), 10), "-seed", strconv.FormatUint(seed, 10)}
 	}, func(row *strings.Builder, b build, output string) {
@@ -111,6 +128,20 @@ Measured with %s on %s/%s, GOMAXPROCS=%d.
 		}
 		fmt.Fprintf(row, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", b.name, m[8], m[3], m[2], w[1], w[2], w[3], w[4], m[9])
 	})
+}
+
+// with says what is measured with.
+func with() string {
+	versions := runtime.Version()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			switch dep.Path {
+			case "go.uber.org/zap", "github.com/rs/zerolog":
+				versions += ", " + path.Base(dep.Path) + " " + dep.Version
+			}
+		}
+	}
+	return fmt.Sprintf("%s on %s/%s, GOMAXPROCS=%d", versions, runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
 }
 
 // writeRuns builds and runs all builds and writes a row of each behind text.
@@ -134,8 +165,12 @@ func writeRuns(out io.Writer, file string, text *strings.Builder, builds []build
 		}
 		output, err := command(b.env, program, args(b)...)
 		fmt.Fprint(out, output)
-		if err == nil && !reported.MatchString(output) {
-			err = errors.New("no report")
+		if err == nil {
+			if m := reported.FindStringSubmatch(output); m == nil {
+				err = errors.New("no report")
+			} else if m[8] != b.carrier() {
+				err = fmt.Errorf("carrier %s, want %s", m[8], b.carrier())
+			}
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", b.name, err))
@@ -150,12 +185,20 @@ func writeRuns(out io.Writer, file string, text *strings.Builder, builds []build
 	return errors.Join(append(failed, os.WriteFile(file, []byte(text.String()), 0o644))...)
 }
 
-// command runs a program in the current folder with more in its environment.
+// command runs a program in the current folder with more in its environment. What would
+// change how it runs in this environment is left out.
 func command(env []string, name string, args ...string) (output string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
+	for _, setting := range os.Environ() {
+		switch name, _, _ := strings.Cut(setting, "="); name {
+		case "TASKSCOPE_CARRIER", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOEXPERIMENT":
+		default:
+			cmd.Env = append(cmd.Env, setting)
+		}
+	}
+	cmd.Env = append(cmd.Env, env...)
 	text, err := cmd.CombinedOutput()
 	return string(text), err
 }

@@ -227,6 +227,17 @@ func TestTheCommandReportsEachLogger(t *testing.T) {
 	}
 }
 
+// What docs/leaks.md compares with has lines of its own, as many as there are tenths, and one before.
+func TestTheCommandMeasuresTasksByHand(t *testing.T) {
+	var out strings.Builder
+	if exit := mainWith([]string{"-byhand", "-n", "200"}, &out); exit != 0 {
+		t.Errorf("exit %d:\n%s", exit, &out)
+	}
+	if n := strings.Count(out.String(), "\n"); n != 11 {
+		t.Errorf("%d lines:\n%s", n, &out)
+	}
+}
+
 func TestNothingIsLeftAfterShortTasks(t *testing.T) {
 	if _, err := measureTasks(int(lean(20_000, 400))); err != nil {
 		t.Error(err)
