@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskscope/taskscope/httpscope"
@@ -30,32 +32,61 @@ func (f figure) reached() bool {
 }
 
 func figures(rounds int) []figure {
-	s := scope.New("request_id", "r1", "tenant", "acme", "user", "u1")
+	request := func() scope.Scope { return scope.New("request_id", "r1", "tenant", "acme", "user", "u1") }
+	shared := request()
+	log := func(l *slog.Logger, n int) {
+		for range n {
+			l.Info("hello", "path", "/x", "status", 200)
+		}
+	}
+	runs := func(s scope.Scope, n int) {
+		for range n {
+			s.Run(func() {})
+		}
+	}
 	return []figure{
 		{"heap for a goroutine with a scope of 4 fields, over one without", "B", true, 320, goroutineBytes()},
-		{"Get on two cores, over one", "×", false, 1.8, scaling(rounds, func(n int) {
-			s.Run(func() {
+		{"two cores over one: Get, of one scope", "×", false, 1.8, scaling(rounds, func(n int) {
+			shared.Run(func() {
 				for range n {
 					scope.Get("request_id")
 				}
 			})
 		})},
-		{"a stamped slog line on two cores, to a writer each, over one", "×", false, 1.8, scaling(rounds, func(n int) {
-			l := slog.New(slogh.New(slogBase(), nil))
-			s.Run(func() {
-				for range n {
-					l.Info("hello", "path", "/x", "status", 200)
-				}
-			})
-		})},
-		{"the same With children, over one", "×", false, 0, scaling(rounds, func(n int) {
-			l := slog.New(slogBase()).With("request_id", "r1", "tenant", "acme", "user", "u1")
+		{"two cores over one: three times Set", "×", false, 0, scaling(rounds, func(n int) {
 			for range n {
-				l.Info("hello", "path", "/x", "status", 200)
+				scope.Scope{}.Run(func() {
+					scope.Set("request_id", "r1")
+					scope.Set("tenant", "acme")
+					scope.Set("user", "u1")
+				})
 			}
+		})},
+		{"two cores over one: three times context.WithValue", "×", false, 0, scaling(rounds, func(n int) {
+			for range n {
+				ctx := context.WithValue(context.Background(), ctxKey("request_id"), "r1")
+				ctx = context.WithValue(ctx, ctxKey("tenant"), "acme")
+				keep(context.WithValue(ctx, ctxKey("user"), "u1"))
+			}
+		})},
+		{"two cores over one: Run, of a scope each", "×", false, 1.8, scaling(rounds, func(n int) { runs(request(), n) })},
+		{"two cores over one: Run, of one scope", "×", false, 0, scaling(rounds, func(n int) { runs(shared, n) })},
+		{"two cores over one: a stamped slog line to a writer each, of a scope each", "×", false, 1.8, scaling(rounds, func(n int) {
+			l := slog.New(slogh.New(slogBase(), nil))
+			request().Run(func() { log(l, n) })
+		})},
+		{"two cores over one: the same of one scope", "×", false, 1.8, scaling(rounds, func(n int) {
+			l := slog.New(slogh.New(slogBase(), nil))
+			shared.Run(func() { log(l, n) })
+		})},
+		{"two cores over one: the same, With children", "×", false, 0, scaling(rounds, func(n int) {
+			log(slog.New(slogBase()).With("request_id", "r1", "tenant", "acme", "user", "u1"), n)
 		})},
 	}
 }
+
+//go:noinline
+func keep(context.Context) {}
 
 // goroutineBytes returns what 100,000 goroutines with a scope of their own keep on the heap
 // more than as many without, for each.
@@ -95,18 +126,28 @@ func goroutineBytes() float64 {
 // scaling returns how much more two goroutines do in the same time than one.
 func scaling(rounds int, run func(n int)) float64 {
 	n := calibrate(run, 20*time.Millisecond)
+	// timed returns how long this many goroutines take from when all of them are there.
+	timed := func(goroutines int) float64 {
+		var ready atomic.Int64
+		var done sync.WaitGroup
+		var start time.Time
+		for range goroutines {
+			done.Go(func() {
+				if ready.Add(1) == int64(goroutines) {
+					start = time.Now()
+					ready.Add(1)
+				}
+				for ready.Load() <= int64(goroutines) {
+				}
+				run(n)
+			})
+		}
+		done.Wait()
+		return time.Since(start).Seconds()
+	}
 	var ratios []float64
 	for range rounds {
-		start := time.Now()
-		run(n)
-		one := time.Since(start)
-		start = time.Now()
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() { run(n) })
-		}
-		wg.Wait()
-		ratios = append(ratios, 2*float64(one)/float64(time.Since(start)))
+		ratios = append(ratios, 2*timed(1)/timed(2))
 	}
 	return median(ratios)
 }

@@ -72,7 +72,7 @@ func main() {
 		fmt.Printf("%-90s %8.2f %s\n", f.name, f.value, f.unit)
 		report.figures = append(report.figures, f)
 	}
-	if err := report.write(*out, *rounds); err != nil {
+	if err := report.write(*out, *rounds, *ballast); err != nil {
 		log.Fatal(err)
 	}
 }

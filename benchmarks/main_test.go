@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(folder, "charts"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.write(folder, 1); err != nil {
+	if err := r.write(folder, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(folder, "RESULTS.md"))

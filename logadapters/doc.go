@@ -5,7 +5,7 @@
 // for the scope that speaks for the line, and its [Stamper] for what this logger has
 // made of that scope: a [Stamp]. The first time, the Stamper collects the fields
 // (policies of keys, LogValuers, Options.Filter, Options.MaxFields), calls the
-// adapter's derive function, and remembers the result with the scope. From then on a
+// [Logger]'s Derive, and remembers the result with the scope. From then on a
 // line costs what a line of a child logger with these fields costs.
 //
 // What a correct adapter does is spelled out, case by case, in package adaptertest.

@@ -139,7 +139,7 @@ func (st *Stamper[L]) fill(p *Stamp[L]) {
 	if p.empty = len(f.Attrs) == 0; p.empty {
 		return
 	}
-	l, panicked := try(func() L { return st.logger.Derive(f) })
+	l, panicked := st.derive(&f)
 	if panicked != nil {
 		whole = false
 		f, l, p.empty = st.salvage(f)
@@ -234,23 +234,27 @@ func (st *Stamper[L]) collect(s scope.Scope, ended bool) Fields {
 // Derive panics all the same, one field says so for all; if even that can't be had, it
 // reports that there is nothing.
 func (st *Stamper[L]) salvage(f Fields) (left Fields, l L, nothing bool) {
-	derive := func(f Fields) (L, any) { return try(func() L { return st.logger.Derive(f) }) }
 	f.Attrs = slices.Clone(f.Attrs)
 	f.given = maps.Clone(f.given)
 	for i, a := range f.Attrs {
 		one := f
 		one.Attrs = f.Attrs[i : i+1]
-		if _, panicked := derive(one); panicked != nil {
+		if _, panicked := st.derive(&one); panicked != nil {
 			f.Attrs[i].Value = slog.StringValue(panicText(panicked))
 			delete(f.given, a.Key)
 		}
 	}
-	l, panicked := derive(f)
+	l, panicked := st.derive(&f)
 	if panicked != nil {
 		f.Attrs = []slog.Attr{slog.String("!PANIC", panicText(panicked))}
-		l, panicked = derive(f)
+		l, panicked = st.derive(&f)
 	}
 	return f, l, panicked != nil
+}
+
+func (st *Stamper[L]) derive(f *Fields) (l L, panicked any) {
+	defer func() { panicked = recover() }()
+	return st.logger.Derive(*f), nil
 }
 
 func try[L any](make func() L) (l L, panicked any) {
@@ -384,7 +388,7 @@ func (p *Stamp[L]) Without(drop func(key string) bool) L {
 		n++
 	}
 	left := fields.Without(drop)
-	logger, panicked := try(func() L { return p.stamper.logger.Derive(left) })
+	logger, panicked := p.stamper.derive(&left)
 	if panicked != nil {
 		var nothing bool
 		if _, logger, nothing = p.stamper.salvage(left); nothing {

@@ -91,7 +91,14 @@ var batches = sync.Pool{New: func() any {
 // MarshalLogObject adds the fields.
 func (b *batch) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	for i := range b.fields.Attrs {
-		zapField(&b.fields, i).AddTo(enc)
+		switch a := &b.fields.Attrs[i]; a.Value.Kind() {
+		case slog.KindString: // most are
+			enc.AddString(a.Key, a.Value.String())
+		case slog.KindInt64:
+			enc.AddInt64(a.Key, a.Value.Int64())
+		default:
+			zapField(&b.fields, i).AddTo(enc)
+		}
 	}
 	return nil
 }

@@ -9,16 +9,18 @@
 // # What the slot holds
 //
 // Always a genuine label set of the running Go version, so that profilers,
-// tracebacks and other libraries read it safely. Our own element is one label
-// whose key is [Key] and whose value is an empty string that points at the start
-// of the bound object: the pointer keeps the object alive, the length keeps it out
-// of every profile. The element is recognised by the address of its key's bytes,
-// which no other package can have, and never by its text.
+// tracebacks and other libraries read it safely. Where nobody else has labels, it is
+// an empty one, at the beginning of the bound object (see [Header]). Else it has
+// other people's labels and an element of ours: a label whose key is [Key] and whose
+// value is an empty string that points at the start of the bound object. The pointer
+// keeps the object alive, the length keeps it out of every profile. The element is
+// recognised by the address of its key's bytes, which no other package can have,
+// and never by its text.
 //
 // In a set that we write, the element lies beyond the list's length and within
 // its capacity: readers don't see it. In a set that a context of ours answers
 // with, it lies within the length, because runtime/pprof drops what lies beyond
-// when it merges two sets. Load understands both.
+// when it merges two sets. Load understands all three.
 //
 // # Three paths
 //
