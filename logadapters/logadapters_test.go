@@ -378,14 +378,14 @@ func TestWithoutLeavesOutWhatTheLineHas(t *testing.T) {
 	key := func(keys ...string) func(string) bool {
 		return func(k string) bool { return slices.Contains(keys, k) }
 	}
-	if stamp.Without(key("x")) != stamp.Logger {
+	if st.Without(stamp, key("x")) != stamp.Logger {
 		t.Error("nothing to leave out, and yet another logger")
 	}
-	expect(t, stamp.Without(key("b")).s, "a=1 c=3")
-	expect(t, stamp.Without(key("a", "c")).s, "b=2")
-	expect(t, stamp.Without(key("a", "b", "c")).s, "")
+	expect(t, st.Without(stamp, key("b")).s, "a=1 c=3")
+	expect(t, st.Without(stamp, key("a", "c")).s, "b=2")
+	expect(t, st.Without(stamp, key("a", "b", "c")).s, "")
 	expect(t, stamp.Logger.s, "a=1 b=2 c=3")
-	if first := stamp.Without(key("b")); stamp.Without(key("b")) != first {
+	if first := st.Without(stamp, key("b")); st.Without(stamp, key("b")) != first {
 		t.Error("a variant wasn't remembered")
 	}
 }
@@ -396,10 +396,11 @@ func TestWithoutIsRightForAnyNumberOfFieldsAndVariants(t *testing.T) {
 		for i := range n {
 			args = append(args, fmt.Sprint("k", i), i)
 		}
-		stamp := newStamper(nil, render).Stamp(scope.New(args...))
+		st := newStamper(nil, render)
+		stamp := st.Stamp(scope.New(args...))
 		for range 2 {
 			for i := range n {
-				got := stamp.Without(func(k string) bool { return k == fmt.Sprint("k", i) }).s
+				got := st.Without(stamp, func(k string) bool { return k == fmt.Sprint("k", i) }).s
 				if strings.Contains(" "+got+" ", fmt.Sprintf(" k%d=", i)) || strings.Count(got, "=") != n-1 {
 					t.Fatalf("%d fields without k%d: %s", n, i, got)
 				}
@@ -422,9 +423,10 @@ func derivePanics(bad string) func(logadapters.Fields) *text {
 
 func TestAPanicInDeriveCostsTheFieldsAtFault(t *testing.T) {
 	s := scope.New("a", 1, "b", "bad", "c", "bad", "d", 4)
-	stamp := newStamper(nil, derivePanics("bad")).Stamp(s)
+	st := newStamper(nil, derivePanics("bad"))
+	stamp := st.Stamp(s)
 	expect(t, stamp.Logger.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4")
-	expect(t, stamp.Without(func(k string) bool { return k == "a" }).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
+	expect(t, st.Without(stamp, func(k string) bool { return k == "a" }).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
 }
 
@@ -468,7 +470,7 @@ func TestGoroutinesMayStampOneScopeAtOnce(t *testing.T) {
 				if i%2 == 0 {
 					drop, want = "b", "a=1"
 				}
-				if got := stamp.Without(func(k string) bool { return k == drop }).s; got != want {
+				if got := st.Without(stamp, func(k string) bool { return k == drop }).s; got != want {
 					t.Errorf("without %s: %s", drop, got)
 				}
 			})
@@ -501,7 +503,7 @@ func TestAStampDiesWithItsScope(t *testing.T) {
 	var watched []weak.Pointer[text]
 	for i := range 1000 {
 		stamp := st.Stamp(scope.New("i", i, "b", 2))
-		watched = append(watched, weak.Make(stamp.Logger), weak.Make(stamp.Without(func(k string) bool { return k == "b" })))
+		watched = append(watched, weak.Make(stamp.Logger), weak.Make(st.Without(stamp, func(k string) bool { return k == "b" })))
 	}
 	if n := alive(watched, 0); n > 0 {
 		t.Errorf("%d of %d are alive after their scopes", n, len(watched))
@@ -528,11 +530,12 @@ func TestAStampDoesNotCollectVariants(t *testing.T) {
 	for i := range 60 {
 		args = append(args, fmt.Sprint("k", i), i)
 	}
-	stamp := newStamper(nil, render).Stamp(scope.New(args...))
+	st := newStamper(nil, render)
+	stamp := st.Stamp(scope.New(args...))
 	var watched []weak.Pointer[text]
 	for i := range 60 {
 		for j := range i {
-			v := stamp.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) })
+			v := st.Without(stamp, func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) })
 			watched = append(watched, weak.Make(v))
 		}
 	}

@@ -110,7 +110,7 @@ func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
 	}
 	e := &scope.Entry[Stamp[L]]{}
 	p := &e.Value
-	p.stamper, p.scope, p.ended = st, s, s.Ended()
+	p.opts, p.scope, p.ended = &st.family.opts, s, s.Ended()
 	if !st.grow(p) {
 		st.fill(p)
 	}
@@ -266,12 +266,8 @@ func try[L any](make func() L) (l L, panicked any) {
 // goroutines and must not be changed.
 type Stamp[L any] struct {
 	Logger L // with all fields in it
+	contents
 
-	stamper  *Stamper[L]
-	scope    scope.Scope
-	fields   *Fields             // nil iff they are just the scope's
-	mask     mask                // of the keys at the root
-	keys     map[string]struct{} // the keys; nil if they are few, or in a group
 	variants atomic.Pointer[variant[L]]
 	ended    bool
 	empty    bool
@@ -284,49 +280,58 @@ func (p *Stamp[L]) orNil() *Stamp[L] {
 	return p
 }
 
+// contents are the fields of a Stamp.
+type contents struct {
+	opts   *Options
+	scope  scope.Scope
+	fields *Fields             // nil iff they are just the scope's
+	mask   mask                // of the keys at the root
+	keys   map[string]struct{} // the keys; nil if they are few, or in a group
+}
+
 // Fields returns what the lines get.
-func (p *Stamp[L]) Fields() Fields {
-	if p.fields == nil {
-		return Fields{Group: p.stamper.family.opts.Group, Attrs: p.scope.Attrs()}
+func (c *contents) Fields() Fields {
+	if c.fields == nil {
+		return Fields{Group: c.opts.Group, Attrs: c.scope.Attrs()}
 	}
-	return *p.fields
+	return *c.fields
 }
 
 // fewKeys is how many keys are compared one by one.
 const fewKeys = 16
 
 // index makes Has know attrs.
-func (p *Stamp[L]) index(attrs []slog.Attr) {
-	if group := p.stamper.family.opts.Group; group != "" {
-		p.mask.add(group)
+func (c *contents) index(attrs []slog.Attr) {
+	if c.opts.Group != "" {
+		c.mask.add(c.opts.Group)
 		return
 	}
 	if len(attrs) > fewKeys {
-		p.keys = make(map[string]struct{}, len(attrs))
+		c.keys = make(map[string]struct{}, len(attrs))
 	}
 	for i := range attrs {
-		p.mask.add(attrs[i].Key)
-		if p.keys != nil {
-			p.keys[attrs[i].Key] = struct{}{}
+		c.mask.add(attrs[i].Key)
+		if c.keys != nil {
+			c.keys[attrs[i].Key] = struct{}{}
 		}
 	}
 }
 
 // Has reports whether the stamp puts key at the root of the line. It is meant to be
 // asked for each key of each line.
-func (p *Stamp[L]) Has(key string) bool { return p.mask.may(key) && p.has(key) }
+func (c *contents) Has(key string) bool { return c.mask.may(key) && c.has(key) }
 
-func (p *Stamp[L]) has(key string) bool {
+func (c *contents) has(key string) bool {
 	switch {
-	case p.keys != nil:
-		_, has := p.keys[key]
+	case c.keys != nil:
+		_, has := c.keys[key]
 		return has
-	case p.fields != nil:
-		return p.fields.Has(key)
-	case p.stamper.family.opts.Group != "":
-		return key == p.stamper.family.opts.Group
+	case c.fields != nil:
+		return c.fields.Has(key)
+	case c.opts.Group != "":
+		return key == c.opts.Group
 	}
-	return p.scope.Has(key)
+	return c.scope.Has(key)
 }
 
 // A mask tells in a nanosecond of most keys that they are not in a set.
@@ -361,9 +366,9 @@ type variant[L any] struct {
 // keys that events repeat.
 const maxVariants = 8
 
-// Without returns a logger without the fields that drop names: those that the line has
-// itself.
-func (p *Stamp[L]) Without(drop func(key string) bool) L {
+// Without returns the Logger of p, a Stamp of st, without the fields that drop names:
+// those that the line has itself.
+func (st *Stamper[L]) Without(p *Stamp[L], drop func(key string) bool) L {
 	fields := p.Fields()
 	few := len(fields.Attrs) <= 64
 	var out uint64
@@ -388,10 +393,10 @@ func (p *Stamp[L]) Without(drop func(key string) bool) L {
 		n++
 	}
 	left := fields.Without(drop)
-	logger, panicked := p.stamper.derive(&left)
+	logger, panicked := st.derive(&left)
 	if panicked != nil {
 		var nothing bool
-		if _, logger, nothing = p.stamper.salvage(left); nothing {
+		if _, logger, nothing = st.salvage(left); nothing {
 			return p.Logger
 		}
 	}

@@ -115,7 +115,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	if h.stamper.Options().Duplicates == logadapters.ScopeWins && !h.hasGroup {
 		return stamp.Logger.Handle(ctx, strip(r, stamp.Has))
 	}
-	return stamp.Without(func(key string) bool { return h.writes(&r, key) }).Handle(ctx, r)
+	return h.stamper.Without(stamp, func(key string) bool { return h.writes(&r, key) }).Handle(ctx, r)
 }
 
 // WithAttrs returns a handler whose lines have attrs, behind the scope's fields.

@@ -156,7 +156,7 @@ func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	p := c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields)))
 	if c.repeats(p, &ent, fields) {
 		taken, left := c.split(p, &ent, fields)
-		return p.Without(taken.has).Write(ent, left)
+		return c.stamper.Without(p, taken.has).Write(ent, left)
 	}
 	return c.stamped(p).Write(ent, fields)
 }
@@ -210,7 +210,7 @@ func (c *core) check(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Field) 
 		return c.stamped(p).Check(*ent, nil), fields
 	}
 	taken, left := c.split(p, ent, fields)
-	return p.Without(taken.has).Check(*ent, nil), left
+	return c.stamper.Without(p, taken.has).Check(*ent, nil), left
 }
 
 // errorText takes what a CheckedEntry says of the errors of its cores.
