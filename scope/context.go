@@ -52,7 +52,8 @@ func (c *scopeContext) Value(key any) any {
 	case contextKey{}:
 		return c
 	case carrier.LabelKey:
-		return carrier.Answer(c.Context.Value(key), bound().labels(), &c.shown)
+		n := bound()
+		return carrier.Answer(c.Context.Value(key), n.header(), n.labels(), &c.shown)
 	}
 	return c.Context.Value(key)
 }

@@ -119,8 +119,8 @@ func orNil(v any) any {
 // the event's own, at the cost of a hand-made child. It is remembered with the scope.
 // With no scope bound it returns a copy of base. The logger keeps the fields of this
 // moment, also when it is used by another goroutine or when the task is over, so get
-// it anew in each function. Others get the same one: don't call UpdateContext on it. base must not have the hook of [New], or each field is
-// written twice.
+// it anew in each function. Others get the same one: don't call UpdateContext on it.
+// base must not have the hook of [New], or each field is written twice.
 func Logger(base zerolog.Logger) *zerolog.Logger {
 	stamp := children.Stamp(scope.Current())
 	if stamp == nil || zerolog.GlobalLevel() == zerolog.Disabled {

@@ -67,13 +67,14 @@ type live struct{ context.Context }
 
 func (c live) Value(key any) any {
 	if key == LabelKey {
+		var h *Header
 		var labels []Label
-		shown := new(Shown)
 		if o := Load[object](); o != nil {
-			labels = o.labels
-			shown.Init(&o.Header)
+			h, labels = &o.Header, o.labels
 		}
-		return Answer(c.Context.Value(key), labels, shown)
+		shown := new(Shown)
+		shown.Init(h)
+		return Answer(c.Context.Value(key), h, labels, shown)
 	}
 	return c.Context.Value(key)
 }

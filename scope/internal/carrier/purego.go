@@ -40,4 +40,4 @@ type Shown struct{}
 func (s *Shown) Init(h *Header) {}
 
 // Answer is what a context answers with under LabelKey: here, its own label set.
-func Answer(own any, labels []Label, shown *Shown) any { return own }
+func Answer(own any, h *Header, labels []Label, shown *Shown) any { return own }

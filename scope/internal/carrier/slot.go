@@ -152,14 +152,15 @@ func (s *Shown) Init(h *Header) {
 }
 
 // Answer is what a context answers with under LabelKey: own, the label set of the
-// context it wraps, joined with what is bound to the running goroutine right now and
-// with labels, those that the bound object wants to be seen. shown is the context's.
-func Answer(own any, labels []Label, shown *Shown) any {
+// context it wraps, joined with h, the object that is bound to the running goroutine
+// right now, or nil, and with labels, those that it wants to be seen. shown is the
+// context's.
+func Answer(own any, h *Header, labels []Label, shown *Shown) any {
 	switch Active() {
 	case Direct:
-		return answerDirect(own, labels, shown)
+		return answerDirect(own, h, labels, shown)
 	case Labels:
-		return answerLabels(own, labels)
+		return answerLabels(own, h, labels)
 	default:
 		return own
 	}
@@ -245,8 +246,7 @@ func sortLabels(list []label) {
 	slices.SortFunc(list, func(a, b label) int { return strings.Compare(a.key, b.key) })
 }
 
-func answerDirect(own any, labels []Label, shown *Shown) any {
-	h := find((*labelSet)(getSlot()))
+func answerDirect(own any, h *Header, labels []Label, shown *Shown) any {
 	var foreign []label
 	if own != nil {
 		set := (*labelSet)(reflect.ValueOf(own).UnsafePointer())
@@ -381,10 +381,10 @@ func joined(ctx context.Context, h *Header, labels []Label) context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
 }
 
-func answerLabels(own any, labels []Label) any {
+func answerLabels(own any, h *Header, labels []Label) any {
 	var ctx context.Context = context.Background()
 	if own != nil {
 		ctx = holder{ctx, own}
 	}
-	return joined(ctx, findByLabels(getSlot()), labels).Value(LabelKey)
+	return joined(ctx, h, labels).Value(LabelKey)
 }

@@ -182,7 +182,7 @@ func TestContractLabels(t *testing.T) {
 			want("copy=2 own=1 " + Key + "=")
 		}},
 		{"a live context with nothing to say leaves the slot empty", func(t *testing.T, c capabilities, want func(string)) {
-			if got := Answer(nil, nil, new(Shown)); got != nil {
+			if got := Answer(nil, nil, nil, new(Shown)); got != nil {
 				t.Errorf("Answer(nil, nil) = %v", got)
 			}
 			setLabels("foreign", "1")
