@@ -23,6 +23,7 @@
 //
 // # What it costs
 //
-// Handler adds ten allocations to a request. An access log adds some fifteen, for a
+// Handler adds some eight allocations to a request, and its id in the answer as many in
+// net/http and the client. An access log adds some fifteen, for a
 // ResponseWriter that counts and still has the interfaces of the one that it wraps.
 package httpscope

@@ -80,7 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 	id, rejected := h.setFields(r)
 	r = r.WithContext(scope.NewContext(r.Context(), scope.Current()))
-	w.Header().Set("X-Request-Id", id)
+	w.Header()["X-Request-Id"] = []string{id} // as Set does, which would check the name first
 	if h.opts.Log == nil {
 		h.call(w, r, rejected)
 		return
@@ -147,7 +147,9 @@ func (h *handler) setFields(r *http.Request) (id string, rejected int) {
 		}
 		put(h.names.clientAddress, host)
 	}
-	put(h.names.userAgent, r.UserAgent())
+	if h.names.userAgent != "" {
+		put(h.names.userAgent, r.UserAgent())
+	}
 	put(h.names.path, r.URL.Path)
 	put(h.names.query, r.URL.RawQuery)
 	if h.opts.TrustBaggage != nil && h.opts.TrustBaggage(r) {
@@ -175,6 +177,9 @@ func clip(value string) string {
 			end--
 		}
 		value = value[:end] + "…"
+	}
+	if utf8.ValidString(value) { // looks at eight bytes at a time
+		return value
 	}
 	return strings.ToValidUTF8(value, "\uFFFD")
 }

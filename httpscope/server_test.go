@@ -15,6 +15,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -411,6 +412,31 @@ func TestNewIDsDiffer(t *testing.T) {
 	}
 }
 
+func TestNewIDsDifferWhereverTheyAreMade(t *testing.T) {
+	const each = 2000
+	var made [4][]string
+	var wg sync.WaitGroup
+	for i := range made {
+		wg.Go(func() {
+			h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				made[i] = append(made[i], scope.GetOr("request_id", ""))
+			}), nil)
+			r := httptest.NewRequest("GET", "/", nil)
+			for range each {
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		})
+	}
+	wg.Wait()
+	different := map[string]bool{}
+	for _, id := range slices.Concat(made[:]...) {
+		different[id] = true
+	}
+	if want := each * len(made); len(different) != want {
+		t.Errorf("of %d ids, %d differ", want, len(different))
+	}
+}
+
 func TestNewIDIsConfigurable(t *testing.T) {
 	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{NewID: func() string { return "mine-1" }}), nil)
 	for header, want := range map[string]string{"": "mine-1", "no good": "mine-1", "good": "good"} {
@@ -775,7 +801,7 @@ func TestAllocations(t *testing.T) {
 		opts *httpscope.Options
 		max  float64
 	}{
-		"no log": {nil, 14},
+		"no log": {nil, 10},
 		"log":    {&httpscope.Options{Log: nop}, 24},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
