@@ -108,7 +108,7 @@ func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
 	if s == (scope.Scope{}) {
 		return nil
 	}
-	e := &scope.Entry[Stamp[L]]{}
+	e := st.memo.NewEntry()
 	p := &e.Value
 	p.opts, p.scope, p.ended = &st.family.opts, s, s.Ended()
 	if !st.grow(p) {

@@ -444,12 +444,12 @@ func ExampleMemo() {
 		if text := memo.Load(s); text != nil {
 			return *text + " (remembered)"
 		}
-		var b strings.Builder
+		e := memo.NewEntry()
 		for k, v := range s.All() {
-			fmt.Fprintf(&b, "[%s=%v]", k, v)
+			e.Value += fmt.Sprintf("[%s=%v]", k, v)
 		}
-		memo.Store(s, &scope.Entry[string]{Value: b.String()})
-		return b.String()
+		memo.Store(s, e)
+		return e.Value
 	}
 	s := scope.New("request_id", "r-1")
 	fmt.Println(format(s))

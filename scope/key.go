@@ -102,7 +102,7 @@ func (n *node) labels() (labels []carrier.Label) {
 }
 
 func (n *node) profiled(p *policySet) (labels []carrier.Label) {
-	n.each(func(f field) bool {
+	n.each(nil, func(f field) bool {
 		a := f.attr()
 		switch policy := p.byName[a.Key]; {
 		case policy&Profiled == 0:

@@ -9,18 +9,26 @@ import "log/slog"
 // and ready to use; it must not be copied.
 type Memo[T any] struct{ id byte } // its address is its identity
 
-// An Entry is a value with what it takes to remember it.
+// An Entry is a value with what it takes to remember it. [Memo.NewEntry] makes one.
 type Entry[T any] struct {
 	Value T
 
 	remembered
 }
 
+// NewEntry returns an Entry for Store. Its value is to be made afterwards, so that what NewKey
+// declares meanwhile isn't missed.
+func (m *Memo[T]) NewEntry() *Entry[T] {
+	e := new(Entry[T])
+	e.remembered = remembered{memo: &m.id, entry: e, policies: policies.Load()}
+	return e
+}
+
 // remembered is the part of an Entry that doesn't depend on T: a list, newest first.
 type remembered struct {
-	memo     *byte // the id of the Memo
-	entry    any   // the *Entry[T] that this is a part of
-	policies *policySet
+	memo     *byte      // the id of the Memo
+	entry    any        // the *Entry[T] that this is a part of
+	policies *policySet // as of before the value was made
 	next     *remembered
 	depth    int
 }
@@ -60,15 +68,14 @@ func (m *Memo[T]) LoadPart(s Scope) (value *T, added []slog.Attr) {
 	return nil, nil
 }
 
-// Store stores the value of e, which must be a new one, with s, in place of what m stored
-// before. Nothing is stored with the zero Scope. When a scope has many memos' values,
-// older ones are forgotten.
+// Store stores e, which NewEntry has made and nobody has stored yet, with s, in place of
+// what m stored before. Nothing is stored with the zero Scope. When a scope has many
+// memos' values, older ones are forgotten.
 func (m *Memo[T]) Store(s Scope, e *Entry[T]) {
 	if s.n == nil {
 		return
 	}
 	r := &e.remembered
-	r.memo, r.entry, r.policies = &m.id, e, policies.Load()
 	for {
 		head := s.n.memo.Load()
 		r.next, r.depth = nil, 0

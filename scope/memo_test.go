@@ -11,7 +11,11 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-func store[T any](m *scope.Memo[T], s scope.Scope, v T) { m.Store(s, &scope.Entry[T]{Value: v}) }
+func store[T any](m *scope.Memo[T], s scope.Scope, v T) {
+	e := m.NewEntry()
+	e.Value = v
+	m.Store(s, e)
+}
 
 // load returns what m has stored with s, or the zero T.
 func load[T any](m *scope.Memo[T], s scope.Scope) (v T) {
@@ -74,6 +78,14 @@ func TestMemoForgetsAfterADeclaration(t *testing.T) {
 	if got := load(&m, s); got != "new" {
 		t.Errorf("after the next Store: %v", got)
 	}
+	e := m.NewEntry()
+	e.Value = "made meanwhile"
+	scope.NewKey[int](unique("declared"), scope.Hidden)
+	m.Store(s, e)
+	if got := load(&m, s); got != "" {
+		t.Errorf("after a declaration while the value was made: %v", got)
+	}
+	store(&m, s, "new")
 	scope.NewKey[int](name, scope.Hidden) // says nothing new
 	scope.NewKey[int](unique("declared")) // nor does this
 	if got := load(&m, s); got != "new" {
@@ -217,4 +229,35 @@ func TestLoadPartIsOfAScopeBefore(t *testing.T) {
 	check(grown.With("d", 4), "three", d)
 	scope.NewKey[int](unique("part"), scope.Hidden)
 	check(s.With("c", 3), "")
+}
+
+// A scope that is detached again and again, for each round of a job, doesn't grow.
+func TestDetachingForEverKeepsNothing(t *testing.T) {
+	var m scope.Memo[*derivation]
+	s := scope.New("a", 1)
+	first := s.Detach()
+	remembered := remember(first, &m)
+	s, first = first, scope.Scope{}
+	var passed []scope.Scope
+	for i := range 100 {
+		next := s.Detach()
+		if next.SameTask(s) || text(next) != "a=1" {
+			t.Fatalf("after %d, a detached scope is %q", i, text(next))
+		}
+		if i < 20 {
+			passed = append(passed, next)
+		}
+		s = next
+	}
+	for i, p := range passed {
+		for _, q := range passed[i+1:] {
+			if p.SameTask(q) {
+				t.Fatal("two detached scopes are one task")
+			}
+		}
+	}
+	passed = nil
+	eventually(t, "what was remembered with the first is freed", func() bool { return remembered.Value() == nil })
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(&m)
 }

@@ -41,6 +41,11 @@ func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 // Detach returns the same fields as a task of their own: for work that is to go on
 // when the task that started it is over, as a task in its own right.
 func (s Scope) Detach() Scope {
+	if s.n.links() >= maxChain {
+		var c collector
+		c.add(s.n)
+		return Scope{c.node(new(task), false)}
+	}
 	m := &node{parent: s.n, task: new(task)}
 	m.Init(m)
 	return Scope{m}
@@ -65,7 +70,7 @@ func (s Scope) Len() int { return s.n.len(nil) }
 // whose key is declared [Hidden].
 func (s Scope) All() iter.Seq2[string, slog.Value] {
 	return func(yield func(string, slog.Value) bool) {
-		s.n.each(func(f field) bool {
+		s.n.each(nil, func(f field) bool {
 			a := f.attr()
 			return yield(a.Key, a.Value)
 		})

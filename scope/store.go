@@ -208,7 +208,7 @@ func (m *node) follow(n *node, begun *task, repeats bool) *node {
 	if repeats || n.links() >= maxChain {
 		var c collector
 		c.add(n)
-		c.add(m)
+		m.each(nil, c.put)
 		return c.node(m.task, n == nil)
 	}
 	m.parent = n
@@ -222,22 +222,28 @@ type collector struct {
 	given  bool // some are
 }
 
+// add is put for all fields of n, none of which c has: no comparing of each with each.
 func (c *collector) add(n *node) {
-	n.each(func(f field) bool {
-		c.put(f)
-		return true
-	})
+	c.fields = slices.Grow(c.fields, n.len(nil))
+	n.each(nil, c.append)
 }
 
-func (c *collector) put(f field) {
+func (c *collector) append(f field) bool {
 	c.given = c.given || f.given != nil
+	c.fields = append(c.fields, f)
+	return true
+}
+
+// put appends f, or puts it in the place of the field of its key.
+func (c *collector) put(f field) bool {
 	for i := range c.fields {
 		if c.fields[i].key == f.key {
+			c.given = c.given || f.given != nil
 			c.fields[i] = f
-			return
+			return true
 		}
 	}
-	c.fields = append(c.fields, f)
+	return c.append(f)
 }
 
 // node returns a node of task t. Unless alone, that is of others too.
@@ -305,13 +311,14 @@ func (n *node) find(key string) (f field, ok bool) {
 	return field{}, false
 }
 
-// each calls yield with the fields, the oldest first, until it returns false, and reports
-// whether it never did.
-func (n *node) each(yield func(field) bool) bool {
-	if n == nil {
+// each calls yield with the fields that n has and part hasn't, the oldest first, until it
+// returns false, and reports whether it never did. part is one of those that n hangs
+// together with, or nil.
+func (n *node) each(part *node, yield func(field) bool) bool {
+	if n == part {
 		return true
 	}
-	if !n.parent.each(yield) {
+	if !n.parent.each(part, yield) {
 		return false
 	}
 	if n.key != "" {
@@ -334,8 +341,7 @@ func (n *node) each(yield func(field) bool) bool {
 	return true
 }
 
-// len returns how many fields n has that part, one of those that it hangs together with or
-// nil, hasn't.
+// len returns how many fields each gives.
 func (n *node) len(part *node) (fields int) {
 	for ; n != part; n = n.parent {
 		if n.key != "" {
@@ -352,8 +358,7 @@ func (n *node) len(part *node) (fields int) {
 	return fields
 }
 
-// attrs returns the fields that n has and part, as for len, hasn't: those of n themselves if
-// they lie as they should.
+// attrs returns the fields that each gives: those of n themselves if they lie as they should.
 func (n *node) attrs(part *node) []slog.Attr {
 	fields := n.len(part)
 	if fields == 0 {
@@ -364,25 +369,11 @@ func (n *node) attrs(part *node) []slog.Attr {
 			return slices.Clip(*own)
 		}
 	}
-	return n.appendAttrs(make([]slog.Attr, 0, fields), part)
-}
-
-func (n *node) appendAttrs(attrs []slog.Attr, part *node) []slog.Attr {
-	if n == part {
-		return attrs
-	}
-	attrs = n.parent.appendAttrs(attrs, part)
-	if n.key != "" {
-		return append(attrs, pair{n.key, n.value}.field().attr())
-	}
-	switch own := n.value.(type) {
-	case *[]slog.Attr:
-		attrs = append(attrs, *own...)
-	case *[]pair:
-		for _, p := range *own {
-			attrs = append(attrs, p.field().attr())
-		}
-	}
+	attrs := make([]slog.Attr, 0, fields)
+	n.each(part, func(f field) bool {
+		attrs = append(attrs, f.attr())
+		return true
+	})
 	return attrs
 }
 
@@ -392,9 +383,9 @@ func (n *node) without(keys []string) *node {
 		return n
 	}
 	var c collector
-	n.each(func(f field) bool {
+	n.each(nil, func(f field) bool {
 		if !slices.ContainsFunc(keys, func(key string) bool { return storedAs(key) == f.key }) {
-			c.put(f)
+			c.append(f)
 		}
 		return true
 	})

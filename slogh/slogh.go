@@ -20,8 +20,9 @@ type Handler struct {
 	parent *Handler
 	op     op
 
-	group    string // the outermost open group
-	hasGroup bool   // iff group is set: an empty name opens none
+	keys     []string // the keys that op puts at the root
+	group    string   // the outermost open group
+	hasGroup bool     // iff group is set: an empty name opens none
 
 	bareOnce sync.Once
 	bareRoot slog.Handler // see bare
@@ -140,6 +141,9 @@ func (h *Handler) with(o op) *Handler {
 	if !h.hasGroup && o.attrs == nil {
 		child.group, child.hasGroup = o.group, true
 	}
+	if !child.hasGroup {
+		child.keys = appendKeys(nil, o.attrs) // now: LogValuers are not to be asked again for each scope
+	}
 	child.stamper = h.stamper.Child((*logger)(child))
 	if !h.wrapped.std || slices.ContainsFunc(o.attrs, resolves) {
 		child.bare() // the wrapped handler is to see attrs now, not with the first line
@@ -176,7 +180,7 @@ func (h *logger) Derive(fields logadapters.Fields) slog.Handler {
 	}
 	if h.parent == nil {
 		if fields.Group != "" {
-			return h.wrapped.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(fields.Attrs...)}})
+			return h.wrapped.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(slices.Clone(fields.Attrs)...)}})
 		}
 		return h.wrapped.attach(h.wrapped.Handler, fields.Attrs)
 	}
@@ -204,7 +208,7 @@ func (h *logger) Taken(key string) bool {
 		switch {
 		case !h.hasGroup:
 			// Attributes give way if the scope's win.
-			if h.stamper.Options().Duplicates != logadapters.ScopeWins && puts(h.op.attrs, key) {
+			if h.stamper.Options().Duplicates != logadapters.ScopeWins && slices.Contains(h.keys, key) {
 				return true
 			}
 		case key == h.group && slices.ContainsFunc(h.op.attrs, shows):
@@ -235,26 +239,26 @@ func (h *Handler) writes(r *slog.Record, key string) (yes bool) {
 		if h.hasGroup {
 			yes = shows(a)
 		} else {
-			yes = puts([]slog.Attr{a}, key)
+			yes = slices.Contains(appendKeys(nil, []slog.Attr{a}), key)
 		}
 		return !yes
 	})
 	return yes
 }
 
-// puts reports whether attrs put key where they stand. A group without a name puts its
-// members there.
-func puts(attrs []slog.Attr, key string) bool {
+// appendKeys appends the keys that attrs put where they stand. A group without a name
+// puts its members there.
+func appendKeys(keys []string, attrs []slog.Attr) []string {
 	for _, a := range attrs {
 		if a.Key != "" {
-			if a.Key == key && shows(a) {
-				return true
+			if shows(a) {
+				keys = append(keys, a.Key)
 			}
-		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup && puts(v.Group(), key) {
-			return true
+		} else if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+			keys = appendKeys(keys, v.Group())
 		}
 	}
-	return false
+	return keys
 }
 
 // shows reports whether slog writes a: not the zero Attr, and no group that has nothing

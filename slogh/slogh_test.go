@@ -621,3 +621,38 @@ func TestTheErrorOfTheHandlerComesBack(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// slog asks a LogValuer once, when it is attached. A scope makes that once more for each
+// scope, however many fields this has: not once for each field.
+func TestALogValuerWithoutAKeyIsNotAskedForEachField(t *testing.T) {
+	asked := func(fields int) int {
+		calls := 0
+		l := jsonLogger(io.Discard, nil).With(slog.Attr{Value: slog.AnyValue(counting{&calls})})
+		calls = 0
+		s := scope.New()
+		for i := range fields {
+			s = s.With(fmt.Sprint("k", i), i)
+		}
+		s.Run(func() { l.Info("m") })
+		return calls
+	}
+	if one, many := asked(1), asked(20); one != 1 || many != 1 {
+		t.Errorf("asked %d times for the line of a scope of one field, %d for one of 20", one, many)
+	}
+}
+
+type counting struct{ calls *int }
+
+func (c counting) LogValue() slog.Value {
+	*c.calls++
+	return slog.GroupValue(slog.Int("x", 1))
+}
+
+// With attributes that give way, an open group of the same name takes the key only on
+// lines on which it isn't empty.
+func TestScopeWinsOverAnAttributeNamedLikeAnEmptyGroup(t *testing.T) {
+	var got bytes.Buffer
+	l := jsonLogger(&got, &logadapters.Options{Duplicates: logadapters.ScopeWins}).With("g", "attached").WithGroup("g")
+	scope.New("g", "of the scope").Run(func() { l.Info("m") })
+	wantLine(t, &got, `{"level":"INFO","msg":"m","g":"of the scope"}`)
+}

@@ -110,6 +110,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(fields) == 0 {
 		return c
 	}
+	fields = slices.Clone(fields) // zap's cores don't keep them, so the caller may use the slice again
 	child := &core{
 		wrapped: c.wrapped, parent: c, op: fields, ctx: contextOf(c.ctx, fields),
 		namespace: c.namespace, hasNamespace: c.hasNamespace,

@@ -1021,3 +1021,13 @@ func TestALongValueAndAnEmptyMessageAreWritten(t *testing.T) {
 	scope.New("big", big).Run(func() { l.Info("") })
 	wantLines(t, &out, `{"level":"info","msg":"","big":"`+big+`"}`)
 }
+
+func TestTheFieldsGivenToWithMayBeUsedAgain(t *testing.T) {
+	var out sink
+	fields := []zap.Field{zap.Int("a", 1)}
+	l := zap.New(zaph.New(jsonCore(&out, zap.InfoLevel), nil)).With(fields...)
+	fields[0] = zap.Int("b", 2)
+	l.Info("m")
+	scope.New("k", 1).Run(func() { l.Info("m") })
+	wantLines(t, &out, `{"level":"info","msg":"m","a":1}`, `{"level":"info","msg":"m","k":1,"a":1}`)
+}

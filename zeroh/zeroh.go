@@ -122,8 +122,12 @@ func orNil(v any) any {
 // it anew in each function. Others get the same one: don't call UpdateContext on it.
 // base must not have the hook of [New], or each field is written twice.
 func Logger(base zerolog.Logger) *zerolog.Logger {
+	if zerolog.GlobalLevel() == zerolog.Disabled { // nothing can be encoded, nor is to be remembered
+		bare := base
+		return &bare
+	}
 	stamp := children.Stamp(scope.Current())
-	if stamp == nil || zerolog.GlobalLevel() == zerolog.Disabled {
+	if stamp == nil {
 		bare := base
 		return &bare
 	}

@@ -38,8 +38,8 @@ func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 //
 // Such a set is known by pointing at what follows it, and by the mark that is there. A copy
 // of it lies elsewhere, and other people's sets and the arrays of their labels are
-// allocations of their own. So the mark is read only where there is memory. It is nothing
-// that a label could begin with.
+// allocations of their own; in a [Shown], what follows is a label, which doesn't begin with
+// a mark. So the mark is read only where there is memory.
 type Header struct {
 	set struct { // a labelSet, with an address that is no label's
 		list     unsafe.Pointer
