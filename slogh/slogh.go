@@ -14,6 +14,7 @@ import (
 type Handler struct {
 	stamper logadapters.Stamper[slog.Handler]
 	wrapped *wrapped
+	enabled slog.Handler // whom Enabled asks
 
 	// parent is the handler that WithAttrs or WithGroup was called of, and op that call;
 	// nil for one that New made.
@@ -82,7 +83,7 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	case *slog.JSONHandler, *slog.TextHandler:
 		w.std = true
 	}
-	n := &Handler{wrapped: w}
+	n := &Handler{wrapped: w, enabled: h}
 	n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Extending(n.extend)
 	return n
 }
@@ -98,10 +99,7 @@ func (h *Handler) bare() slog.Handler {
 
 // Enabled asks the wrapped handler, without the scope's fields.
 func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
-	if h.wrapped.std {
-		return h.wrapped.Enabled(ctx, level)
-	}
-	return h.bare().Enabled(ctx, level)
+	return h.enabled.Enabled(ctx, level)
 }
 
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
@@ -137,7 +135,7 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 }
 
 func (h *Handler) with(o op) *Handler {
-	child := &Handler{wrapped: h.wrapped, parent: h, op: o, group: h.group, hasGroup: h.hasGroup}
+	child := &Handler{wrapped: h.wrapped, enabled: h.enabled, parent: h, op: o, group: h.group, hasGroup: h.hasGroup}
 	if !h.hasGroup && o.attrs == nil {
 		child.group, child.hasGroup = o.group, true
 	}
@@ -145,8 +143,11 @@ func (h *Handler) with(o op) *Handler {
 		child.keys = appendKeys(nil, o.attrs) // now: LogValuers are not to be asked again for each scope
 	}
 	child.stamper = h.stamper.Child((*logger)(child))
-	if !h.wrapped.std || slices.ContainsFunc(o.attrs, resolves) {
-		child.bare() // the wrapped handler is to see attrs now, not with the first line
+	// The wrapped handler is to see attrs now, not with the first line, if it can tell.
+	if !h.wrapped.std {
+		child.enabled = child.bare()
+	} else if slices.ContainsFunc(o.attrs, resolves) {
+		child.bare()
 	}
 	return child
 }

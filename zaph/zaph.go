@@ -19,6 +19,7 @@ import (
 type core struct {
 	stamper logadapters.Stamper[zapcore.Core]
 	wrapped *wrapped
+	enabled zapcore.LevelEnabler // the wrapped core: whom Enabled asks
 
 	// parent is the core that With was called of, and op what it was given; nil for one
 	// that New made.
@@ -55,7 +56,7 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
 	// and what they let through is stamped below them.
 	return below(c, func(c zapcore.Core) zapcore.Core {
-		n := &core{wrapped: &wrapped{c, look(c)}}
+		n := &core{wrapped: &wrapped{c, look(c)}, enabled: c}
 		n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Expanding(expandError).Extending(n.wrapped.attach)
 		return n
 	})
@@ -97,7 +98,7 @@ func contextOf(ctx context.Context, fields []zapcore.Field) context.Context {
 }
 
 // Enabled asks the wrapped core.
-func (c *core) Enabled(level zapcore.Level) bool { return c.wrapped.Enabled(level) }
+func (c *core) Enabled(level zapcore.Level) bool { return c.enabled.Enabled(level) }
 
 // Level tells zapcore.LevelOf the level of the wrapped core.
 func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.wrapped.Core) }
@@ -112,7 +113,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	}
 	fields = slices.Clone(fields) // zap's cores don't keep them, so the caller may use the slice again
 	child := &core{
-		wrapped: c.wrapped, parent: c, op: fields, ctx: contextOf(c.ctx, fields),
+		wrapped: c.wrapped, enabled: c.enabled, parent: c, op: fields, ctx: contextOf(c.ctx, fields),
 		namespace: c.namespace, hasNamespace: c.hasNamespace,
 	}
 	if !c.hasNamespace {
@@ -130,7 +131,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 // line has itself, a Context field too, is only seen in Write, so Check adds a core that
 // takes the decision there: this one, where the decision is a matter of the level.
 func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.wrapped.Enabled(ent.Level) {
+	if !c.enabled.Enabled(ent.Level) {
 		return ce
 	}
 	if c.wrapped.plain {
