@@ -41,13 +41,22 @@ type wrapped struct {
 	writesEmptyGroups bool
 }
 
-// attach returns h with attrs. A handler that isn't log/slog's may do what it likes with
-// the slice.
-func (w *wrapped) attach(h slog.Handler, attrs []slog.Attr) slog.Handler {
-	if !w.std {
-		attrs = slices.Clone(attrs)
+// attach returns h with fields.
+func (w *wrapped) attach(h slog.Handler, fields logadapters.Fields) slog.Handler {
+	attrs := w.lend(fields.Attrs)
+	if fields.Group != "" {
+		attrs = []slog.Attr{{Key: fields.Group, Value: slog.GroupValue(attrs...)}}
 	}
 	return h.WithAttrs(attrs)
+}
+
+// lend returns attrs to be given to the wrapped handler, which, if it isn't log/slog's, may
+// do what it likes with the slice.
+func (w *wrapped) lend(attrs []slog.Attr) []slog.Attr {
+	if w.std {
+		return attrs
+	}
+	return slices.Clone(attrs)
 }
 
 // An op is one call of WithAttrs or, iff attrs is nil, of WithGroup.
@@ -60,7 +69,7 @@ func (w *wrapped) apply(h slog.Handler, o op) slog.Handler {
 	if o.attrs == nil {
 		return h.WithGroup(o.group)
 	}
-	return w.attach(h, o.attrs)
+	return h.WithAttrs(w.lend(o.attrs))
 }
 
 var _ slog.Handler = (*Handler)(nil)
@@ -84,7 +93,7 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 		w.std = true
 	}
 	n := &Handler{wrapped: w, enabled: h}
-	n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Extending(n.extend)
+	n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Extending(w.attach)
 	return n
 }
 
@@ -163,11 +172,6 @@ func resolves(a slog.Attr) bool {
 	return false
 }
 
-// extend returns d, which has nothing but fields attached, with more fields.
-func (h *Handler) extend(d slog.Handler, fields logadapters.Fields) slog.Handler {
-	return h.wrapped.attach(d, fields.Attrs)
-}
-
 // A logger is a Handler as its Stamper sees it.
 type logger Handler
 
@@ -180,10 +184,7 @@ func (h *logger) Derive(fields logadapters.Fields) slog.Handler {
 		return (*Handler)(h).bare()
 	}
 	if h.parent == nil {
-		if fields.Group != "" {
-			return h.wrapped.WithAttrs([]slog.Attr{{Key: fields.Group, Value: slog.GroupValue(slices.Clone(fields.Attrs)...)}})
-		}
-		return h.wrapped.attach(h.wrapped.Handler, fields.Attrs)
+		return h.wrapped.attach(h.wrapped.Handler, fields)
 	}
 	d, o := (*logger)(h.parent).Derive(fields), h.op
 	if !h.hasGroup && h.stamper.Options().Duplicates == logadapters.ScopeWins {
