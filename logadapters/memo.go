@@ -252,6 +252,7 @@ func (st *Stamper[L]) salvage(f Fields) (left Fields, l L, nothing bool) {
 	return f, l, panicked != nil
 }
 
+// derive is Derive, with what it panicked with, if so.
 func (st *Stamper[L]) derive(f *Fields) (l L, panicked any) {
 	defer func() { panicked = recover() }()
 	return st.logger.Derive(*f), nil

@@ -261,3 +261,53 @@ func TestDetachingForEverKeepsNothing(t *testing.T) {
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(&m)
 }
+
+// What is replaced or deleted is let go, although scopes hang together.
+func TestReplacedValuesAreFreed(t *testing.T) {
+	onEachPath(t, func(t *testing.T, p path) {
+		big := func(watched *[]weak.Pointer[derivation]) *derivation {
+			d := new(derivation)
+			*watched = append(*watched, weak.Make(d))
+			return d
+		}
+		for how, use := range map[string]func(*[]weak.Pointer[derivation]) scope.Scope{
+			"Set again, as the first of the goroutine": func(w *[]weak.Pointer[derivation]) scope.Scope {
+				scope.Set("big", big(w))
+				scope.Set("big", 1)
+				return scope.Current()
+			},
+			"Set again, with others around": func(w *[]weak.Pointer[derivation]) scope.Scope {
+				scope.Set("a", 1)
+				scope.SetAttrs(slog.Any("big", big(w)), slog.Int("b", 2))
+				scope.Set("c", 3)
+				scope.Set("big", 1)
+				return scope.Current()
+			},
+			"Delete": func(w *[]weak.Pointer[derivation]) scope.Scope {
+				scope.Set("big", big(w))
+				scope.Set("a", 1)
+				scope.Delete("big")
+				return scope.Current()
+			},
+			"Clear": func(w *[]weak.Pointer[derivation]) scope.Scope {
+				scope.SetAttrs(slog.Any("big", big(w)))
+				scope.Clear()
+				return scope.Current()
+			},
+			"Without": func(w *[]weak.Pointer[derivation]) scope.Scope {
+				return scope.New("big", big(w), "a", 1).With("b", 2).Without("big")
+			},
+			"With": func(w *[]weak.Pointer[derivation]) scope.Scope {
+				return scope.New("big", big(w)).Detach().With("big", 2)
+			},
+		} {
+			var watched []weak.Pointer[derivation]
+			var s scope.Scope
+			scope.Scope{}.Run(func() {
+				s = use(&watched)
+				eventually(t, "a value is freed after "+how, func() bool { return alive(watched) == 0 })
+			})
+			runtime.KeepAlive(s)
+		}
+	})
+}
