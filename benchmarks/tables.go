@@ -422,8 +422,8 @@ func target(lines int) float64 {
 const request = "Open a scope or a child logger, give it four fields, write the lines, drop it."
 
 const requestFloor = "What the logger's own With does is in both rows. On top of it come the scope (288 B), which other loggers, goroutines and Get use too, what is remembered with it " +
-	"(144 B or more), and some 40 ns for each line. Saved are boxed arguments, the list of fields, and the child logger. Not to remember anything before the second line would make one line cheaper and " +
-	"every other number dearer: 1.15 instead of 1.02 for two lines of slog, in a prototype."
+	"(144 B or more), and some 40 ns for each line. Saved are boxed arguments, the list of fields, and the child logger. Writing the fields with each of the first lines, " +
+	"and remembering nothing until then, was built and measured: for zap 0.74 for one line and 1.02 for two, but 1.39 for five and 1.62 for ten (each of the first twelve lines so)."
 
 func slogRequest(lines int) table {
 	base := slog.New(slogBase())
