@@ -38,8 +38,8 @@ func Get(key string) (value any, ok bool) {
 			continue
 		}
 		if own, ok := n.value.(*[]pair); ok {
-			for i, list := 0, *own; i < len(list); i++ {
-				if p := &list[i]; p.key == key {
+			for i := range *own {
+				if p := &(*own)[i]; p.key == key {
 					if u, ok := p.value.(unboxed); ok {
 						return u.Any(), true
 					}
