@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -35,6 +36,9 @@ func TestDerivedLinesAreAsFreshOnes(t *testing.T) {
 					seen[i]()
 					var fresh bytes.Buffer
 					neverSeen(scope.Current()).Run(func() { lineWriters(&fresh)[i]() })
+					if strings.Contains(out.String(), "SECRET") {
+						t.Fatalf("seed %d, logger %d tells: %s", seed, i, out.String())
+					}
 					if out.String() != fresh.String() {
 						t.Fatalf("seed %d, logger %d wrote\n%sand not\n%s", seed, i, out.String(), fresh.String())
 					}
@@ -54,9 +58,14 @@ func neverSeen(s scope.Scope) scope.Scope {
 	return scope.New(args...)
 }
 
+var (
+	neverLogged  = scope.NewKey[string]("derive_hidden", scope.Hidden)
+	neverInClear = scope.NewKey[string]("derive_redacted", scope.Redacted)
+)
+
 func changeScope(r *rand.Rand) {
 	key := fmt.Sprint("k", r.IntN(6))
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0, 1:
 		scope.Set(key, r.IntN(99))
 	case 2:
@@ -67,6 +76,10 @@ func changeScope(r *rand.Rand) {
 		scope.Set("err", io.EOF)
 	case 5:
 		scope.Set("f", float32(1.5))
+	case 6:
+		neverLogged.Set("SECRET")
+	case 7:
+		neverInClear.Set("SECRET")
 	}
 }
 
@@ -89,6 +102,7 @@ func lineWriters(w io.Writer) []func() {
 	e := zerolog.New(w).Hook(zeroh.New(nil))
 	return []func(){
 		func() { s.Info("m") },
+		func() { s.Info("m", "k1", 5) },
 		func() { sChild.Info("m", "k0", 5) },
 		func() { sGroup.Info("m") },
 		func() { z.Info("m", zap.Int("k1", 9)) },

@@ -159,7 +159,7 @@ func (st *Stamper[L]) grow(p *Stamp[L]) bool {
 		return false
 	}
 	part, added := st.memo.LoadPart(p.scope)
-	if part == nil || part.ended || part.empty || part.fields != nil {
+	if part == nil || part.empty || part.fields != nil { // of an ended task it has scope_ended
 		return false
 	}
 	p.Logger, p.mask = part.Logger, part.mask

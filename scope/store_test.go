@@ -607,3 +607,20 @@ func TestScopesAreSharedWithoutARace(t *testing.T) {
 		wantScope(t, s, "a=1")
 	})
 }
+
+// A value of a type that the store uses itself is a value like any other.
+func TestValuesOfTheStoresOwnTypes(t *testing.T) {
+	list := &[]slog.Attr{slog.Int("x", 1)}
+	s := scope.New("list", list)
+	if v, ok := s.Get("list"); !ok || v != any(list) || s.Has("x") {
+		t.Errorf("Get gives %v, %v", v, ok)
+	}
+	if attrs := s.Attrs(); len(attrs) != 1 || attrs[0].Key != "list" || attrs[0].Value.Any() != any(list) {
+		t.Errorf("Attrs gives %v", attrs)
+	}
+	for key := range s.With("other", list).All() {
+		if key != "list" && key != "other" {
+			t.Errorf("All gives %s", key)
+		}
+	}
+}
