@@ -32,14 +32,14 @@ func SetAttrs(attrs ...slog.Attr) {
 func Get(key string) (value any, ok bool) {
 	for n := bound(); n != nil; n = n.parent { // find by hand: this is the hottest path
 		if n.key != "" {
-			if n.key == key {
+			if carrier.Same(n.key, key) {
 				return n.value, true
 			}
 			continue
 		}
 		if own, ok := n.value.(*[]pair); ok {
 			for i := range *own {
-				if p := &(*own)[i]; p.key == key {
+				if p := &(*own)[i]; carrier.Same(p.key, key) {
 					if u, ok := p.value.(unboxed); ok {
 						return u.Any(), true
 					}
@@ -48,7 +48,7 @@ func Get(key string) (value any, ok bool) {
 			}
 		} else if own, ok := n.value.(*[]slog.Attr); ok {
 			for i, list := 0, *own; i < len(list); i++ {
-				if a := &list[i]; a.Key == key {
+				if a := &list[i]; carrier.Same(a.Key, key) {
 					return a.Value.Any(), true
 				}
 			}

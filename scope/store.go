@@ -57,6 +57,13 @@ func (p pair) field() field {
 	return field{p.key, p.value, slog.Value{}}
 }
 
+func (p pair) attr() slog.Attr {
+	if u, ok := p.value.(unboxed); ok {
+		return slog.Attr{Key: p.key, Value: u.Value}
+	}
+	return slog.Any(p.key, p.value)
+}
+
 func (f field) pair() pair {
 	if f.given == nil {
 		return pair{f.key, unboxed{f.value}}
@@ -265,7 +272,7 @@ func (c *collector) node(t *task, alone bool) (m *node) {
 	m.task = t
 	if alone || t.isBare() {
 		m.task = begun // t lies in another node, and would keep its fields
-		begun.state.Store(t.state.Load())
+		begun.state = atomic.LoadUint64(&t.state)
 	}
 	m.Init(m)
 	return m
@@ -287,7 +294,7 @@ func (n *node) has(key string) bool {
 // find returns the field of key, which is not empty.
 func (n *node) find(key string) (f field, ok bool) {
 	for ; n != nil; n = n.parent {
-		if n.key == key {
+		if carrier.Same(n.key, key) {
 			return pair{key, n.value}.field(), true
 		}
 		if n.key != "" {
@@ -296,13 +303,13 @@ func (n *node) find(key string) (f field, ok bool) {
 		switch own := n.value.(type) {
 		case *[]slog.Attr:
 			for i := range *own {
-				if a := &(*own)[i]; a.Key == key {
+				if a := &(*own)[i]; carrier.Same(a.Key, key) {
 					return field{key, nil, a.Value}, true
 				}
 			}
 		case *[]pair:
 			for i := range *own {
-				if p := &(*own)[i]; p.key == key {
+				if p := &(*own)[i]; carrier.Same(p.key, key) {
 					return p.field(), true
 				}
 			}
@@ -369,11 +376,23 @@ func (n *node) attrs(part *node) []slog.Attr {
 			return slices.Clip(*own)
 		}
 	}
-	attrs := make([]slog.Attr, 0, fields)
-	n.each(part, func(f field) bool {
-		attrs = append(attrs, f.attr())
-		return true
-	})
+	attrs := make([]slog.Attr, fields)
+	for i := fields; n != part; n = n.parent { // the last come first
+		if n.key != "" {
+			i--
+			attrs[i] = pair{n.key, n.value}.attr()
+			continue
+		}
+		switch own := n.value.(type) {
+		case *[]slog.Attr:
+			i -= copy(attrs[i-len(*own):], *own)
+		case *[]pair:
+			i -= len(*own)
+			for j, p := range *own {
+				attrs[i+j] = p.attr()
+			}
+		}
+	}
 	return attrs
 }
 

@@ -13,20 +13,23 @@ import (
 // could be seen, and main's lines must not be called left behind because some Go that main
 // started is done. Of any other it is how many Runs, Go goroutines and Wrapped calls are
 // going on, and entered once there has been one.
-type task struct{ state atomic.Uint64 }
+type task struct {
+	_     [0]atomic.Uint64 // which is aligned also where a uint64 isn't
+	state uint64
+}
 
 const (
 	bare    = 1 << 63
 	entered = 1 << 62
 )
 
-func (t *task) beginBare() { t.state.Store(bare | rand.Uint64()) }
+func (t *task) beginBare() { t.state = bare | rand.Uint64() }
 
-func (t *task) isBare() bool { return t.state.Load()&bare != 0 }
+func (t *task) isBare() bool { return atomic.LoadUint64(&t.state)&bare != 0 }
 
 // same reports whether t and u are one task.
 func (t *task) same(u *task) bool {
-	return t == u || t.isBare() && t.state.Load() == u.state.Load()
+	return t == u || t.isBare() && atomic.LoadUint64(&t.state) == atomic.LoadUint64(&u.state)
 }
 
 // enter and leave bracket a Run, a Go goroutine or a Wrapped call.
@@ -35,18 +38,18 @@ func (n *node) enter() {
 		return
 	}
 	// In this order: nobody may see entered and none going on before the first leave.
-	if s := n.task.state.Add(1); s&entered == 0 {
-		n.task.state.Or(entered)
+	if s := atomic.AddUint64(&n.task.state, 1); s&entered == 0 {
+		atomic.OrUint64(&n.task.state, entered)
 	}
 }
 
 func (n *node) leave() {
 	if n != nil && !n.task.isBare() {
-		n.task.state.Add(^uint64(0))
+		atomic.AddUint64(&n.task.state, ^uint64(0))
 	}
 }
 
-func (t *task) ended() bool { return t.state.Load() == entered }
+func (t *task) ended() bool { return atomic.LoadUint64(&t.state) == entered }
 
 // spawned counts the goroutines of all Go calls that haven't ended.
 var spawned atomic.Int64

@@ -531,3 +531,14 @@ func portableLen() (n int) {
 	}
 	return n
 }
+
+func TestSameIsEquality(t *testing.T) {
+	texts := []string{"", "a", "b", "ab", string([]byte("ab")), "abc"[:2], "abc"}
+	for _, a := range texts {
+		for _, b := range texts {
+			if Same(a, b) != (a == b) {
+				t.Errorf("Same(%q, %q) is %v", a, b, !(a == b))
+			}
+		}
+	}
+}

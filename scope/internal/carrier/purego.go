@@ -11,6 +11,9 @@ func (h *Header) Init(object any) { h.object = object }
 
 func choose() Path { return Portable }
 
+// Same is a == b.
+func Same(a, b string) bool { return a == b }
+
 // Load returns the object that is bound to the running goroutine, or nil.
 func Load[T any]() *T {
 	if h := loadPortable(); h != nil {

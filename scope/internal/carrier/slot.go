@@ -72,6 +72,12 @@ func headerOf(value string) *Header { return (*Header)(unsafe.Pointer(unsafe.Str
 
 func isSelf(key string) bool { return unsafe.StringData(key) == &keyBytes[0] }
 
+// Same is a == b. Of two that are one constant, as keys mostly are, it knows without a look
+// at the text.
+func Same(a, b string) bool {
+	return len(a) == len(b) && (unsafe.StringData(a) == unsafe.StringData(b) || a == b)
+}
+
 // Load returns the object that is bound to the running goroutine, or nil. T must be
 // the type that has the Header as its first field, the same one everywhere.
 func Load[T any]() *T {
