@@ -36,7 +36,9 @@ func tables() []table {
 	for _, n := range []int{1, 2, 5, 10} {
 		all = append(all, slogRequest(n), zapRequest(n), zerologRequest(n))
 	}
-	return append(all, growing(), withOnTop(), httpRequest())
+	all = append(all, growing())
+	all = append(all, items()...)
+	return append(all, withOnTop(), httpRequest())
 }
 
 // Results go here, so that the compiler can't leave the work out.
@@ -505,6 +507,38 @@ func growing() table {
 			})
 		}},
 	}}
+}
+
+const itemAbout = "Under a request of four fields, each item of a list is done with one field more, and logs a line."
+
+const itemFloor = "The line is written with what was remembered for the request, and the field that the item adds. Nothing is remembered for the item."
+
+// items compares a scope for each item with a child logger for each.
+func items() []table {
+	slogs, zaps, zeros := slog.New(slogBase()), zap.New(zapBase()), zerolog.New(io.Discard)
+	slogsT, zapsT, zerosT := slog.New(slogh.New(slogBase(), nil)), zap.New(zaph.New(zapBase(), nil)), zeros.Hook(zeroh.New(nil))
+	slogs = slogs.With("request_id", id, "tenant", "acme", "user", "u1", "attempt", 3)
+	zaps = zaps.With(zap.String("request_id", id), zap.String("tenant", "acme"), zap.String("user", "u1"), zap.Int("attempt", 3))
+	zeros = zeros.With().Str("request_id", id).Str("tenant", "acme").Str("user", "u1").Int("attempt", 3).Logger()
+	slogLine := func(l *slog.Logger) { l.Info("hello", "path", "/x", "status", 200) }
+	zapLine := func(l *zap.Logger) { l.Info("hello", zap.String("path", "/x"), zap.Int("status", 200)) }
+	zeroLine := func(l *zerolog.Logger) { l.Info().Str("path", "/x").Int("status", 200).Msg("hello") }
+	compare := func(logger, adapter string, with, line func()) table {
+		return table{name: logger + " line for each item", about: itemAbout, note: itemFloor, rows: []row{
+			{"With per item", 0, func(n int) { repeat(n, with) }},
+			{"taskscope " + adapter, 0, func(n int) {
+				open(func() { repeat(n, func() { scope.With("item", id).Run(line) }) })
+			}},
+		}}
+	}
+	return []table{
+		compare("slog", "slogh", func() { slogLine(slogs.With("item", id)) }, func() { slogLine(slogsT) }),
+		compare("zap", "zaph", func() { zapLine(zaps.With(zap.String("item", id))) }, func() { zapLine(zapsT) }),
+		compare("zerolog", "zeroh hook", func() {
+			l := zeros.With().Str("item", id).Logger()
+			zeroLine(zerolog.Ctx(l.WithContext(context.Background())))
+		}, func() { zeroLine(&zerosT) }),
+	}
 }
 
 func withOnTop() table {

@@ -77,7 +77,12 @@ func (f *Fields) Has(key string) bool {
 	if f.Group != "" {
 		return key == f.Group
 	}
-	return slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return a.Key == key })
+	for i := range f.Attrs {
+		if f.Attrs[i].Key == key {
+			return true
+		}
+	}
+	return false
 }
 
 // Without returns f less the fields that drop names at the root of the line.
@@ -204,9 +209,12 @@ func panicText(p any) string { return fmt.Sprintf("!PANIC: %v", p) }
 
 // varies reports whether lines of s have values that are resolved anew for each.
 func varies(s scope.Scope) bool {
-	return slices.ContainsFunc(s.Attrs(), func(a slog.Attr) bool {
-		return hasLogValuer(a.Value) && scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) == 0
-	})
+	for key, value := range s.All() {
+		if hasLogValuer(value) && scope.Policy(key)&(scope.Hidden|scope.Redacted) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func hasLogValuer(v slog.Value) bool {

@@ -6,7 +6,8 @@
 // made of that scope: a [Stamp]. The first time, the Stamper collects the fields
 // (policies of keys, LogValuers, Options.Filter, Options.MaxFields), calls the
 // [Logger]'s Derive, and remembers the result with the scope. From then on a
-// line costs what a line of a child logger with these fields costs.
+// line costs what a line of a child logger with these fields costs. The first line of a
+// scope, which may be the only one, can be written without: see [Stamper.First].
 //
 // What a correct adapter does is spelled out, case by case, in package adaptertest.
 package logadapters

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -138,6 +139,147 @@ func TestAScopeIsDerivedOnce(t *testing.T) {
 	}
 	if other := scope.New("a", 1); st.Stamp(other) == first {
 		t.Error("two scopes share a stamp")
+	}
+}
+
+// line has st do what an adapter does for a line of s, and reports whether it is made of the
+// fields of s alone.
+func line(st *logadapters.Stamper[*text], s scope.Scope) (alone bool) {
+	if _, made := st.Made(s); made {
+		return false
+	}
+	part, _, ok := st.First(s, 8)
+	if !ok {
+		st.Stamp(s)
+	}
+	return ok && part == nil
+}
+
+// logs has st log with 10000 scopes of their own, each so many lines. It returns how many of the
+// first lines were made of the fields alone.
+func logs(st *logadapters.Stamper[*text], lines int) (alone int) {
+	for i := range 10000 {
+		s := scope.New("n", i)
+		for range lines {
+			if line(st, s) {
+				alone++
+			}
+		}
+	}
+	return alone
+}
+
+func TestWhetherScopesHaveOneLineIsLearned(t *testing.T) {
+	st := newStamper(nil, render).Extending(func(_ *text, added logadapters.Fields) *text { return render(added) })
+	oneLineEach := func() {
+		t.Helper()
+		for range 4 {
+			logs(st, 1)
+		}
+		if n := logs(st, 1); n != 10000 {
+			t.Errorf("%d of 10000 scopes with a line each had it made of their fields", n)
+		}
+	}
+	few := func(n int) {
+		t.Helper()
+		if n == 0 || n > 5000 {
+			t.Errorf("%d of 10000 scopes with more lines had the first made of their fields, want few, but some", n)
+		}
+	}
+	oneLineEach()
+	few(logs(st, 2))
+	few(logs(st, 3))
+	oneLineEach()
+	grown := 0
+	for i := range 10000 { // a line, one field more, a line, and so on
+		s := scope.New("n", i)
+		for j := range 4 {
+			if line(st, s) {
+				grown++
+			}
+			s = s.With(fmt.Sprint("k", j), j)
+		}
+	}
+	few(grown)
+}
+
+func TestTheFirstLineOfAScopeIsMadeOfItsFields(t *testing.T) {
+	derived := 0
+	derive := func(f logadapters.Fields) *text { derived++; return render(f) }
+	taught := func(opts *logadapters.Options) *logadapters.Stamper[*text] {
+		st := newStamper(opts, derive).Extending(func(l *text, added logadapters.Fields) *text { return render(added) })
+		logs(st, 1)
+		derived = 0
+		return st
+	}
+	check := func(when string, st *logadapters.Stamper[*text], s scope.Scope, want bool, part string, added ...slog.Attr) {
+		t.Helper()
+		p, f, ok := st.First(s, 2)
+		got := ""
+		if p != nil {
+			got = p.Logger.s
+		}
+		if ok != want || ok && (got != part || !slices.EqualFunc(f.Attrs, added, slog.Attr.Equal)) {
+			t.Errorf("%s: got %q, %v and %v, want %q, %v and %v", when, got, f.Attrs, ok, part, added, want)
+		}
+	}
+	key := scope.NewKey[string]("first_hidden", scope.Hidden)
+	a, b := slog.Int("a", 1), slog.String("b", "x")
+
+	st := taught(nil)
+	s := scope.New(a)
+	check("alone", st, s, true, "", a)
+	check("alone, the second time", st, s, false, "")
+	if derived != 0 {
+		t.Errorf("the first line derived something")
+	}
+	check("on top of one that has had its first line", st, s.With(b), true, "a=1", b)
+	check("on top of one with a stamp", st, s.With(b), true, "a=1", b)
+	if derived != 1 {
+		t.Errorf("derived %d times for two lines on top of a scope", derived)
+	}
+	check("on top, too far", st, s.With("x", 1, "y", 2, "z", 3), true, "", a, slog.Int("x", 1), slog.Int("y", 2), slog.Int("z", 3))
+	check("too many fields", st, scope.New("1", 1, "2", 2, "3", 3, "4", 4, "5", 5, "6", 6, "7", 7, "8", 8, "9", 9), false, "")
+	check("no scope", st, scope.Scope{}, false, "")
+	check("no fields", st, scope.New(), false, "")
+
+	for _, value := range []any{1.5, float32(1), time.Now(), time.Second, errors.New("e"), new(counter), slog.GroupValue(a), nil, []int{1}} {
+		check(fmt.Sprintf("a %T", value), st, scope.New("v", value), false, "")
+		check(fmt.Sprintf("a %T on top", value), st, s.With("v", value), false, "")
+	}
+	check("a hidden field", st, scope.New(key.Attr("x")), false, "")
+	check("a field on top of a hidden one", st, scope.New(key.Attr("x")).With(b), false, "")
+
+	var over scope.Scope
+	scope.New(a).Run(func() { over = scope.Current(); st.Stamp(over) })
+	check("an ended task", st, over, false, "")
+	check("an ended task, on top", st, over.With(b), false, "")
+	check("a live one on top of an ended task", st, over.Detach().With(b), true, "", a, b)
+
+	for name, opts := range map[string]*logadapters.Options{
+		"in a group":  {Group: "g"},
+		"filtered":    {Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }},
+		"limited":     {MaxFields: 9},
+		"scope first": {Duplicates: logadapters.ScopeWins},
+	} {
+		check(name, taught(opts), scope.New(a), false, "")
+	}
+	check("keep both", taught(&logadapters.Options{Duplicates: logadapters.KeepBoth}), scope.New(a), true, "", a)
+}
+
+// The scope below is asked for nothing that isn't used.
+func TestTheFirstLineResolvesNoLogValuerOfTheScopeBelow(t *testing.T) {
+	st := newStamper(nil, func(f logadapters.Fields) *text { return render(f) }).
+		Extending(func(l *text, added logadapters.Fields) *text { return render(added) })
+	n := new(counter)
+	s := scope.New("n", n)
+	for range 3 {
+		if _, _, ok := st.First(s.With("item", 1), 2); ok {
+			t.Error("a line without the value of this moment")
+		}
+	}
+	if calls := n.n.Load(); calls != 0 {
+		t.Errorf("resolved %d times", calls)
 	}
 }
 

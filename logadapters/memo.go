@@ -1,6 +1,7 @@
 package logadapters
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
@@ -46,6 +47,7 @@ type Child[L any] interface {
 type family[L any] struct {
 	opts   Options
 	expand func(slog.Attr) []slog.Attr // may be nil
+	habit  habit
 }
 
 // NewStamper returns a Stamper for l. opts may be nil.
@@ -86,17 +88,101 @@ func (st *Stamper[L]) Options() *Options { return &st.family.opts }
 
 // Stamp returns what lines of s are stamped with, or nil if they get nothing.
 func (st *Stamper[L]) Stamp(s scope.Scope) *Stamp[L] {
-	if p := st.memo.Load(s); p != nil && p.ended == s.Ended() {
-		return p.orNil()
+	if p, made := st.Made(s); made {
+		return p
 	}
 	return st.make(s)
 }
 
+// Made is Stamp if there is no work left: if what it returns is remembered, or there is no scope.
+func (st *Stamper[L]) Made(s scope.Scope) (p *Stamp[L], made bool) {
+	if p := st.memo.Load(s); p != nil && p.ended == s.Ended() {
+		return p.orNil(), true
+	}
+	return nil, s == (scope.Scope{})
+}
+
+// FewFields is how many fields are worth to be written with a line rather than remembered.
+const FewFields = 8
+
+// First is for the first line of a scope, and a logger that can write a line's fields as if they
+// had been attached to it before: a scope that is seen once isn't made to pay for a Stamp. added
+// are fields to be written in front of the line's own: all, at most FewFields; or, at most room,
+// those by which s was made of another scope, whose Stamp is part. It reports false if the
+// line is to be written with what Stamp returns: if it isn't the first, if scopes mostly have
+// more, or if there are fields besides strings, integers and booleans that are logged as they are.
+func (st *Stamper[L]) First(s scope.Scope, room int) (part *Stamp[L], added Fields, ok bool) {
+	if o := st.Options(); o.Group != "" || o.Duplicates == ScopeWins || s.Ended() {
+		return nil, added, false
+	}
+	if st.extend == nil {
+		room = 0 // a child's own fields come behind those of the scope
+	}
+	one := st.family.habit.one(s)
+	of, attrs, before := st.memo.Meet(s, room, one)
+	if before > 0 {
+		st.family.habit.another(s)
+	}
+	if before != 0 {
+		return nil, added, false
+	}
+	if len(attrs) > 0 {
+		var made bool
+		if part, made = st.Made(of); !made {
+			st.family.habit.another(of)
+			part, _ = st.Ready(of)
+		}
+	}
+	switch {
+	case part != nil && part.fields == nil:
+		added.Attrs = attrs
+	case one:
+		part, added.Attrs = nil, s.Attrs()
+	default:
+		return nil, added, false
+	}
+	whole, simple := st.whole(added.Attrs)
+	if ok = whole && simple && len(added.Attrs) <= FewFields; ok && part == nil {
+		st.family.habit.first(s)
+	}
+	return part, added, ok
+}
+
+// A habit is whether scopes have one line, mostly, or more. It is learned from one scope in
+// 128, so that the others share no memory that is written to.
+type habit struct {
+	// balance rises with a first line and falls three times as much with a second one, for to
+	// have written fields with a line in vain costs more than to have remembered them in vain.
+	balance atomic.Int32
+}
+
+// maxBalance, and its negative, bound a balance, so that it can change soon.
+const maxBalance = 10
+
+// one reports whether s, which has no line yet, is expected to have one, or is one to learn from.
+func (h *habit) one(s scope.Scope) bool { return h.balance.Load() > 0 || sampled(s) }
+
+func (h *habit) first(s scope.Scope) {
+	if sampled(s) {
+		h.balance.Store(min(h.balance.Load()+1, maxBalance))
+	}
+}
+
+func (h *habit) another(s scope.Scope) {
+	if sampled(s) {
+		h.balance.Store(max(h.balance.Load()-3, -maxBalance))
+	}
+}
+
+var seed = maphash.MakeSeed()
+
+func sampled(s scope.Scope) bool { return maphash.Comparable(seed, s)%128 == 0 }
+
 // Ready is Stamp for a line that may not be written after all. It reports false, and
 // calls no method of any value, if some value is to be resolved anew for every line.
 func (st *Stamper[L]) Ready(s scope.Scope) (p *Stamp[L], ready bool) {
-	if p := st.memo.Load(s); p != nil && p.ended == s.Ended() {
-		return p.orNil(), true
+	if p, made := st.Made(s); made {
+		return p, true
 	}
 	if varies(s) {
 		return nil, false
@@ -122,8 +208,10 @@ func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
 
 // fill makes p a stamp of its scope.
 func (st *Stamper[L]) fill(p *Stamp[L]) {
-	f := Fields{Group: st.family.opts.Group, Attrs: p.scope.Attrs()}
-	whole := !p.ended && st.whole(f.Attrs)
+	var f Fields
+	f.Group, f.Attrs = st.family.opts.Group, p.scope.Attrs()
+	whole, _ := st.whole(f.Attrs)
+	whole = whole && !p.ended
 	if whole && st.parent != nil {
 		// What the parent has made of s, or makes now, serves its other children too.
 		if above := st.parent.Stamp(p.scope); above != nil && above.fields == nil {
@@ -139,12 +227,10 @@ func (st *Stamper[L]) fill(p *Stamp[L]) {
 	if p.empty = len(f.Attrs) == 0; p.empty {
 		return
 	}
-	l, panicked := st.derive(&f)
-	if panicked != nil {
+	if panicked := st.derive(&f, &p.Logger); panicked != nil {
 		whole = false
-		f, l, p.empty = st.salvage(f)
+		f, p.empty = st.salvage(f, &p.Logger)
 	}
-	p.Logger = l
 	if !whole {
 		kept := f
 		p.fields = &kept
@@ -167,7 +253,7 @@ func (st *Stamper[L]) grow(p *Stamp[L]) bool {
 		p.keys = part.keys
 		return true
 	}
-	if !st.whole(added) {
+	if whole, _ := st.whole(added); !whole {
 		return false
 	}
 	l, panicked := try(func() L { return st.extend(part.Logger, Fields{Attrs: added}) })
@@ -182,38 +268,45 @@ func (st *Stamper[L]) grow(p *Stamp[L]) bool {
 	return true
 }
 
-// whole reports whether lines of a scope with attrs get these as they are.
-func (st *Stamper[L]) whole(attrs []slog.Attr) bool {
+// whole reports whether lines of a scope with attrs get these as they are, and if so, whether
+// no method of any value is called to write them.
+func (st *Stamper[L]) whole(attrs []slog.Attr) (whole, simple bool) {
 	o := &st.family.opts
 	if len(attrs) == 0 || o.Filter != nil || o.MaxFields != 0 {
-		return false
+		return false, false
 	}
 	taken := o.Duplicates != KeepBoth
 	if taken && o.Group != "" {
 		if st.logger.Taken(o.Group) {
-			return false
+			return false, false
 		}
 		taken = false
 	}
+	simple = true
 	for i := range attrs {
 		a := &attrs[i]
 		switch a.Value.Kind() {
-		case slog.KindFloat64, slog.KindTime, slog.KindLogValuer:
-			return false // may have been something else before slog converted it, or is yet to be
+		case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool:
+		case slog.KindDuration:
+			simple = false
 		case slog.KindGroup:
 			if hasLogValuer(a.Value) {
-				return false
+				return false, false
 			}
+			simple = false
 		case slog.KindAny:
 			if st.family.expand != nil && st.family.expand(*a) != nil {
-				return false
+				return false, false
 			}
+			simple = false
+		default: // may have been something else before slog converted it, or is yet to be
+			return false, false
 		}
 		if scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0 || taken && st.logger.Taken(a.Key) {
-			return false
+			return false, false
 		}
 	}
-	return true
+	return true, simple
 }
 
 // collect returns the fields that lines of s get from this logger.
@@ -233,29 +326,30 @@ func (st *Stamper[L]) collect(s scope.Scope, ended bool) Fields {
 // Each field is tried alone, and those at fault say so in the fields that it returns. If
 // Derive panics all the same, one field says so for all; if even that can't be had, it
 // reports that there is nothing.
-func (st *Stamper[L]) salvage(f Fields) (left Fields, l L, nothing bool) {
+func (st *Stamper[L]) salvage(f Fields, l *L) (left Fields, nothing bool) {
 	f.Attrs = slices.Clone(f.Attrs)
 	f.given = maps.Clone(f.given)
 	for i, a := range f.Attrs {
 		one := f
 		one.Attrs = f.Attrs[i : i+1]
-		if _, panicked := st.derive(&one); panicked != nil {
+		if panicked := st.derive(&one, new(L)); panicked != nil {
 			f.Attrs[i].Value = slog.StringValue(panicText(panicked))
 			delete(f.given, a.Key)
 		}
 	}
-	l, panicked := st.derive(&f)
+	panicked := st.derive(&f, l)
 	if panicked != nil {
 		f.Attrs = []slog.Attr{slog.String("!PANIC", panicText(panicked))}
-		l, panicked = st.derive(&f)
+		panicked = st.derive(&f, l)
 	}
-	return f, l, panicked != nil
+	return f, panicked != nil
 }
 
-// derive is Derive, with what it panicked with, if so.
-func (st *Stamper[L]) derive(f *Fields) (l L, panicked any) {
+// derive sets l to what Derive returns, and returns what it panicked with, if so.
+func (st *Stamper[L]) derive(f *Fields, l *L) (panicked any) {
 	defer func() { panicked = recover() }()
-	return st.logger.Derive(*f), nil
+	*l = st.logger.Derive(*f)
+	return nil
 }
 
 func try[L any](make func() L) (l L, panicked any) {
@@ -394,14 +488,12 @@ func (st *Stamper[L]) Without(p *Stamp[L], drop func(key string) bool) L {
 		n++
 	}
 	left := fields.Without(drop)
-	logger, panicked := st.derive(&left)
-	if panicked != nil {
-		var nothing bool
-		if _, logger, nothing = st.salvage(left); nothing {
+	v := &variant[L]{out: out, next: known}
+	if panicked := st.derive(&left, &v.logger); panicked != nil {
+		if _, nothing := st.salvage(left, &v.logger); nothing {
 			return p.Logger
 		}
 	}
-	v := &variant[L]{out: out, logger: logger, next: known}
 	if few && n < maxVariants {
 		p.variants.CompareAndSwap(known, v) // else another goroutine was first: no matter
 	}

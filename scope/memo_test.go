@@ -231,6 +231,51 @@ func TestLoadPartIsOfAScopeBefore(t *testing.T) {
 	check(s.With("c", 3), "")
 }
 
+func TestMeetIsForFirstLines(t *testing.T) {
+	var m, other scope.Memo[string]
+	meet := func(when string, s scope.Scope, alone bool, before int, part scope.Scope, added ...slog.Attr) {
+		t.Helper()
+		p, a, n := m.Meet(s, 2, alone)
+		if n != before || p != part || !slices.EqualFunc(a, added, slog.Attr.Equal) {
+			t.Errorf("%s: got %v, %v and %d, want %v, %v and %d", when, p, a, n, part, added, before)
+		}
+	}
+	var none scope.Scope
+	meet("the zero Scope", none, true, -1, none)
+
+	s := scope.New("a", 1)
+	meet("a scope of its own, not alone", s, false, 0, none)
+	meet("a scope of its own", s, true, 0, none)
+	meet("the same again", s, true, 1, none)
+	b, c, d := slog.Int("b", 2), slog.Int("c", 3), slog.Int("d", 4)
+	meet("one made of a met one", s.With("b", 2), false, 0, s, b)
+	meet("one made of that with many fields", s.With("b", 2, "c", 3, "d", 4), true, 0, none)
+	meet("one made in two steps", s.With("b", 2).With("c", 3), false, 0, s, b, c)
+
+	nearer := s.With("b", 2)
+	meet("a second one made of a met one", nearer, false, 0, s, b)
+	meet("the same again, not alone", nearer, false, 1, none)
+	meet("one made of two met ones", nearer.With("c", 3), false, 0, nearer, c)
+	store(&m, s, "stored")
+	meet("a scope with something stored", s, true, -1, none)
+	meet("one made of a met one and one with something stored", nearer.With("c", 3), false, 0, s, b, c)
+	meet("one that is too far from what is stored", nearer.With("c", 3, "d", 4), false, 0, nearer, c, d)
+	store(&other, nearer, "another's")
+	meet("a scope with something of another Memo", nearer, true, -1, none)
+	meet("one made of it", nearer.With("c", 3), false, 0, s, b, c)
+	if v := load(&m, s); v != "stored" {
+		t.Errorf("met scopes spoil what is stored: %q", v)
+	}
+
+	// A scope for each item of a list, with a line each.
+	for _, alone := range []bool{false, true} {
+		list := scope.New("list", 1)
+		meet("the first item", list.With(b), alone, 0, none)
+		meet("the second item", list.With(b), alone, 0, list, b)
+		meet("the list itself, then", list, alone, 1, none)
+	}
+}
+
 // A scope that is detached again and again, for each round of a job, doesn't grow.
 func TestDetachingForEverKeepsNothing(t *testing.T) {
 	var m scope.Memo[*derivation]

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 )
 
 // A Handler stamps every line with the fields of the scope that is bound to the
@@ -113,7 +114,14 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
-	stamp := h.stamper.Stamp(logadapters.Pick(ctx))
+	s := logadapters.Pick(ctx)
+	stamp, made := h.stamper.Made(s)
+	if !made {
+		if handled, err := h.handleFirst(ctx, s, &r); handled {
+			return err
+		}
+		stamp = h.stamper.Stamp(s)
+	}
 	if stamp == nil {
 		return h.bare().Handle(ctx, r)
 	}
@@ -125,6 +133,36 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	return h.stamper.Without(stamp, func(key string) bool { return h.writes(&r, key) }).Handle(ctx, r)
 }
+
+// handleFirst handles the first line of a scope, whose fields aren't worth a handler of their
+// own yet, if they ever are. It reports false if the line is to be handled otherwise.
+func (h *Handler) handleFirst(ctx context.Context, s scope.Scope, r *slog.Record) (handled bool, err error) {
+	if !h.wrapped.std || h.parent != nil {
+		return false, nil
+	}
+	part, added, ok := h.stamper.First(s, recordRoom-r.NumAttrs())
+	if !ok || part != nil && h.repeats(part, r) {
+		return false, nil
+	}
+	all, repeats := slog.NewRecord(r.Time, r.Level, r.Message, r.PC), false
+	all.AddAttrs(added.Attrs...)
+	r.Attrs(func(a slog.Attr) bool {
+		all.AddAttrs(a)
+		repeats = a.Key == "" || added.Has(a.Key)
+		return !repeats
+	})
+	if repeats {
+		return false, nil
+	}
+	d := h.wrapped.Handler
+	if part != nil {
+		d = part.Logger
+	}
+	return true, d.Handle(ctx, all)
+}
+
+// recordRoom is how many attributes a Record holds without an allocation (log/slog/record.go).
+const recordRoom = 5
 
 // WithAttrs returns a handler whose lines have attrs, behind the scope's fields.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -656,3 +656,89 @@ func TestScopeWinsOverAnAttributeNamedLikeAnEmptyGroup(t *testing.T) {
 	scope.New("g", "of the scope").Run(func() { l.Info("m") })
 	wantLine(t, &got, `{"level":"INFO","msg":"m","g":"of the scope"}`)
 }
+
+// teach lets l learn that scopes have one line, which it may then write in another way.
+func teach(l *slog.Logger, out *bytes.Buffer) {
+	for range 2000 {
+		scope.New("taught", 1).Run(func() { l.Info("m") })
+	}
+	out.Reset()
+}
+
+// A teller is a handler that tells attached attributes from those of the record.
+type teller struct{ slog.Handler }
+
+func (h teller) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return teller{h.Handler.WithAttrs(attrs)}
+}
+
+func (h teller) Handle(ctx context.Context, r slog.Record) error {
+	r = r.Clone()
+	r.AddAttrs(slog.Int("own", r.NumAttrs()))
+	return h.Handler.Handle(ctx, r)
+}
+
+func TestAHandlerThatTellsAttachedAttributesFromOthersIsGivenThemAttached(t *testing.T) {
+	var out bytes.Buffer
+	l := slog.New(slogh.New(teller{slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime})}, nil))
+	teach(l, &out)
+	check := func(want string) {
+		t.Helper()
+		for range 3 {
+			out.Reset()
+			if l.Info("m", "b", 2); out.String() != want+"\n" {
+				t.Errorf("got %swant %s", &out, want)
+			}
+		}
+	}
+	scope.New("a", 1).Run(func() {
+		check("level=INFO msg=m a=1 b=2 own=1")
+		scope.With("c", 3).Run(func() { check("level=INFO msg=m a=1 c=3 b=2 own=1") })
+	})
+}
+
+func TestTheFirstLineOfAScopeHasNoKeyTwice(t *testing.T) {
+	var out bytes.Buffer
+	l := jsonLogger(&out, nil)
+	teach(l, &out)
+	for _, tc := range []struct {
+		args []any
+		want string
+	}{
+		{nil, `"a":1,"b":2`},
+		{[]any{"c", 3}, `"a":1,"b":2,"c":3`},
+		{[]any{"b", 9}, `"a":1,"b":9`},
+		{[]any{"a", 9}, `"b":2,"a":9`},
+		{[]any{"b", 9, "a", 8}, `"b":9,"a":8`},
+		{[]any{slog.Group("", slog.Int("b", 9))}, `"a":1,"b":9`},
+		{[]any{slog.Group("b", slog.Int("a", 9))}, `"a":1,"b":{"a":9}`},
+		{[]any{slog.Group("g")}, `"a":1,"b":2`},
+		{[]any{"c", 3, "d", 4, "e", 5, "f", 6, "g", 7}, `"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7`},
+	} {
+		want := `{"level":"INFO","msg":"m",` + tc.want + "}\n"
+		line := func() {
+			t.Helper()
+			out.Reset()
+			if l.Info("m", tc.args...); out.String() != want {
+				t.Errorf("%v: got %swant %s", tc.args, &out, want)
+			}
+		}
+		s := scope.New("a", 1)
+		s.Run(func() {
+			for range 3 { // the second and the third on top of what is known of s
+				scope.With("b", 2).Run(func() { line(); line() })
+			}
+		})
+		scope.New("a", 1, "b", 2).Run(func() { line(); line() })
+		for name, child := range map[string]*slog.Logger{"With": l.With("x", 1), "WithGroup": l.WithGroup("g")} {
+			scope.New("a", 1, "b", 2).Run(func() {
+				out.Reset()
+				child.Info("m", tc.args...)
+				child.Info("m", tc.args...)
+				if lines := strings.SplitAfter(out.String(), "\n"); lines[0] != lines[1] {
+					t.Errorf("%s, %v: two lines differ: %s", name, tc.args, &out)
+				}
+			})
+		}
+	}
+}

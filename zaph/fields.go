@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 )
 
 // A logger is a core as its Stamper sees it.
@@ -68,18 +69,16 @@ func (w *wrapped) attach(d zapcore.Core, fields logadapters.Fields) zapcore.Core
 	}
 	// zap's own core encodes what it is given and doesn't keep it.
 	b := batches.Get().(*batch)
-	defer func() {
-		b.fields = logadapters.Fields{}
-		batches.Put(b)
-	}()
+	defer b.free()
 	b.fields = fields
 	return d.With(b.self[:])
 }
 
-// A batch is a single field that writes many, to attach them without a list.
+// A batch is a single field that writes many, to write them without a list.
 type batch struct {
 	fields logadapters.Fields
 	self   [1]zapcore.Field
+	line   []zapcore.Field // a line that begins with it, or room for one
 }
 
 var batches = sync.Pool{New: func() any {
@@ -87,6 +86,15 @@ var batches = sync.Pool{New: func() any {
 	b.self[0] = zap.Inline(b)
 	return b
 }}
+
+func (b *batch) free() {
+	clear(b.line)
+	b.fields, b.line = logadapters.Fields{}, b.line[:0]
+	if cap(b.line) > 100 {
+		b.line = nil
+	}
+	batches.Put(b)
+}
 
 // MarshalLogObject adds the fields.
 func (b *batch) MarshalLogObject(enc zapcore.ObjectEncoder) error {
@@ -101,6 +109,42 @@ func (b *batch) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		}
 	}
 	return nil
+}
+
+// writeFirst writes the first line of a scope, whose fields aren't worth a core of their own
+// yet, if they ever are. It reports false if the line is to be written otherwise.
+func (c *core) writeFirst(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Field) (written bool, err error) {
+	if !c.inline {
+		return false, nil
+	}
+	part, added, ok := c.stamper.First(s, logadapters.FewFields)
+	if !ok || c.repeats(part, ent, fields) || c.wrapped.own.repeats(added.Has, ent) {
+		return false, nil
+	}
+	for i := range fields {
+		switch f := &fields[i]; f.Type {
+		case zapcore.SkipType:
+		case zapcore.InlineMarshalerType:
+			return false, nil
+		case zapcore.ErrorType:
+			if added.Has(f.Key) || added.Has(f.Key+"Verbose") || added.Has(f.Key+"Causes") {
+				return false, nil
+			}
+		default:
+			if added.Has(f.Key) {
+				return false, nil
+			}
+		}
+	}
+	d := c.wrapped.Core
+	if part != nil {
+		d = part.Logger
+	}
+	b := batches.Get().(*batch)
+	defer b.free()
+	b.fields = added
+	b.line = append(c.appendOps(append(b.line, b.self[0]), added), fields...)
+	return true, d.Write(*ent, b.line)
 }
 
 // encodesNow reports whether f has a value that is asked for when it is attached.
@@ -143,7 +187,7 @@ func (c *core) repeats(p *stamp, ent *zapcore.Entry, fields []zapcore.Field) boo
 	if p == nil || c.stamper.Options().Duplicates == logadapters.KeepBoth {
 		return false
 	}
-	if c.wrapped.own.repeats(p, ent) {
+	if c.wrapped.own.repeats(p.Has, ent) {
 		return true
 	}
 	if c.hasNamespace {

@@ -16,13 +16,14 @@ import (
 
 // A tree is what is known of a core that is wrapped.
 type tree struct {
-	plain  bool // it is zap's own core, which writes what its level lets through
-	counts bool // there is a sampler in it: it must be asked once about each line
-	own    ownKeys
+	plain   bool // it is zap's own core, which writes what its level lets through
+	inlines bool // and has one of zap's own encoders, which write a line's fields as attached ones
+	counts  bool // there is a sampler in it: it must be asked once about each line
+	own     ownKeys
 }
 
 func look(c zapcore.Core) tree {
-	return tree{plain: reflect.TypeOf(c) == plainCore, counts: samples(reflect.ValueOf(c)), own: findOwnKeys(c)}
+	return tree{plain: reflect.TypeOf(c) == plainCore, inlines: slices.Contains(ownEncoders, encoderOf(c)), counts: samples(reflect.ValueOf(c)), own: findOwnKeys(c)}
 }
 
 // below returns c with its innermost cores wrapped: those under its samplers and hooks
@@ -61,6 +62,25 @@ var (
 		return reflect.TypeOf(c)
 	}()
 )
+
+// ownEncoders are the types of zap's encoders.
+var ownEncoders = []reflect.Type{
+	reflect.TypeOf(zapcore.NewJSONEncoder(zapcore.EncoderConfig{})),
+	reflect.TypeOf(zapcore.NewConsoleEncoder(zapcore.EncoderConfig{})),
+}
+
+// encoderOf returns the type of the encoder of c, if c is zap's own core, or nil.
+func encoderOf(c zapcore.Core) reflect.Type {
+	if reflect.TypeOf(c) != plainCore {
+		return nil
+	}
+	for i, s := 0, reflect.ValueOf(c).Elem(); i < s.NumField(); i++ {
+		if f := s.Field(i); f.Type() == encoderType && !f.IsNil() {
+			return f.Elem().Type()
+		}
+	}
+	return nil
+}
 
 // samples reports whether there is a sampler in v, a core.
 func samples(v reflect.Value) bool {
@@ -166,12 +186,12 @@ func visitConfigs(v reflect.Value, depth int, found func(zapcore.EncoderConfig))
 	}
 }
 
-// repeats reports whether p has a key that the encoder writes for ent and not for
+// repeats reports whether has knows a key that the encoder writes for ent and not for
 // every entry.
-func (o *ownKeys) repeats(p *stamp, ent *zapcore.Entry) bool {
-	return ent.LoggerName != "" && slices.ContainsFunc(o.name, p.Has) ||
-		ent.Caller.Defined && (slices.ContainsFunc(o.caller, p.Has) || slices.ContainsFunc(o.function, p.Has)) ||
-		ent.Stack != "" && slices.ContainsFunc(o.stack, p.Has)
+func (o *ownKeys) repeats(has func(key string) bool, ent *zapcore.Entry) bool {
+	return ent.LoggerName != "" && slices.ContainsFunc(o.name, has) ||
+		ent.Caller.Defined && (slices.ContainsFunc(o.caller, has) || slices.ContainsFunc(o.function, has)) ||
+		ent.Stack != "" && slices.ContainsFunc(o.stack, has)
 }
 
 // of returns the keys that the encoder writes for ent and not for every entry.

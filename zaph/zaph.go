@@ -26,6 +26,7 @@ type core struct {
 	parent *core
 	op     []zapcore.Field
 	ctx    context.Context // from a Context field attached by With; may be nil
+	inline bool            // iff the ops may be written with a line, as if they were attached
 
 	keys         []string // the keys that op puts at the root
 	fixed        []string // those of them that can't be stripped: of inlined objects
@@ -57,6 +58,7 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	// and what they let through is stamped below them.
 	return below(c, func(c zapcore.Core) zapcore.Core {
 		n := &core{wrapped: &wrapped{c, look(c)}, enabled: c}
+		n.inline = n.wrapped.inlines
 		n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Expanding(expandError).Extending(n.wrapped.attach)
 		return n
 	})
@@ -121,8 +123,10 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 		child.namespace, child.hasNamespace = rootKeys(fields, func(key string) { child.keys = append(child.keys, key) })
 	}
 	child.stamper = c.stamper.Child((*logger)(child))
-	if !c.wrapped.plain || slices.ContainsFunc(fields, encodesNow) {
+	if now := slices.ContainsFunc(fields, encodesNow); now || !c.wrapped.plain {
 		child.bare() // the wrapped core is to see fields now, not with the first line
+	} else {
+		child.inline = c.inline
 	}
 	return child
 }
@@ -155,7 +159,14 @@ func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write stamps the line and writes it, without asking anyone, as any core's Write.
 func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	p := c.stamper.Stamp(logadapters.Pick(contextOf(c.ctx, fields)))
+	s := logadapters.Pick(contextOf(c.ctx, fields))
+	p, made := c.stamper.Made(s)
+	if !made {
+		if written, err := c.writeFirst(s, &ent, fields); written {
+			return err
+		}
+		p = c.stamper.Stamp(s)
+	}
 	if c.repeats(p, &ent, fields) {
 		taken, left := c.split(p, &ent, fields)
 		return c.stamper.Without(p, taken.has).Write(ent, left)

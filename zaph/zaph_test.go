@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -855,6 +856,129 @@ func TestScopeWinsLeavesNoDuplicateBesideAnInlinedObject(t *testing.T) {
 			wantLines(t, &out, `{"level":"info","msg":"m","k":1,"z":3}`)
 		})
 	}
+}
+
+// teach lets l learn that scopes have one line, which it may then write in another way.
+func teach(l *zap.Logger, out *sink) {
+	for range 2000 {
+		scope.New("taught", 1).Run(func() { l.Info("m") })
+	}
+	out.Reset()
+}
+
+// A tagger is an encoder that tells fields that are attached from those of the line.
+type tagger struct{ zapcore.Encoder }
+
+func (e tagger) Clone() zapcore.Encoder { return tagger{e.Encoder.Clone()} }
+
+func (e tagger) EncodeEntry(ent zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	return e.Encoder.EncodeEntry(ent, append(slices.Clone(fields), zap.Int("own_fields", len(fields))))
+}
+
+func TestAnEncoderThatTellsAttachedFieldsFromOthersIsGivenThemAttached(t *testing.T) {
+	var out sink
+	core := zapcore.NewCore(tagger{zapcore.NewJSONEncoder(encoderConfig())}, &out, zap.InfoLevel)
+	l := zap.New(zaph.New(core, nil))
+	teach(l, &out)
+	scope.New("a", 1).Run(func() {
+		for range 3 {
+			l.Info("m", zap.Int("b", 2))
+			wantLines(t, &out, `{"level":"info","msg":"m","a":1,"b":2,"own_fields":1}`)
+		}
+	})
+	child := l.With(zap.Int("c", 3))
+	scope.New("a", 1).Run(func() {
+		child.Info("m")
+		wantLines(t, &out, `{"level":"info","msg":"m","a":1,"c":3,"own_fields":0}`)
+	})
+}
+
+// A marshaler counts how often it is asked.
+type marshaler struct{ calls int }
+
+func (m *marshaler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	m.calls++
+	enc.AddInt("n", 1)
+	return nil
+}
+
+func TestWhatWithIsGivenIsAskedOnceForEachScope(t *testing.T) {
+	var out sink
+	m := new(marshaler)
+	root := zap.New(zaph.New(jsonCore(&out, zap.InfoLevel), nil))
+	teach(root, &out)
+	l := root.With(zap.Object("o", m)).With(zap.Int("b", 2))
+	before := m.calls
+	scope.New("a", 1).Run(func() {
+		for range 3 {
+			l.Info("m")
+			wantLines(t, &out, `{"level":"info","msg":"m","a":1,"o":{"n":1},"b":2}`)
+		}
+	})
+	if m.calls != before+1 {
+		t.Errorf("asked %d times for three lines of one scope", m.calls-before)
+	}
+}
+
+func TestTheFirstLineOfAScopeHasNoKeyTwice(t *testing.T) {
+	var out sink
+	cfg := encoderConfig()
+	cfg.NameKey, cfg.CallerKey = "name", "at"
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(cfg), &out, zap.InfoLevel)
+	plain := zap.New(zaph.New(core, nil))
+	teach(plain, &out)
+	child := plain.With(zap.String("a", "attached"))
+	for name, tc := range map[string]struct {
+		l      *zap.Logger
+		fields []zap.Field
+		want   string
+	}{
+		"the line's own":    {plain, []zap.Field{zap.Int("a", 9)}, `"b":2,"a":9`},
+		"on top of a scope": {plain, []zap.Field{zap.Int("b", 9)}, `"a":1,"b":9`},
+		"both":              {plain, []zap.Field{zap.Int("b", 9), zap.Int("a", 8)}, `"b":9,"a":8`},
+		"an attached one":   {child, nil, `"b":2,"a":"attached"`},
+		"an error's":        {plain, []zap.Field{zap.NamedError("b", errors.New("e"))}, `"a":1,"b":"e"`},
+		"a verbose error's": {plain, []zap.Field{zap.NamedError("x", verbose{})}, `"a":1,"b":2,"x":"boom","xVerbose":"boom and more"`},
+		"an inlined one":    {plain, []zap.Field{zap.Inline(objectOf{"b": 7})}, `"a":1,"b":7`},
+		"a namespace":       {plain, []zap.Field{zap.Namespace("b"), zap.Int("a", 9)}, `"a":1,"b":{"a":9}`},
+		"a logger's name":   {plain.Named("n"), nil, `"a":1,"b":2`},
+	} {
+		want := `{"level":"info",` + map[bool]string{true: `"name":"n",`}[name == "a logger's name"] + `"msg":"m",` + tc.want + "}"
+		line := func() {
+			tc.l.Info("m", tc.fields...)
+			wantLines(t, &out, want)
+		}
+		scope.New("a", 1, "b", 2).Run(line)
+		scope.New("a", 1).Run(func() {
+			plain.Info("before")
+			out.Reset()
+			scope.With("b", 2).Run(line)
+			plain.Info("before")
+			out.Reset()
+			scope.With("b", 2).Run(line)
+		})
+	}
+	scope.New("xVerbose", 1).Run(func() {
+		plain.Info("m", zap.NamedError("x", verbose{}))
+		wantLines(t, &out, `{"level":"info","msg":"m","x":"boom","xVerbose":"boom and more"}`)
+	})
+	// Keys that the encoder writes on some lines.
+	for _, s := range []scope.Scope{scope.New("name", 1, "at", 2), scope.New("at", 2).With("name", 1)} {
+		s.Run(func() {
+			plain.WithOptions(zap.AddCaller()).Named("n").Info("m")
+			keysOf(t, out.Bytes())
+			out.Reset()
+		})
+	}
+}
+
+type objectOf map[string]int
+
+func (o objectOf) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for key, v := range o {
+		enc.AddInt(key, v)
+	}
+	return nil
 }
 
 func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {

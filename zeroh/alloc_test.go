@@ -79,3 +79,16 @@ func TestALineOfLoggerAllocatesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A scope for each item of a list, with a line each: the scope, and a list of what it adds.
+func TestALineOfAScopeForEachItemAllocatesNoFragment(t *testing.T) {
+	skipUnlessLean(t)
+	l := zerolog.New(io.Discard).Hook(zeroh.New(nil))
+	scopeOf(4).Run(func() {
+		line := func() { l.Info().Int("own", 1).Msg("m") }
+		n := testing.AllocsPerRun(100, func() { scope.With("item", "x").Run(line) })
+		if n > 2 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}

@@ -84,29 +84,13 @@ func encodePlain(fields logadapters.Fields) (f fragment, ok bool) {
 	if fields.Group != "" {
 		return f, false
 	}
-	size := 0
+	var room [256]byte
+	json := room[:0]
 	for i := range fields.Attrs {
 		a := &fields.Attrs[i]
-		size += len(a.Key) + len(`"":,`)
-		switch a.Value.Kind() {
-		case slog.KindString:
-			if v := a.Value.String(); plain(v) {
-				size += len(v) + len(`""`)
-				break
-			}
-			return f, false
-		case slog.KindInt64, slog.KindUint64, slog.KindBool:
-			size += len("-9223372036854775808")
-		default:
-			return f, false
-		}
 		if !plain(a.Key) {
 			return f, false
 		}
-	}
-	json := make([]byte, 0, size)
-	for i := range fields.Attrs {
-		a := &fields.Attrs[i]
 		if i > 0 {
 			json = append(json, ',')
 		}
@@ -115,8 +99,12 @@ func encodePlain(fields logadapters.Fields) (f fragment, ok bool) {
 		json = append(json, '"', ':')
 		switch a.Value.Kind() {
 		case slog.KindString:
+			v := a.Value.String()
+			if !plain(v) {
+				return f, false
+			}
 			json = append(json, '"')
-			json = append(json, a.Value.String()...)
+			json = append(json, v...)
 			json = append(json, '"')
 		case slog.KindInt64:
 			json = strconv.AppendInt(json, a.Value.Int64(), 10)
@@ -124,21 +112,34 @@ func encodePlain(fields logadapters.Fields) (f fragment, ok bool) {
 			json = strconv.AppendUint(json, a.Value.Uint64(), 10)
 		case slog.KindBool:
 			json = strconv.AppendBool(json, a.Value.Bool())
+		default:
+			return f, false
 		}
 	}
-	key := fields.Attrs[0].Key
-	return fragment{key: key, json: json, rest: len(key) + len(`"":`)}, true
+	f.key = fields.Attrs[0].Key
+	f.json, f.rest = make([]byte, len(json)), len(f.key)+len(`"":`)
+	copy(f.json, json)
+	return f, true
 }
 
 // plain reports whether s is written as it is: printable ASCII without quote and backslash.
 func plain(s string) bool {
+	escapes := byte(0)
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
+		escapes |= escaped[s[i]]
+	}
+	return escapes == 0
+}
+
+// escaped has a 1 for each byte that may be written in another way.
+var escaped = func() (table [256]byte) {
+	for c := range table {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			table[c] = 1
 		}
 	}
-	return true
-}
+	return table
+}()
 
 // extend returns f with more fields behind.
 func extend(f fragment, added logadapters.Fields) fragment {

@@ -31,7 +31,19 @@ func New(opts *logadapters.Options) zerolog.Hook {
 
 // Run stamps e.
 func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
-	if stamp := h.stamper.Stamp(logadapters.Pick(e.GetCtx())); stamp != nil {
+	s := logadapters.Pick(e.GetCtx())
+	stamp, made := h.stamper.Made(s)
+	if !made {
+		if part, added, ok := h.stamper.First(s, logadapters.FewFields); ok {
+			if part != nil {
+				part.Logger.addTo(e)
+			}
+			addAll(e, added)
+			return
+		}
+		stamp = h.stamper.Stamp(s)
+	}
+	if stamp != nil {
 		stamp.Logger.addTo(e)
 	}
 }

@@ -87,6 +87,8 @@ type program struct {
 	other []Field // of another task, which some events are given in a context
 	opts  *logadapters.Options
 	early bool // the loggers are made before the scope is bound
+	seen  int  // how many lines there are before the scope has all of its fields
+	teach bool // the adapter sees many scopes with one line first, and may take that for a habit
 	steps []step
 	lines []event
 }
@@ -106,8 +108,8 @@ type event struct {
 }
 
 func (p program) String() string {
-	return fmt.Sprintf("scope %s\nother %s\noptions %+v\nsteps %.2000q\nlines %.2000q",
-		show(p.scope), show(p.other), p.opts, fmt.Sprint(p.steps), fmt.Sprint(p.lines))
+	return fmt.Sprintf("scope %s\nother %s\noptions %+v\nseen %d\nsteps %.2000q\nlines %.2000q",
+		show(p.scope), show(p.other), p.opts, p.seen, fmt.Sprint(p.steps), fmt.Sprint(p.lines))
 }
 
 func show(fields []Field) string {
@@ -173,7 +175,27 @@ func (a *Adapter) program(g *Generator) program {
 			context: p.other != nil && g.bool(),
 		})
 	}
+	p.teach = g.upTo(8) == 1
+	if g.upTo(3) == 1 { // what most scopes have, and adapters have short cuts for
+		p.seen = g.upTo(4)
+		for i := range p.scope {
+			p.scope[i].Value = g.common()
+		}
+	}
 	return p
+}
+
+// common returns a value as most fields have it.
+func (g *Generator) common() any {
+	switch g.upTo(6) {
+	case 0:
+		return int(g.uint64())
+	case 1:
+		return g.uint64()
+	case 2:
+		return g.bool()
+	}
+	return g.text()
 }
 
 // compare runs p with a's loggers. It returns the first difference, or "", and the
@@ -222,11 +244,21 @@ func (a *Adapter) compare(p program) (difference string, compared int) {
 	scope.Scope{}.Run(func() {
 		var out lines
 		root := a.New(&out, p.opts)
+		for i := 0; p.teach && i < 1000; i++ {
+			scope.New("n", i).Run(func() { root.Log(background, "one") })
+		}
+		out.take()
 		var loggers []Logger
 		if p.early {
 			loggers = p.loggers(root, len(p.steps))
 		}
-		p.bound(func() {
+		seen := func() {
+			for range p.seen {
+				root.Log(background, "seen")
+			}
+			out.take()
+		}
+		p.bound(seen, func() {
 			if loggers == nil {
 				loggers = p.loggers(root, len(p.steps))
 			}
@@ -270,10 +302,12 @@ func (p *program) loggers(l Logger, n int) []Logger {
 
 func last(loggers []Logger) Logger { return loggers[len(loggers)-1] }
 
-// bound calls fn with the scope bound, half of it by Set.
-func (p *program) bound(fn func()) {
+// bound calls fn with the scope bound, half of it by Set, and before that seen with the
+// other half.
+func (p *program) bound(seen, fn func()) {
 	half := len(p.scope) / 2
 	bind(p.scope[:half]).Run(func() {
+		seen()
 		for _, f := range p.scope[half:] {
 			switch v := f.Value.(type) {
 			case Group:
