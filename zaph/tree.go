@@ -16,14 +16,24 @@ import (
 
 // A tree is what is known of a core that is wrapped.
 type tree struct {
-	plain   bool // it is zap's own core, which writes what its level lets through
-	inlines bool // and has one of zap's own encoders, which write a line's fields as attached ones
-	counts  bool // there is a sampler in it: it must be asked once about each line
+	plain   bool                 // it is zap's own core, which writes what its level lets through
+	inlines bool                 // and has one of zap's own encoders, which write a line's fields as attached ones
+	counts  bool                 // there is a sampler in it: it must be asked once about each line
+	enabled zapcore.LevelEnabler // whom to ask for a level: the core, or whom a plain one asks
 	own     ownKeys
 }
 
 func look(c zapcore.Core) tree {
-	return tree{plain: reflect.TypeOf(c) == plainCore, inlines: slices.Contains(ownEncoders, encoderOf(c)), counts: samples(reflect.ValueOf(c)), own: findOwnKeys(c)}
+	t := tree{counts: samples(reflect.ValueOf(c)), enabled: c, own: findOwnKeys(c)}
+	if t.plain = reflect.TypeOf(c) == plainCore; t.plain {
+		t.inlines = slices.Contains(ownEncoders, encoderOf(c))
+		if f := reflect.ValueOf(c).Elem().FieldByName("LevelEnabler"); f.IsValid() && f.CanInterface() {
+			if e, ok := f.Interface().(zapcore.LevelEnabler); ok {
+				t.enabled = e
+			}
+		}
+	}
+	return t
 }
 
 // below returns c with its innermost cores wrapped: those under its samplers and hooks
@@ -69,11 +79,8 @@ var ownEncoders = []reflect.Type{
 	reflect.TypeOf(zapcore.NewConsoleEncoder(zapcore.EncoderConfig{})),
 }
 
-// encoderOf returns the type of the encoder of c, if c is zap's own core, or nil.
+// encoderOf returns the type of the encoder of c, a plain core, or nil.
 func encoderOf(c zapcore.Core) reflect.Type {
-	if reflect.TypeOf(c) != plainCore {
-		return nil
-	}
 	for i, s := 0, reflect.ValueOf(c).Elem(); i < s.NumField(); i++ {
 		if f := s.Field(i); f.Type() == encoderType && !f.IsNil() {
 			return f.Elem().Type()

@@ -19,7 +19,7 @@ import (
 type core struct {
 	stamper logadapters.Stamper[zapcore.Core]
 	wrapped *wrapped
-	enabled zapcore.LevelEnabler // the wrapped core: whom Enabled asks
+	enabled zapcore.LevelEnabler // whom Enabled asks
 
 	// parent is the core that With was called of, and op what it was given; nil for one
 	// that New made.
@@ -57,9 +57,9 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
 	// and what they let through is stamped below them.
 	return below(c, func(c zapcore.Core) zapcore.Core {
-		n := &core{wrapped: &wrapped{c, look(c)}, enabled: c}
-		n.inline = n.wrapped.inlines
-		n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Expanding(expandError).Extending(n.wrapped.attach)
+		w := &wrapped{c, look(c)}
+		n := &core{wrapped: w, enabled: w.enabled, inline: w.inlines}
+		n.stamper = *logadapters.NewStamper(opts, (*logger)(n)).Expanding(expandError).Extending(w.attach)
 		return n
 	})
 }
