@@ -272,7 +272,7 @@ func (c *collector) node(t *task, alone bool) (m *node) {
 	m.task = t
 	if alone || t.isBare() {
 		m.task = begun // t lies in another node, and would keep its fields
-		begun.state = atomic.LoadUint64(&t.state)
+		t.copyTo(begun)
 	}
 	m.Init(m)
 	return m

@@ -9,9 +9,9 @@ import (
 )
 
 // A task is one unit of work. Its scopes point at it; it points at nothing. The state of
-// one that was begun by a bare Set is bare and a random name: such a task has no end that
-// could be seen, and main's lines must not be called left behind because some Go that main
-// started is done. Of any other it is how many Runs, Go goroutines and Wrapped calls are
+// one that was begun by a bare Set is bare, and a name if it has any: such a task has no end
+// that could be seen, and main's lines must not be called left behind because some Go that
+// main started is done. Of any other it is how many Runs, Go goroutines and Wrapped calls are
 // going on, and entered once there has been one.
 type task struct {
 	_     [0]atomic.Uint64 // which is aligned also where a uint64 isn't
@@ -23,13 +23,24 @@ const (
 	entered = 1 << 62
 )
 
-func (t *task) beginBare() { t.state = bare | rand.Uint64() }
+// beginBare is for a task that nobody else has seen.
+func (t *task) beginBare() { t.state = bare }
 
 func (t *task) isBare() bool { return atomic.LoadUint64(&t.state)&bare != 0 }
 
+// copyTo makes u, which nobody else has seen, t again, if that is bare: by its name, which
+// is drawn when it is first asked for.
+func (t *task) copyTo(u *task) {
+	if atomic.LoadUint64(&t.state) == bare {
+		atomic.CompareAndSwapUint64(&t.state, bare, bare|rand.Uint64())
+	}
+	u.state = atomic.LoadUint64(&t.state)
+}
+
 // same reports whether t and u are one task.
 func (t *task) same(u *task) bool {
-	return t == u || t.isBare() && atomic.LoadUint64(&t.state) == atomic.LoadUint64(&u.state)
+	s := atomic.LoadUint64(&t.state)
+	return t == u || s > bare && s == atomic.LoadUint64(&u.state)
 }
 
 // enter and leave bracket a Run, a Go goroutine or a Wrapped call.
