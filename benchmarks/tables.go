@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -71,7 +72,7 @@ func get() table {
 	local := routine.NewInheritableThreadLocal[string]()
 	local.Set("r1")
 	manager := gls.NewContextManager()
-	return table{name: "Get, 1 of 3", about: "Reading the field that was set first, of three.", note: "Reading the slot takes a third of the time, finding and comparing the key the rest. From build to build it is 0.38 to 0.55, with the same code: it depends on where the linker puts it.", rows: []row{
+	return table{name: "Get, 1 of 3", about: "Reading the field that was set first, of three.", note: "Reading the slot takes a third of the time, finding and comparing the key the rest. From build to build it is 0.36 to 0.41, with the same code: it depends on where the linker puts it.", rows: []row{
 		{"context.Value", 0, func(n int) {
 			for range n {
 				SinkAny = ctx.Value(ctxKey("request_id"))
@@ -143,8 +144,8 @@ func set() table {
 		name:  "Set, 3 fields",
 		about: "Three fields, one by one, on a goroutine that has none, and dropping them. The empty row is what dropping them costs: it is in all rows of taskscope.",
 		note: "A Set makes a scope: a node of 96 B on top of the one before, against a context's 48 B. Its label set (32 B) is what goroutines inherit for nothing; " +
-			"its task, its parent and what loggers remember with it are the rest. An allocation of 96 B alone takes about 1.6 times as long as one of 48 B, " +
-			"and the slot is read and written. With flat copies instead of nodes it was 4.4. SetAttrs makes one scope of 240 B: that allocation, some 50 ns, and dropping it are already 0.75.",
+			"its task, its parent and what loggers remember with it are the rest. The last two rows allocate as much and do nothing else: with the empty row, they are the least that " +
+			"this design can take. With flat copies instead of nodes Set was 4.4.",
 		rows: []row{
 			{"3 context.WithValue", 0, func(n int) {
 				for range n {
@@ -164,6 +165,18 @@ func set() table {
 				fresh(n, func() {
 					scope.SetAttrs(slog.String("request_id", "r1"), slog.String("tenant", "acme"), slog.String("user", "u1"))
 				})
+			}},
+			{"3 allocations of 96 B", 0, func(n int) {
+				for range n {
+					for range 3 {
+						SinkAny = new([12]*int)
+					}
+				}
+			}},
+			{"1 allocation of 240 B", 0, func(n int) {
+				for range n {
+					SinkAny = new([30]*int)
+				}
 			}},
 			{"taskscope, empty", 0, func(n int) { fresh(n, func() {}) }},
 		},
@@ -212,7 +225,7 @@ func runs() table {
 
 func profiled() table {
 	labels := pprof.Labels("op", "x")
-	return table{name: "pprof.Do", about: "pprof.Do of an empty function.", note: "Of the three allocations more, one is the context with the label set in it, and two are runtime/pprof's: it copies the list when the context has labels of its own. A context made once per request saves the first. With a label set made for each answer there were five more instead of three.", rows: []row{
+	return table{name: "pprof.Do", about: "pprof.Do of an empty function.", note: "Of the three allocations more, one is the context with the label set in it, and two are runtime/pprof's, which copies the list when the context has labels of its own, as the last row shows. A context made once per request saves the first.", rows: []row{
 		{"pprof.Do", 0, func(n int) {
 			for range n {
 				pprof.Do(context.Background(), labels, func(context.Context) {})
@@ -225,16 +238,30 @@ func profiled() table {
 				}
 			})
 		}},
+		{"taskscope pprof.Do in a context made before", 0, func(n int) {
+			scope.New("request_id", "r1").Run(func() {
+				ctx := scope.NewContext(context.Background(), scope.Current())
+				for range n {
+					pprof.Do(ctx, labels, func(context.Context) {})
+				}
+			})
+		}},
+		{"pprof.Do in a context with a label, made before", 0, func(n int) {
+			ctx := pprof.WithLabels(context.Background(), pprof.Labels("request_id", "r1"))
+			for range n {
+				pprof.Do(ctx, labels, func(context.Context) {})
+			}
+		}},
 	}}
 }
 
 // ---- a line ----
 
-const lineFloor = "One call more, with its copy of the record (288 B) or entry (168 B), and a look at the ctx and the slot, at what is remembered, and at each key of the line, " +
-	"which may repeat one of the scope's: some 40 ns together, whatever the number of fields. zap shows the keys in Write alone, so it can't be done in Check, where no copy would be needed."
+const lineFloor = "One call more, with its copy of the record (288 B) or entry (168 B), which an adapter that does nothing pays too, and a look at the ctx and the slot, at what is remembered, " +
+	"and at each key of the line, which may repeat one of the scope's: some 40 ns together, whatever the number of fields. zap shows the keys in Write alone, so it can't be done in Check, where no copy would be needed."
 
 const zerologFloor = "A child has its fields in the line before the event begins; a hook is called for each line and adds them with RawJSON, all at once: " +
-	"the call through the interface, the key that zerolog writes anew, and the copy are what is left (with Str and Int for each field it was 1.46, in a prototype). zeroh.Logger must tell whether the base that it is given is one that it has seen, " +
+	"the call through the interface, the key that zerolog writes anew, and the copy are what a hook that knows the bytes takes, which is a row here (with Str and Int for each field it was 1.46, in a prototype). zeroh.Logger must tell whether the base that it is given is one that it has seen, " +
 	"and a zerolog.Logger can't be compared with ==, so reflection does it; with its values kept it was 2.2, for an allocation of 170 B more with each scope. " +
 	"Call it once per function, not once per line."
 
@@ -279,12 +306,49 @@ func otelProvider() *sdklog.LoggerProvider {
 	return sdklog.NewLoggerProvider(sdklog.WithProcessor(sdklog.NewSimpleProcessor(discard{})))
 }
 
+// Adapters that pass on what they get: what it costs to be one.
+type (
+	passHandler struct{ next slog.Handler }
+	passCore    struct{ zapcore.Core }
+	rawHook     struct{ rest []byte }
+)
+
+func (h passHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.next.Enabled(ctx, level)
+}
+func (h passHandler) Handle(ctx context.Context, r slog.Record) error { return h.next.Handle(ctx, r) }
+func (h passHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return passHandler{h.next.WithAttrs(attrs)}
+}
+func (h passHandler) WithGroup(name string) slog.Handler { return passHandler{h.next.WithGroup(name)} }
+
+func (c *passCore) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(ent.Level) {
+		return ce.AddCore(ent, c)
+	}
+	return ce
+}
+func (c *passCore) Write(ent zapcore.Entry, fields []zapcore.Field) error {
+	return c.Core.Write(ent, fields)
+}
+
+// Run adds the fields, whose first is field_0.
+func (h *rawHook) Run(e *zerolog.Event, _ zerolog.Level, _ string) { e.RawJSON("field_0", h.rest) }
+
+func newRawHook(args []any) *rawHook {
+	var line bytes.Buffer
+	l := zerolog.New(&line)
+	l.Log().Fields(args).Send()
+	return &rawHook{bytes.TrimSuffix(bytes.TrimPrefix(line.Bytes(), []byte(`{"field_0":`)), []byte("}\n"))}
+}
+
 func slogBase() slog.Handler { return slog.NewJSONHandler(io.Discard, nil) }
 
 func slogLine(fields int) table {
 	args := args(fields)
 	child := slog.New(slogBase()).With(args...)
 	stamped := slog.New(slogh.New(slogBase(), nil))
+	passing := slog.New(passHandler{slogBase()}).With(args...)
 	inline := slog.New(slogmulti.Pipe(slogmulti.NewHandleInlineMiddleware(
 		func(ctx context.Context, r slog.Record, next func(context.Context, slog.Record) error) error {
 			if args, ok := ctx.Value(ctxKey("args")).([]any); ok {
@@ -303,6 +367,7 @@ func slogLine(fields int) table {
 	return table{name: "slog line, " + strconv.Itoa(fields) + " fields", about: "A line with two fields of its own, JSON to a writer that discards it.", note: note, rows: []row{
 		{"With child", 0, func(n int) { repeat(n, line(child)) }},
 		{"taskscope slogh", 1.05, under(scope.New(args...), line(stamped))},
+		{"With child of a handler that does nothing", 0, func(n int) { repeat(n, line(passing)) }},
 		{"samber/slog-multi inline middleware, ctx", 0, func(n int) {
 			repeat(n, func() { inline.InfoContext(ctx, "hello", "path", "/x", "status", 200) })
 		}},
@@ -323,6 +388,7 @@ func zapLine(fields int) table {
 	args := args(fields)
 	child := zap.New(zapBase()).With(zapFields(args)...)
 	stamped := zap.New(zaph.New(zapBase(), nil))
+	passing := zap.New(&passCore{zapBase().With(zapFields(args))})
 	ctx := ctxzap.ToContext(context.Background(), zap.New(zapBase()))
 	ctxzap.AddFields(ctx, zapFields(args)...)
 	bridge := zap.New(otelzap.NewCore("bench", otelzap.WithLoggerProvider(otelProvider()))).With(zapFields(args)...)
@@ -332,6 +398,7 @@ func zapLine(fields int) table {
 	return table{name: "zap line, " + strconv.Itoa(fields) + " fields", about: "A line with two fields of its own, JSON to a writer that discards it.", note: lineFloor, rows: []row{
 		{"With child", 0, func(n int) { repeat(n, line(child)) }},
 		{"taskscope zaph", 1.05, under(scope.New(args...), line(stamped))},
+		{"With child of a core that does nothing", 0, func(n int) { repeat(n, line(passing)) }},
 		{"ctxzap.Extract", 0, func(n int) {
 			repeat(n, func() { ctxzap.Extract(ctx).Info("hello", zap.String("path", "/x"), zap.Int("status", 200)) })
 		}},
@@ -349,11 +416,13 @@ func zerologLine(fields int) table {
 	base := zerolog.New(io.Discard)
 	child := base.With().Fields(args).Logger()
 	hooked := base.Hook(zeroh.New(nil))
+	raw := base.Hook(newRawHook(args))
 	ctx := child.WithContext(context.Background())
 	line := func(l *zerolog.Logger) { l.Info().Str("path", "/x").Int("status", 200).Msg("hello") }
 	return table{name: "zerolog line, " + strconv.Itoa(fields) + " fields", about: "A line with two fields of its own, JSON to a writer that discards it.", note: zerologFloor, rows: []row{
 		{"With child", 0, func(n int) { repeat(n, func() { line(&child) }) }},
 		{"taskscope zeroh hook", 1.08, under(scope.New(args...), func() { line(&hooked) })},
+		{"a hook that adds the same with RawJSON", 0, func(n int) { repeat(n, func() { line(&raw) }) }},
 		{"taskscope zeroh.Logger, for each line", 1.03, under(scope.New(args...), func() { line(zeroh.Logger(base)) })},
 		{"zerolog.Ctx", 0, func(n int) { repeat(n, func() { line(zerolog.Ctx(ctx)) }) }},
 		{"fields by hand", 0, func(n int) {
@@ -365,6 +434,7 @@ func zerologLine(fields int) table {
 func bare() table {
 	sl, zl, ze := slog.New(slogBase()), zap.New(zapBase()), zerolog.New(io.Discard)
 	slT, zlT, zeT := slog.New(slogh.New(slogBase(), nil)), zap.New(zaph.New(zapBase(), nil)), ze.Hook(zeroh.New(nil))
+	slP, zlP := slog.New(passHandler{slogBase()}), zap.New(&passCore{zapBase()})
 	return table{name: "A line with no scope bound", about: "Three lines: one of slog, one of zap, one of zerolog.", note: lineFloor, rows: []row{
 		{"the bare loggers", 0, func(n int) {
 			repeat(n, func() {
@@ -380,6 +450,13 @@ func bare() table {
 				zeT.Info().Int("status", 200).Msg("hello")
 			})
 		}},
+		{"adapters that do nothing, zerolog without", 0, func(n int) {
+			repeat(n, func() {
+				slP.Info("hello", "status", 200)
+				zlP.Info("hello", zap.Int("status", 200))
+				ze.Info().Int("status", 200).Msg("hello")
+			})
+		}},
 	}}
 }
 
@@ -387,7 +464,7 @@ func disabled() table {
 	ze := zerolog.New(io.Discard).Level(zerolog.InfoLevel)
 	sl, zl := slog.New(slogBase()), zap.New(zapBase())
 	slT, zlT, zeT := slog.New(slogh.New(slogBase(), nil)), zap.New(zaph.New(zapBase(), nil)), ze.Hook(zeroh.New(nil))
-	return table{name: "A line below the level", about: "Three lines: one of slog, one of zap, one of zerolog.", note: "One call through an interface more in slog and in zap, some 2 ns each: 1.08 to 1.16 from run to run. zerolog doesn't call a hook.", rows: []row{
+	return table{name: "A line below the level", about: "Three lines: one of slog, one of zap, one of zerolog.", note: "One call through an interface more in slog, some 2 ns. zap's level is asked in place of its core, and zerolog doesn't call a hook.", rows: []row{
 		{"the bare loggers", 0, func(n int) {
 			repeat(n, func() {
 				sl.Debug("hello", "status", 200)
@@ -424,9 +501,10 @@ func target(lines int) float64 {
 
 const request = "Open a scope or a child logger, give it four fields, write the lines, drop it."
 
-const requestFloor = "What the logger's own With does is in both rows. On top of it come the scope (288 B), which other loggers, goroutines and Get use too, what is remembered with it " +
-	"(144 B or more), and some 40 ns for each line. Saved are boxed arguments, the list of fields, and the child logger. Writing the fields with each of the first lines, " +
-	"and remembering nothing until then, was built and measured: for zap 0.74 for one line and 1.02 for two, but 1.39 for five and 1.62 for ten (each of the first twelve lines so)."
+const requestFloor = "An adapter that has seen that scopes have one line mostly writes that with their fields, and remembers nothing. If they have more, what the logger's own With does is in both rows, " +
+	"and on top of it come the scope (288 B), which other loggers, goroutines and Get use too, what is remembered with it (144 B or more), and some 40 ns for each line. Saved are boxed arguments, " +
+	"the list of fields, and the child logger. To write the fields with each of the first lines, and to remember nothing until then, was built and measured: for zap, 0.74 for one line and 1.02 for two, " +
+	"but 1.39 for five and 1.62 for ten (the first twelve lines so); with the first line only, 0.9 and 1.5, 1.31, 1.22. Such an adapter would have to know beforehand how many lines there will be."
 
 func slogRequest(lines int) table {
 	base := slog.New(slogBase())
@@ -486,7 +564,7 @@ func growing() table {
 	base := slog.New(slogBase())
 	stamped := slog.New(slogh.New(slogBase(), nil))
 	keys := []string{"a", "b", "c", "d", "e", "f"}
-	return table{name: "slog request that gains fields", about: "Four fields, then six times: one field more, one line.", note: "Each scope is derived from what was made for the one before, as in the chain. The scopes (96 B each) and what is remembered with them are on top.", rows: []row{
+	return table{name: "slog request that gains fields", about: "Four fields, then six times: one field more, one line.", note: "The line is written with what was remembered for a scope before and the fields added since, or, if these are many, with what is derived from that as in the chain. The scopes (96 B each), and the copy of the record that has the added fields in it, are what is left.", rows: []row{
 		{"With chain", 0, func(n int) {
 			repeat(n, func() {
 				l := base.With("request_id", id, "tenant", "acme", "user", "u1", "attempt", 3)

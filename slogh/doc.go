@@ -10,7 +10,7 @@
 // are attached with With to its root: they come first, and stay outside the groups that
 // the logger has open. A field whose key the line has itself is left out, unless
 // [logadapters.Options] says otherwise. A slog.LogValuer in the scope is resolved anew
-// for every line, any other value is encoded once.
+// for every line; any other value may be encoded once and remembered.
 //
 // The wrapped handler's levels, ReplaceAttr and AddSource work as before. It is asked
 // for Enabled without the scope's fields.
