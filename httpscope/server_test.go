@@ -162,7 +162,7 @@ func TestAHijackedConnectionStaysInTheTaskOfItsRequest(t *testing.T) {
 		scope.Set("step", "hijacked")
 		scope.Go(func() {
 			defer conn.Close()
-			<-r.Context().Done() // the handler has returned
+			<-r.Context().Done()                                              // the handler has returned
 			if _, err := io.ReadFull(buffered, make([]byte, 4)); err != nil { // it may have come with the request
 				t.Error(err)
 			}
