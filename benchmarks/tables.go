@@ -248,6 +248,7 @@ func profiled() table {
 		}},
 		{"pprof.Do in a context with a label, made before", 0, func(n int) {
 			ctx := pprof.WithLabels(context.Background(), pprof.Labels("request_id", "r1"))
+			defer pprof.SetGoroutineLabels(context.Background()) // Do leaves those of ctx
 			for range n {
 				pprof.Do(ctx, labels, func(context.Context) {})
 			}

@@ -184,24 +184,39 @@ func (st *Stamper[L]) Ready(s scope.Scope) (p *Stamp[L], ready bool) {
 	if p, made := st.Made(s); made {
 		return p, true
 	}
-	if varies(s) {
-		return nil, false
+	e, grown := st.begin(s)
+	if !grown {
+		if varies(s) {
+			return nil, false
+		}
+		st.fill(&e.Value)
 	}
-	return st.make(s), true
+	return st.remember(e), true
 }
 
 func (st *Stamper[L]) make(s scope.Scope) *Stamp[L] {
 	if s == (scope.Scope{}) {
 		return nil
 	}
-	e := st.memo.NewEntry()
+	e, grown := st.begin(s)
+	if !grown {
+		st.fill(&e.Value)
+	}
+	return st.remember(e)
+}
+
+// begin returns a stamp of s that is to be filled, unless it could be grown.
+func (st *Stamper[L]) begin(s scope.Scope) (e *scope.Entry[Stamp[L]], grown bool) {
+	e = st.memo.NewEntry()
 	p := &e.Value
 	p.opts, p.scope, p.ended = &st.family.opts, s, s.Ended()
-	if !st.grow(p) {
-		st.fill(p)
-	}
-	if p.fields == nil || !varies(s) {
-		st.memo.Store(s, e)
+	return e, st.grow(p)
+}
+
+func (st *Stamper[L]) remember(e *scope.Entry[Stamp[L]]) *Stamp[L] {
+	p := &e.Value
+	if p.fields == nil || !varies(p.scope) {
+		st.memo.Store(p.scope, e)
 	}
 	return p.orNil()
 }
