@@ -203,6 +203,27 @@ func TestWhetherScopesHaveOneLineIsLearned(t *testing.T) {
 	few(grown)
 }
 
+func TestWhetherScopesHaveOneLineIsLearnedBesideAnotherLogger(t *testing.T) {
+	a, b := newStamper(nil, render), newStamper(nil, render)
+	both := func(lines int) (alone int) {
+		for i := range 20000 {
+			s := scope.New("n", i)
+			for range lines {
+				if line(a, s) {
+					alone++
+				}
+				line(b, s)
+			}
+		}
+		return alone
+	}
+	both(1)
+	both(5)
+	if n := both(5); n > 5000 {
+		t.Errorf("%d of 20000 scopes with more lines had the first made of their fields", n)
+	}
+}
+
 func TestTheFirstLineOfAScopeIsMadeOfItsFields(t *testing.T) {
 	derived := 0
 	derive := func(f logadapters.Fields) *text { derived++; return render(f) }

@@ -102,15 +102,17 @@ func (st *Stamper[L]) Made(s scope.Scope) (p *Stamp[L], made bool) {
 	return nil, s == (scope.Scope{})
 }
 
-// FewFields is how many fields are worth to be written with a line rather than remembered.
+// FewFields is the most fields that First gives.
 const FewFields = 8
 
 // First is for the first line of a scope, and a logger that can write a line's fields as if they
 // had been attached to it before: a scope that is seen once isn't made to pay for a Stamp. added
-// are fields to be written in front of the line's own: all, at most FewFields; or, at most room,
-// those by which s was made of another scope, whose Stamp is part. It reports false if the
-// line is to be written with what Stamp returns: if it isn't the first, if scopes mostly have
-// more, or if there are fields besides strings, integers and booleans that are logged as they are.
+// are fields to be written in front of those of With and of the line's own: all, at most
+// FewFields; or, at most room, those by which s was made of another scope, whose Stamp is part.
+// The line's keys are to be looked for in both, and if one is there, or anything panics, the
+// line is to be written with what Stamp returns. So it is if First reports false: if the line isn't
+// the first, if scopes mostly have more, if the Options or a Policy have something to do with
+// the fields, or if these aren't just strings, integers and booleans.
 func (st *Stamper[L]) First(s scope.Scope, room int) (part *Stamp[L], added Fields, ok bool) {
 	if o := st.Options(); o.Group != "" || o.Duplicates == ScopeWins || s.Ended() {
 		return nil, added, false
@@ -120,10 +122,8 @@ func (st *Stamper[L]) First(s scope.Scope, room int) (part *Stamp[L], added Fiel
 	}
 	one := st.family.habit.one(s)
 	of, attrs, before := st.memo.Meet(s, room, one)
-	if before > 0 {
+	if before != 0 { // also if it is another logger that has stored something since
 		st.family.habit.another(s)
-	}
-	if before != 0 {
 		return nil, added, false
 	}
 	if len(attrs) > 0 {

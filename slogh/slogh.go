@@ -158,6 +158,13 @@ func (h *Handler) handleFirst(ctx context.Context, s scope.Scope, r *slog.Record
 	if part != nil {
 		d = part.Logger
 	}
+	defer func() {
+		// A ReplaceAttr that panics for a field of the scope costs that field, not the line: it
+		// is told so when it is attached. What else panics will do so again.
+		if recover() != nil {
+			handled, err = false, nil
+		}
+	}()
 	return true, d.Handle(ctx, all)
 }
 

@@ -742,3 +742,34 @@ func TestTheFirstLineOfAScopeHasNoKeyTwice(t *testing.T) {
 		}
 	}
 }
+
+func TestAReplaceAttrThatPanicsCostsItsFieldOnEachLine(t *testing.T) {
+	var out bytes.Buffer
+	l := slog.New(slogh.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if a.Key == "user" {
+			return slog.String("user", "u:"+a.Value.Any().(string)) // panics for an int
+		}
+		return noTime(groups, a)
+	}}), nil))
+	line := func() {
+		out.Reset()
+		l.Info("m")
+		if got := out.String(); !strings.Contains(got, `"user":"`) || !strings.Contains(got, "!PANIC: ") {
+			t.Errorf("got %s", got)
+		}
+	}
+	scope.New("id", 1).Run(func() {
+		l.Info("m")
+		scope.With("user", 7).Run(func() { line(); line() }) // on top of what is known
+	})
+	teach(l, &out)
+	scope.New("user", 1).Run(func() { line(); line() })
+	scope.New("id", 1).Run(func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("a field of the line's own that makes ReplaceAttr panic doesn't any more")
+			}
+		}()
+		l.Info("m", "user", 7)
+	})
+}
