@@ -72,9 +72,7 @@ func (c live) Value(key any) any {
 		if o := Load[object](); o != nil {
 			h, labels = &o.Header, o.labels
 		}
-		shown := new(Shown)
-		shown.Init(h)
-		return Answer(c.Context.Value(key), h, labels, shown)
+		return Answer(c.Context.Value(key), h, labels)
 	}
 	return c.Context.Value(key)
 }
@@ -186,34 +184,34 @@ func TestContract(t *testing.T) {
 			s3 := Swap(&newObject("c").Header, nil)
 			Bind(&newObject("d").Header, nil)
 			wantBound(t, "d")
-			s3.Restore()
+			s3.Restore(nil)
 			wantBound(t, "")
-			s2.Restore()
+			s2.Restore(nil)
 			wantBound(t, "b")
-			s1.Restore()
+			s1.Restore(nil)
 			wantBound(t, "a")
 		}},
 		{"restore puts back nothing where nothing was", func(t *testing.T, c capabilities) {
 			s := Swap(&newObject("a").Header, nil)
 			Bind(&newObject("b").Header, nil)
-			s.Restore()
+			s.Restore(nil)
 			wantBound(t, "")
 		}},
 		{"restore puts back what was bound when other code has replaced the labels", func(t *testing.T, c capabilities) {
 			outer := Swap(&newObject("a").Header, nil)
 			s := Swap(&newObject("b").Header, nil)
 			pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("foreign", "x")))
-			s.Restore()
+			s.Restore(nil)
 			wantBound(t, "a")
 			s = Swap(&newObject("b").Header, nil)
 			pprof.SetGoroutineLabels(context.Background())
-			s.Restore()
+			s.Restore(nil)
 			wantBound(t, "a")
-			outer.Restore()
+			outer.Restore(nil)
 			wantBound(t, "")
 		}},
 		{"what is bound survives labels that a live context sets", func(t *testing.T, c capabilities) {
-			defer swapped("a").Restore()
+			defer swapped("a").Restore(nil)
 			pprof.SetGoroutineLabels(live{context.Background()})
 			wantBound(t, "a")
 			pprof.Do(live{context.Background()}, pprof.Labels("k", "v"), func(context.Context) {
@@ -231,7 +229,7 @@ func TestContract(t *testing.T) {
 		{"a live context binds nothing by itself", func(t *testing.T, c capabilities) {
 			ctx := live{context.Background()}
 			func() {
-				defer swapped("a").Restore()
+				defer swapped("a").Restore(nil)
 				ctx.Value(LabelKey)
 			}()
 			pprof.SetGoroutineLabels(ctx)
@@ -245,7 +243,7 @@ func TestContract(t *testing.T) {
 				})
 				pprof.Do(context.Background(), pprof.Labels(Key, value), func(context.Context) {
 					wantBound(t, "")
-					defer swapped("a").Restore()
+					defer swapped("a").Restore(nil)
 					wantBound(t, "a")
 				})
 			}
@@ -283,7 +281,7 @@ func TestContract(t *testing.T) {
 				churn()
 				runtime.GC()
 			}
-			s.Restore()
+			s.Restore(nil)
 			if o := Load[object](); o == nil || o.name != "kept" || o.payload[15] != 15*15 {
 				t.Fatalf("bound is %v", o)
 			}
@@ -302,7 +300,7 @@ func TestContract(t *testing.T) {
 
 			func() {
 				s := Swap(nil, nil)
-				defer s.Restore()
+				defer s.Restore(nil)
 				w = bindFresh("d")
 			}()
 			eventually(t, "an object goes that Restore has replaced", func() bool { return w.Value() == nil })
@@ -323,7 +321,7 @@ func TestContract(t *testing.T) {
 						s := Swap(&newObject(name+"2").Header, []Label{{"profiled" + name, "v2"}})
 						runtime.Gosched()
 						wantBound(t, name+"2")
-						s.Restore()
+						s.Restore(nil)
 						wantBound(t, name)
 					}
 				})
@@ -379,7 +377,7 @@ func TestPortableEntriesGoWhenTheirGoroutinesEnd(t *testing.T) {
 		wg.Go(func() {
 			Bind(&newObject("a").Header, nil)
 			s := Swap(&newObject("b").Header, nil)
-			s.Restore()
+			s.Restore(nil)
 			ready.Done()
 			<-stop
 			wantBound(t, "a")
@@ -406,7 +404,7 @@ func TestPortableRestoreLeavesNoEntry(t *testing.T) {
 	if got := portableLen(); got != 1 {
 		t.Errorf("%d entries while something is bound, want 1", got)
 	}
-	s.Restore()
+	s.Restore(nil)
 	if got := portableLen(); got != 0 {
 		t.Errorf("%d entries after Restore, want 0", got)
 	}
@@ -424,7 +422,7 @@ func TestPortableEntryWhoseAnchorIsGoneIsNotPutBackForEver(t *testing.T) {
 		s := Swap(&newObject("b").Header, nil)
 		pprof.SetGoroutineLabels(context.Background())
 		eventually(t, "the anchor is gone", anchor)
-		s.Restore()
+		s.Restore(nil)
 	})
 	eventually(t, "the entry of an ended goroutine is removed", func() bool { return portableLen() == 0 })
 }
@@ -505,14 +503,14 @@ func TestPortableEntryOutlivesASetInsideSwapsThatBindNothing(t *testing.T) {
 		gone := portableAnchor()
 		outer := Swap(nil, nil)
 		inner := Swap(nil, nil)
-		inner.Restore()
+		inner.Restore(nil)
 		Bind(&newObject("b").Header, nil)
 		for range 5 {
 			runtime.GC()
 			runtime.Gosched()
 		}
 		wantBound(t, "b")
-		outer.Restore()
+		outer.Restore(nil)
 		wantBound(t, "a")
 		if gone() {
 			t.Error("the anchor is gone while its goroutine runs")

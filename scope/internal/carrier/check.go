@@ -19,7 +19,8 @@ func choose() Path {
 	if err := checkSlot(ctx, set); err != nil {
 		return Portable
 	}
-	setType = reflect.TypeOf(set).Elem()
+	setPointer = reflect.TypeOf(set)
+	setType = setPointer.Elem()
 	if checkLayout(setType) != nil || checkContent(set) != nil {
 		return Labels
 	}

@@ -9,18 +9,18 @@
 // # What the slot holds
 //
 // Always a genuine label set of the running Go version, so that profilers,
-// tracebacks and other libraries read it safely. Where nobody else has labels, it is
-// an empty one, at the beginning of the bound object (see [Header]). Else it has
-// other people's labels and an element of ours: a label whose key is [Key] and whose
-// value is an empty string that points at the start of the bound object. The pointer
-// keeps the object alive, the length keeps it out of every profile. The element is
-// recognised by the address of its key's bytes, which no other package can have,
-// and never by its text.
+// tracebacks and other libraries read it safely. Where there are no labels, it is an
+// empty one, at the beginning of the bound object (see [Header]). Else it lies at the
+// beginning of a box, which has the labels and a pointer to the object. Both are known by
+// where their list begins (see owner), show nothing, and have no room for an append.
 //
-// In a set that we write, the element lies beyond the list's length and within
-// its capacity: readers don't see it. In a set that a context of ours answers
-// with, it lies within the length, because runtime/pprof drops what lies beyond
-// when it merges two sets. Load understands all three.
+// A set that a context of ours answers with has an element of ours among its labels,
+// because runtime/pprof copies nothing else when it merges two sets: a label whose key is
+// [Key] and whose value is an empty string that points at the start of the bound object.
+// The pointer keeps the object alive, the length keeps it out of every profile. The key
+// is known by the address of its bytes, and never by its text; the value only if
+// it points at an object that was shown (see exposed.go): anyone can copy the label and
+// put another value there.
 //
 // # Three paths
 //

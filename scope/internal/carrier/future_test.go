@@ -276,7 +276,7 @@ func TestAnotherSlotIsRefusedAndThePortablePathTakesOver(t *testing.T) {
 	for name, slot := range slots {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			altered := strings.Replace(text, "import (", "import (\n\t\"sync\"", 1) + "\nvar _ sync.Mutex\n" + slot
+			altered := strings.Replace(text, "import \"unsafe\"", "import (\n\t\"sync\"\n\t\"unsafe\"\n)", 1) + "\nvar _ sync.Mutex\n" + slot
 			runAltered(t, map[string]string{file: altered}, Portable)
 		})
 	}

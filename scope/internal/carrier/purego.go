@@ -33,14 +33,9 @@ type Saved struct{ portable portableSaved }
 func Swap(h *Header, labels []Label) Saved { return Saved{swapPortable(h)} }
 
 // Restore puts back what Swap found. It must be called by the goroutine that
-// called Swap.
-func (s *Saved) Restore() { restorePortable(s.portable) }
+// called Swap. There are no labels here that now could change.
+func (s *Saved) Restore(now func(Label) (Label, bool)) { restorePortable(s.portable) }
 
-// A Shown is what a context needs to answer with labels: here, nothing.
-type Shown struct{}
-
-// Init makes s ready.
-func (s *Shown) Init(h *Header) {}
-
-// Answer is what a context answers with under LabelKey: here, its own label set.
-func Answer(own any, h *Header, labels []Label, shown *Shown) any { return own }
+// Answer is what a context answers with under LabelKey: here, what the context that it
+// wraps answers with.
+func Answer(own any, h *Header, labels []Label) any { return own }

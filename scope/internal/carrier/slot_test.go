@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"unsafe"
 )
 
 func TestDefaultPathIsDirect(t *testing.T) {
@@ -89,7 +88,7 @@ func TestContractLabels(t *testing.T) {
 			setLabels("k", "before")
 			s := Swap(&newObject("a").Header, nil)
 			setLabels("k", "changed", "more", "x")
-			s.Restore()
+			s.Restore(nil)
 			want("k=before")
 
 			bindLabelled("outer", Label{"p", "1"})
@@ -99,9 +98,9 @@ func TestContractLabels(t *testing.T) {
 			s2 := Swap(&newObject("b").Header, nil)
 			want(ours(c, "k=changed", ""))
 			pprof.SetGoroutineLabels(context.Background())
-			s2.Restore()
+			s2.Restore(nil)
 			want("k=changed")
-			s1.Restore()
+			s1.Restore(nil)
 			wantBound(t, "outer")
 			want(ours(c, "k=before p=1", ""))
 		}},
@@ -182,7 +181,7 @@ func TestContractLabels(t *testing.T) {
 			want("copy=2 own=1 " + Key + "=")
 		}},
 		{"a live context with nothing to say leaves the slot empty", func(t *testing.T, c capabilities, want func(string)) {
-			if got := Answer(nil, nil, nil, new(Shown)); got != nil {
+			if got := Answer(nil, nil, nil); got != nil {
 				t.Errorf("Answer(nil, nil) = %v", got)
 			}
 			setLabels("foreign", "1")
@@ -236,7 +235,7 @@ func TestPortableSwapLeavesLabelsAlone(t *testing.T) {
 	if got := visible(); got != "k=v" {
 		t.Errorf("the labels are %q", got)
 	}
-	s.Restore()
+	s.Restore(nil)
 	if got := visible(); got != "k=v" {
 		t.Errorf("after Restore the labels are %q", got)
 	}
@@ -257,7 +256,7 @@ func TestDirectBindAllocatesNothing(t *testing.T) {
 		if Load[object]() != o {
 			t.Error("not bound")
 		}
-		s.Restore()
+		s.Restore(nil)
 	})
 	if n != 0 {
 		t.Errorf("Swap, Load and Restore: %v allocations", n)
@@ -296,7 +295,7 @@ func TestSlotUnderGarbageCollection(t *testing.T) {
 					if c.inherits {
 						inGoroutine(func() { wantBound(t, name) })
 					}
-					s.Restore()
+					s.Restore(nil)
 				}
 			})
 		}
@@ -444,41 +443,5 @@ func TestCheckSlotRefusesOthers(t *testing.T) {
 		if err := checkSlot(ctx, set); err == nil {
 			t.Errorf("%T was taken for what the slot holds", set)
 		}
-	}
-}
-
-// Only the beginning of a Header is taken for one: not a copy of it, nor a set that
-// refers to it, nor sets of other code, whatever lies behind them.
-func TestWhatIsAHeader(t *testing.T) {
-	o := newObject("a")
-	if !isHeader(o.labelSet()) || find((*labelSet)(o.labelSet())) != &o.Header {
-		t.Error("a Header isn't taken for one")
-	}
-	var shown Shown
-	shown.Init(&o.Header)
-	copied := &struct {
-		set    labelSet
-		behind *byte
-	}{*(*labelSet)(o.labelSet()), &mark}
-	adjacent := &struct {
-		set  labelSet
-		list [2]label
-	}{list: [2]label{{"k", "v"}, {key(), ""}}}
-	adjacent.set.list = adjacent.list[:1:1]
-	empty := &struct {
-		set  labelSet
-		list [1]label
-	}{}
-	empty.set.list = empty.list[:0]
-	for name, set := range map[string]*labelSet{
-		"a shown set": &shown.set, "a copy": &copied.set, "a zero set": {}, "an empty list": {list: []label{}},
-		"a set in front of its list": &adjacent.set, "an empty set in front of its list": &empty.set,
-	} {
-		if isHeader(unsafe.Pointer(set)) {
-			t.Errorf("%s is taken for a Header", name)
-		}
-	}
-	if find(&shown.set) != &o.Header {
-		t.Error("a shown set doesn't lead to its object")
 	}
 }
