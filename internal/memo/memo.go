@@ -1,0 +1,117 @@
+// Package memo remembers with a scope what was made of it, for as long as the scope lives.
+// It is the door between package scope, whose scopes have a [Table] each, and package
+// logadapters, which keeps what loggers derive from a scope there.
+package memo
+
+import (
+	"log/slog"
+	"sync/atomic"
+)
+
+// A Scope is a scope.Scope as package logadapters sees it.
+type Scope interface {
+	// Table is where values are remembered with the scope; nil for the zero Scope.
+	Table() *Table
+
+	// Base returns the scope that this one was made from by adding fields. It returns nil
+	// if there is none, or none that can be told without keeping replaced fields in memory.
+	Base() Scope
+
+	// Attrs returns the fields that base, one of those that Base leads to, doesn't have;
+	// all fields if base is nil. The slice may be the scope's own: it must not be changed,
+	// nor be given to code that might.
+	Attrs(base Scope) []slog.Attr
+
+	// Encoding tells how many calls of Encode are going on around the code that has this
+	// scope.
+	Encoding() int
+
+	// Encode calls fn, which encodes values of the scope, and so may call methods that
+	// log. Meanwhile the goroutine has a scope with the same fields for which Encoding
+	// returns one more.
+	Encode(fn func())
+}
+
+// A Table holds what is remembered with one scope. The zero Table is empty.
+type Table struct{ head atomic.Pointer[link] }
+
+// A Cache remembers one value per Table: finding it takes a few nanoseconds and no lock.
+// The zero Cache is ready to use. It must not be copied: its address is its identity.
+type Cache[T any] struct {
+	used atomic.Bool // it has stored something
+}
+
+// An Entry is a value with what it takes to remember it. [NewEntry] makes one.
+type Entry[T any] struct {
+	Value T
+
+	link
+}
+
+// A link is the part of an Entry that doesn't depend on T: a list, newest first.
+type link struct {
+	owner *atomic.Bool // identifies the Cache
+	entry any          // the *Entry[T] that this is a part of
+	epoch uint64
+	next  *link
+	depth int // how many links follow
+}
+
+// maxLinks bounds what one scope remembers. A scope that lives as long as the process may
+// meet any number of short-lived loggers.
+const maxLinks = 64
+
+var epoch atomic.Uint64
+
+// Invalidate makes all Caches forget. It is called when a key is declared, which changes
+// what lines may show.
+func Invalidate() { epoch.Add(1) }
+
+// NewEntry returns an Entry for [Cache.Store]. Make its value afterwards: if Invalidate is
+// called meanwhile, the value counts as forgotten.
+func NewEntry[T any]() *Entry[T] {
+	e := new(Entry[T])
+	e.entry, e.epoch = e, epoch.Load()
+	return e
+}
+
+// Load returns the value that c has stored in t, or nil. t may be nil.
+func (c *Cache[T]) Load(t *Table) *T {
+	if t == nil {
+		return nil
+	}
+	for l := t.head.Load(); l != nil; l = l.next {
+		if l.owner == &c.used {
+			if l.epoch != epoch.Load() {
+				return nil
+			}
+			return &l.entry.(*Entry[T]).Value
+		}
+		if !c.used.Load() {
+			return nil // a new logger isn't looked for among many
+		}
+	}
+	return nil
+}
+
+// Store puts e, which nobody has stored before, into t, in place of what c has stored there.
+// When t is full, everything older is forgotten.
+func (c *Cache[T]) Store(t *Table, e *Entry[T]) {
+	if t == nil {
+		return
+	}
+	if !c.used.Load() {
+		c.used.Store(true)
+	}
+	e.owner = &c.used
+	for {
+		head := t.head.Load()
+		e.next, e.depth = nil, 0
+		if head != nil && head.depth+1 < maxLinks {
+			e.next, e.depth = head, head.depth+1
+		}
+		if t.head.CompareAndSwap(head, &e.link) {
+			return
+		}
+	}
+}

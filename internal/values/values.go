@@ -1,0 +1,126 @@
+// Package values has the one place where values of scopes are resolved.
+package values
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+)
+
+// Resolve returns v as log/slog would show it: without LogValuers at any depth, without
+// groups that have nothing to show, with the members of groups that have no key in the place
+// of these. A LogValue method that panics, or answers with LogValuers for ever, is replaced
+// by a text that says so. A group with nothing to show comes back as a group without members.
+func Resolve(v slog.Value) slog.Value {
+	switch v.Kind() {
+	case slog.KindLogValuer:
+		v = logValue(v)
+		if v.Kind() == slog.KindGroup {
+			return Resolve(v)
+		}
+	case slog.KindGroup:
+		if members := v.Group(); !slices.ContainsFunc(members, changes) {
+			return v
+		} else {
+			return slog.GroupValue(appendShown(nil, members)...)
+		}
+	}
+	return v
+}
+
+// changes reports whether Resolve changes a group that has member a.
+func changes(a slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindLogValuer:
+		return true
+	case slog.KindGroup:
+		members := a.Value.Group()
+		return a.Key == "" || len(members) == 0 || slices.ContainsFunc(members, changes)
+	}
+	return IsZero(a)
+}
+
+func appendShown(shown, members []slog.Attr) []slog.Attr {
+	for _, a := range members {
+		if IsZero(a) {
+			continue
+		}
+		a.Value = Resolve(a.Value)
+		switch {
+		case a.Value.Kind() != slog.KindGroup:
+			shown = append(shown, a)
+		case a.Key == "":
+			shown = append(shown, a.Value.Group()...)
+		case len(a.Value.Group()) > 0:
+			shown = append(shown, a)
+		}
+	}
+	return shown
+}
+
+// IsZero reports whether a is the zero Attr, which log/slog ignores.
+func IsZero(a slog.Attr) bool {
+	return a.Key == "" && a.Value.Kind() == slog.KindAny && a.Value.Any() == nil
+}
+
+// HasLogValuer reports whether v is, or has in it, something to be resolved anew for each
+// line.
+func HasLogValuer(v slog.Value) bool {
+	switch v.Kind() {
+	case slog.KindLogValuer:
+		return true
+	case slog.KindGroup:
+		return slices.ContainsFunc(v.Group(), func(a slog.Attr) bool { return HasLogValuer(a.Value) })
+	}
+	return false
+}
+
+// IsPlain reports whether v is a bool, a number, a string, a time, a duration, or a group of
+// these: encoding it calls no method of a user's type.
+func IsPlain(v slog.Value) bool {
+	switch v.Kind() {
+	case slog.KindAny, slog.KindLogValuer:
+		return false
+	case slog.KindGroup:
+		return !slices.ContainsFunc(v.Group(), func(a slog.Attr) bool { return !IsPlain(a.Value) })
+	}
+	return true
+}
+
+// CloneGroups returns a with groups of its own: for code that may change what it is given.
+func CloneGroups(a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindGroup {
+		members := slices.Clone(a.Value.Group())
+		for i := range members {
+			members[i] = CloneGroups(members[i])
+		}
+		a.Value = slog.GroupValue(members...)
+	}
+	return a
+}
+
+// maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
+const maxLogValues = 100
+
+// logValue is slog's Value.Resolve with a shorter text for a panic: slog's has a stack trace.
+func logValue(v slog.Value) (r slog.Value) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = Panic(p)
+		}
+	}()
+	first := v
+	for range maxLogValues {
+		if v.Kind() != slog.KindLogValuer {
+			return v
+		}
+		v = v.LogValuer().LogValue()
+	}
+	return slog.StringValue(fmt.Sprintf("!PANIC: LogValue of %T never ends", first.Any()))
+}
+
+// Panic returns what is shown in place of a value whose method panicked with p.
+func Panic(p any) (text slog.Value) {
+	// p is a user's too: its own Error or String may panic, which fmt catches, or log.
+	return slog.StringValue(fmt.Sprintf("!PANIC: %v", p))
+}
