@@ -15,17 +15,16 @@ import (
 // On a goroutine with no scope it starts a task without a name, which never ends.
 func Set(key string, value any) {
 	n := bound()
-	n.set(storedAs(key), value).bindAfter(n)
+	n.set(normalizeKey(key), value, bySet).bindFrom(n)
 }
 
 // SetAttrs is [Set] for several fields at once, with values that need no boxing: one
 // allocation for all.
 func SetAttrs(attrs ...slog.Attr) {
-	if len(attrs) == 0 {
-		return
-	}
 	n := bound()
-	n.setAttrs(attrs).bindAfter(n)
+	if m := n.setAttrs(attrs, bySet); m != n {
+		m.bindFrom(n)
+	}
 }
 
 // Get returns the value of key in the bound scope. See [Scope.Get].
@@ -40,8 +39,8 @@ func Get(key string) (value any, ok bool) {
 		if own, ok := n.value.(*[]pair); ok {
 			for i := range *own {
 				if p := &(*own)[i]; carrier.Same(p.key, key) {
-					if u, ok := p.value.(unboxed); ok {
-						return u.Any(), true
+					if v, ok := p.value.(attrValue); ok {
+						return v.Any(), true
 					}
 					return p.value, true
 				}
@@ -71,7 +70,7 @@ func GetOr[T any](key string, fallback T) T {
 }
 
 func get[T any](key string) (v T, ok bool) {
-	if f, ok := bound().find(storedAs(key)); ok {
+	if f, ok := bound().find(normalizeKey(key)); ok {
 		return as[T](f)
 	}
 	return v, false
@@ -90,7 +89,9 @@ func Delete(keys ...string) {
 // Clear removes all fields from the bound scope. The goroutine stays in its task.
 func Clear() {
 	if n := bound(); n.len(nil) > 0 {
-		new(collector).node(n.task, false).bind()
+		m := new(collector).node(n.task)
+		m.inherit(n, false)
+		m.bind()
 	}
 }
 
@@ -113,6 +114,12 @@ func Go(fn func()) { Current().Go(fn) }
 // for Current().Wrap(fn).
 func Wrap(fn func()) func() { return Current().Wrap(fn) }
 
+// Outside calls fn with no scope bound, and so with no [Profiled] label; labels that other
+// code has set stay. It is for what is started inside a task and outlives it: the workers of
+// a pool, a client's connections, a cache's janitor. They would keep the fields of the task
+// that happened to start them. What was bound before is put back, as [Run] does it.
+func Outside(fn func()) { Scope{}.Run(fn) }
+
 // Wait waits until the goroutines of all [Go] calls in the process have ended, those
 // that they start with Go meanwhile included: for a graceful shutdown. When ctx ends
 // first, the error says how many are left and wraps the cause of ctx.
@@ -125,11 +132,9 @@ func Carrier() string { return carrier.Active().String() }
 
 func bound() *node { return carrier.Load[node]() }
 
-func (n *node) bind() { carrier.Bind(n.header(), n.labels()) }
-
-// bindAfter binds n, which is made of the bound node: a task that begins with it is one
-// begun by a bare Set.
-func (n *node) bindAfter(bound *node) {
+// bindFrom binds n, which was made of the bound node. A task that begins with n is one that
+// a bare Set began.
+func (n *node) bindFrom(bound *node) {
 	if bound == nil {
 		n.task.beginBare()
 	}

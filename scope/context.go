@@ -2,12 +2,13 @@ package scope
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
 // NewContext returns a context that carries s, for code that is given a context and
-// for [FromContext].
+// for [FromContext]. It remembers what is bound at this moment: see [Scope.Pick].
 //
 // It also keeps the goroutine's scope alive through code that sets profiler labels:
 // pprof.Do, pprof.SetGoroutineLabels and the tracers that call them replace the slot
@@ -22,7 +23,15 @@ func NewContext(ctx context.Context, s Scope) context.Context {
 		panic("scope: NewContext with a nil context")
 	}
 	c := &scopeContext{Context: ctx, scope: s}
-	c.shown.Init(s.n.header())
+	if s.n != nil {
+		base := bound()
+		if base == nil || base.task != s.n.task {
+			base = s.n // the task isn't running here yet: it will come from s
+		}
+		if added, ok := s.n.addedTo(base); ok {
+			c.base, c.added = base.origin(), added
+		}
+	}
 	return c
 }
 
@@ -30,13 +39,40 @@ func NewContext(ctx context.Context, s Scope) context.Context {
 // from, the innermost if there are several, and whether there is one. A nil ctx has
 // none.
 func FromContext(ctx context.Context) (Scope, bool) {
-	if ctx == nil {
-		return Scope{}, false
-	}
-	if c, ok := ctx.Value(contextKey{}).(*scopeContext); ok {
+	if c := contextOf(ctx); c != nil {
 		return c.scope, true
 	}
 	return Scope{}, false
+}
+
+// Pick returns the scope for a log line, or another call, that is given ctx on a goroutine
+// that has s bound. It is s if ctx, which may be nil, carries no scope. Otherwise explicit
+// beats ambient:
+//
+//   - A context's scope of another task is used.
+//   - Within one task, what the context's scope has more than what was bound when NewContext
+//     was called comes on top of s. So the context of a request's entry means "what is
+//     bound", and NewContext(ctx, scope.With("user", u)) means "what is bound, and user",
+//     whatever is Set afterwards.
+//   - Where that means nothing, the context's scope is used as it is: because it wasn't made
+//     by adding to what was bound then (a field was taken away, say), or because s wasn't
+//     made of what was bound then (its goroutine had forked off, and gone on, before).
+//
+// Adding is With, and Set of keys that weren't there. If nothing of the scope's task was
+// bound when NewContext was called, before a Run, say, the scope itself counts as what was
+// bound.
+func (s Scope) Pick(ctx context.Context) Scope {
+	if ctx == nil || ctx == context.Background() {
+		return s
+	}
+	c := quietContextOf(ctx)
+	if c == nil || c.scope.n == nil || c.scope.n == s.n {
+		return s
+	}
+	if c.base != nil && c.scope.SameTask(s) && s.n.cameFrom(c.base) {
+		return Scope{c.addTo(s.n)}
+	}
+	return Scope{c.scope.n.encodingAt(s.n.encodingLevel())}
 }
 
 type contextKey struct{}
@@ -44,7 +80,40 @@ type contextKey struct{}
 type scopeContext struct {
 	context.Context
 	scope Scope
-	shown carrier.Shown // of scope
+
+	// base is what was bound when NewContext was called, and added what scope has more than
+	// that. base is nil if scope was not made by adding fields to it.
+	base  *origin
+	added []field
+	last  atomic.Pointer[union]
+}
+
+// A union is what addTo has made of a node. The next line finds there what was remembered.
+// It counts as made for that line, so it is of use only until either node is marked.
+type union struct {
+	of, n               *node
+	ofLineage, nLineage *lineage
+}
+
+// addTo returns n with what the context adds.
+func (c *scopeContext) addTo(n *node) *node {
+	if len(c.added) == 0 {
+		return n
+	}
+	if u := c.last.Load(); u != nil && u.of == n && u.ofLineage == n.lineage.Load() && u.nLineage == u.n.lineage.Load() {
+		return u.n
+	}
+	u := &union{of: n, ofLineage: n.lineage.Load()} // before it is used
+	m, own := newNodeN[pair](len(c.added))
+	repeats := false
+	for _, f := range c.added {
+		*own = append(*own, f.pair())
+		repeats = repeats || n.has(f.key)
+	}
+	u.n = m.follow(n, repeats, byWith)
+	u.nLineage = u.n.lineage.Load()
+	c.last.Store(u)
+	return u.n
 }
 
 func (c *scopeContext) Value(key any) any {
@@ -52,8 +121,28 @@ func (c *scopeContext) Value(key any) any {
 	case contextKey{}:
 		return c
 	case carrier.LabelKey:
+		own := c.Context.Value(key) // first: it may be code that sets a field
 		n := bound()
-		return carrier.Answer(c.Context.Value(key), n.header(), n.labels(), &c.shown)
+		return carrier.Answer(own, n.header(), n.labels(profiling()))
 	}
 	return c.Context.Value(key)
+}
+
+func contextOf(ctx context.Context) *scopeContext {
+	if ctx == nil {
+		return nil
+	}
+	c, _ := ctx.Value(contextKey{}).(*scopeContext)
+	return c
+}
+
+// quietContextOf survives a ctx whose Value panics, such as a nil pointer of a type that
+// implements context.Context: most loggers never look at ctx, and would log the line.
+func quietContextOf(ctx context.Context) (c *scopeContext) {
+	defer func() {
+		if recover() != nil {
+			c = nil
+		}
+	}()
+	return contextOf(ctx)
 }

@@ -1,57 +1,133 @@
-// Package scope binds a set of fields to the running goroutine, so that log lines carry
-// the request they belong to without a context or a logger being passed around.
+// Package scope binds a set of fields to the running goroutine. Every line that log/slog, zap
+// or zerolog writes there carries them, in that goroutine and in every goroutine that it
+// starts, without a context or a logger being passed around.
 //
-//	scope.New("request_id", id).Run(func() { // where a request enters
-//		slog.Info("charging card")           // stamped, through an adapter
-//		go audit()                           // inherits a copy
-//		scope.Go(sendReceipt)                // background work of the task
-//	})
+// One line at start-up makes a logger look for them. For log/slog it is
 //
-// The adapters slogh, zaph and zeroh stamp the lines of log/slog, zap and zerolog.
+//	slog.SetDefault(slog.New(slogh.New(slog.NewTextHandler(os.Stdout, nil), nil)))
+//
+// and packages zaph and zeroh do the same for zap and zerolog. After that,
+//
+//	func handle(id string) {
+//		scope.New("request_id", id).Run(func() { // a request enters
+//			scope.Set("user", "u1")
+//			charge("visa")
+//		})
+//	}
+//
+//	func charge(card string) { slog.Info("charging card", "card", card) }
+//
+// writes, for handle("r-17"),
+//
+//	time=… level=INFO msg="charging card" request_id=r-17 user=u1 card=visa
 //
 // # One thing to know first
 //
-// A bare [Set] outlives the function that calls it: it lasts until the goroutine ends
-// or an enclosing [Run] returns. Where one goroutine serves many tasks (an HTTP/1
-// connection kept alive, a pool of workers), a bare Set would leak from one task into
-// the next. Give each task its own scope with [New] and [Scope.Run] there, and use Set
-// inside. For net/http, package httpscope does it.
+// A bare [Set] outlives the function that calls it: it lasts until the goroutine ends or an
+// enclosing [Run] returns. Where one goroutine serves many tasks, as with an HTTP/1
+// connection that is kept alive or a pool of workers, a bare Set leaks from one task into the
+// next. There, give each task its own scope with [New] and [Scope.Run], and use Set inside.
+// For net/http, package httpscope does it.
 //
 // # Scopes
 //
-// A [Scope] is an immutable, ordered set of fields. [Set], [SetAttrs], [Delete] and
-// [Clear] don't change one: they bind a new one to the goroutine. [Current] returns it
-// as a value, to be extended with With, carried elsewhere, and bound there with Run, Go
-// or Wrap. Values are taken as they are and must not be changed afterwards.
+// A [Scope] is an immutable, ordered set of fields. [Set], [SetAttrs], [Delete] and [Clear]
+// don't change a scope: they bind a new one to the goroutine. [Current] returns the one that
+// is bound. As a value it can be extended, passed elsewhere, and bound there:
+//
+//	scope.Set("request_id", "r-17")
+//	s := scope.With("attempt", 2) // the bound fields, and one more
+//	fmt.Println(scope.Current())
+//	fmt.Println(s)
+//	s.Run(func() { slog.Info("calling again") })
+//
+// prints
+//
+//	request_id=r-17
+//	request_id=r-17 attempt=2
+//	time=… level=INFO msg="calling again" request_id=r-17 attempt=2
+//
+// A key that is set again keeps its place and gets the new value. Values are taken as they are
+// and must not be changed afterwards. A [slog.LogValuer] is resolved anew for each line.
 //
 // # What inherits
 //
-// A goroutine started by any go statement, also one inside errgroup, sync.WaitGroup.Go
-// or a library, has its parent's scope as of that moment, at no cost. What either does
-// to it later the other doesn't see. Timers, context.AfterFunc, pools, callbacks and
-// iter.Pull run elsewhere: give them [Wrap].
+// A goroutine that a go statement starts has the scope that its parent has at that moment.
+// This costs nothing, and holds wherever the statement stands: in errgroup, in
+// sync.WaitGroup.Go, in a library. Later changes on either side stay there:
+//
+//	scope.Set("request_id", "r-17")
+//	go func() {
+//		scope.Set("step", "audit")
+//		slog.Info("child")
+//	}()
+//	slog.Info("parent")
+//
+// writes, in some order,
+//
+//	time=… level=INFO msg=child request_id=r-17 step=audit
+//	time=… level=INFO msg=parent request_id=r-17
+//
+// Timers, context.AfterFunc, pools, callbacks and iter.Pull run code elsewhere: give them
+// [Wrap]. What is started in a task and serves others too, such as a pool that the first
+// request opens, must not inherit: start it in [Outside].
 //
 // # Tasks
 //
-// A task is one unit of work: a request, a job. [New] and [Scope.Detach] start one; With,
-// Set and every fork stay in it. It is live while a Run of one of its scopes, a [Go]
-// goroutine or a running Wrapped function is. A goroutine that a plain go statement has
-// left behind keeps its fields when the task is over, but its lines carry
-// scope_ended=true. So use Go for background work that belongs to the task, and [Wait]
-// for it at shutdown. A task begun by a bare Set, as in main, never ends.
+// A task is one unit of work: a request, a job. [New] and [Scope.Detach] start one; With, Set
+// and every go statement stay in it. It is live while a Run of one of its scopes, a goroutine
+// of [Go] or a function of [Wrap] is running. A goroutine that a plain go statement has left
+// behind keeps its fields when the task is over, but its lines say that they are late:
+//
+//	scope.New("request_id", "r-17").Run(func() {
+//		go func() {
+//			time.Sleep(time.Second)
+//			slog.Info("audited")
+//		}()
+//	})
+//
+// writes
+//
+//	time=… level=INFO msg=audited request_id=r-17 scope_ended=true
+//
+// With scope.Go in place of go, the task lasts until the function has returned, and [Wait]
+// waits for it at shutdown. A task that a bare Set began, as in main, never ends.
 //
 // # Contexts
 //
-// [NewContext] and [FromContext] bridge to code that is given a context. Where a logger
-// is given a context that carries the scope of another task than the goroutine's, the
-// context's is used: what was passed on purpose beats the surroundings. Within one task
-// the goroutine's own scope is used, which is newer. A context without a scope changes
-// nothing.
+// [NewContext] and [FromContext] are the bridge to code that is given a context. A context
+// that carries the scope of another task than the goroutine's speaks for its line. Within one
+// task, what the context's scope adds comes on top of what is bound:
+//
+//	ctx := scope.NewContext(r.Context(), scope.With("user", "u1"))
+//	scope.Set("step", 2)
+//	slog.Info("without it")
+//	slog.InfoContext(ctx, "with it")
+//
+// writes, where request_id was bound before,
+//
+//	time=… level=INFO msg="without it" request_id=r-17 step=2
+//	time=… level=INFO msg="with it" request_id=r-17 step=2 user=u1
+//
+// A context whose scope had a field taken away is used as it is. A context without a scope
+// changes nothing. [Scope.Pick] has the whole rule.
 //
 // # Keys and policies
 //
-// A [Key] gives a field a type and, once for the whole program, a policy: [Hidden],
-// [Redacted], [Profiled], [Propagated], [Traced]. A policy belongs to the name.
+// A [Key] gives a field a type and, once for the whole program, a policy:
+//
+//	var Token = scope.NewKey[string]("token", scope.Redacted)
+//
+//	scope.Set("token", "s3cr3t")
+//	slog.Info("signed in")
+//
+// writes
+//
+//	time=… level=INFO msg="signed in" token=[REDACTED]
+//
+// A policy belongs to the name, however the field is set. The others are [Hidden],
+// [Profiled], [Propagated] and [Traced]. Declare keys in package variables, before anything
+// is set: see [NewKey].
 //
 // # Misuse
 //
@@ -68,6 +144,9 @@
 // before the first unsafe read; if it fails, or with the build tag purego, another path
 // is taken. [Carrier] says which. Setting TASKSCOPE_CARRIER to "labels" or "portable"
 // asks for one by name.
+//
+// The runtime uses some goroutines again for calls of its own: finalizers, cleanups, callbacks
+// from C. As on a connection that is kept alive, only a Run keeps those calls apart.
 //
 // A running CPU profile keeps the scopes of its samples in memory until it stops, and a
 // goroutine keeps the scope that it inherited as long as it runs: keep values small.

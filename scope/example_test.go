@@ -437,26 +437,44 @@ func ExamplePolicy() {
 	// hidden: false
 }
 
-// A formatter remembers with each scope what it has made of it.
-func ExampleMemo() {
-	var memo scope.Memo[string]
-	format := func(s scope.Scope) string {
-		if text := memo.Load(s); text != nil {
-			return *text + " (remembered)"
-		}
-		e := memo.NewEntry()
-		for k, v := range s.All() {
-			e.Value += fmt.Sprintf("[%s=%v]", k, v)
-		}
-		memo.Store(s, e)
-		return e.Value
-	}
-	s := scope.New("request_id", "r-1")
-	fmt.Println(format(s))
-	fmt.Println(format(s))
-	fmt.Println(format(s.With("user", "alice")))
+// What is started inside a task and serves others too must not inherit.
+func ExampleOutside() {
+	scope.New("request_id", "r-1").Run(func() {
+		show("request:")
+		scope.Outside(func() { show("opening the pool:") })
+		show("request:")
+	})
 	// Output:
-	// [request_id=r-1]
-	// [request_id=r-1] (remembered)
-	// [request_id=r-1][user=alice]
+	// request: request_id=r-1
+	// opening the pool:
+	// request: request_id=r-1
+}
+
+func ExampleScope_String() {
+	fmt.Println(scope.New("request_id", "r-1", "user", "ann lee"))
+	// Output: request_id=r-1 user="ann lee"
+}
+
+// A scope is logged as a group: here the job's, on a line of another task.
+func ExampleScope_LogValue() {
+	var b strings.Builder
+	logger := slog.New(slog.NewTextHandler(&b, nil))
+	logger.Info("queued", "job", scope.New("job_id", 7, "user", "u1"))
+	fmt.Println(b.String()[strings.Index(b.String(), "msg="):])
+	// Output: msg=queued job.job_id=7 job.user=u1
+}
+
+// A logger or a client that is given a context goes by Pick.
+func ExampleScope_Pick() {
+	scope.New("request_id", "r-1").Run(func() {
+		ctx := scope.NewContext(context.Background(), scope.With("user", "u1"))
+		scope.Set("step", 2)
+		fmt.Println(scope.Current().Pick(ctx))
+
+		other := scope.NewContext(ctx, scope.New("request_id", "r-2"))
+		fmt.Println(scope.Current().Pick(other))
+	})
+	// Output:
+	// request_id=r-1 step=2 user=u1
+	// request_id=r-2
 }

@@ -1,13 +1,11 @@
 package scope
 
 import (
-	"fmt"
 	"log/slog"
 	"maps"
-	"strings"
 	"sync/atomic"
 
-	"github.com/taskscope/taskscope/scope/internal/carrier"
+	"github.com/taskscope/taskscope/internal/memo"
 )
 
 // A Key is a field's name together with the type of its value. Declare it once, as a
@@ -16,16 +14,25 @@ type Key[T any] struct{ name string }
 
 // NewKey returns the key of this name and declares what may be done with its fields.
 // What is declared belongs to the name: it holds for scope.Set(name, …) as well,
-// wherever that is called, and for scopes that exist already (a profiler label shows from
-// the next time that a scope is bound). Several declarations of one name add up. An empty
-// name is stored as "!BADKEY".
+// wherever that is called, and for scopes that exist already. Several declarations of one
+// name add up. An empty name is stored as "!BADKEY".
+//
+// Call it in a package variable, before anything is set. A declaration that comes later
+// holds for each line whose writing begins after NewKey has returned, and for each
+// profiler label that is bound from then on, at the end of a [Run] too; the labels of the
+// goroutine that calls NewKey follow at once. It can't recall what is out already: the
+// labels of other goroutines, until they bind a scope the next time (Set, Run or the end
+// of one), and of goroutines that these start until then; copies of labels in contexts
+// that pprof.WithLabels or pprof.Do have made; profiles and lines.
 func NewKey[T any](name string, opts ...KeyOption) Key[T] {
-	declare(storedAs(name), opts)
+	if declare(normalizeKey(name), opts)&(Hidden|Redacted|Profiled) != 0 {
+		bound().bind()
+	}
 	return Key[T]{name}
 }
 
 // Name returns the name of the field.
-func (k Key[T]) Name() string { return storedAs(k.name) }
+func (k Key[T]) Name() string { return normalizeKey(k.name) }
 
 // Set is [Set] with a value of the key's type.
 func (k Key[T]) Set(v T) { Set(k.name, v) }
@@ -43,8 +50,8 @@ func (k Key[T]) Attr(v T) slog.Attr { return slog.Any(k.Name(), v) }
 type KeyOption uint8
 
 const (
-	Hidden     KeyOption = 1 << iota // stored and readable, never logged
-	Redacted                         // logged as "[REDACTED]"
+	Hidden     KeyOption = 1 << iota // stored and readable, never logged, and no label
+	Redacted                         // logged as "[REDACTED]", and so in a label
 	Profiled                         // also a pprof label of this name, as text
 	Propagated                       // may leave the process, to the services that it calls
 	Traced                           // becomes an attribute of the span
@@ -56,11 +63,11 @@ func Policy(name string) KeyOption {
 	if p == nil || p.lengths&(1<<(len(name)&63)) == 0 {
 		return 0
 	}
-	return p.byName[storedAs(name)]
+	return p.byName[normalizeKey(name)]
 }
 
-// policies is replaced as a whole by each declaration, so that readers need no lock and
-// a memo can tell by its address whether it is still good. It is nil until the first.
+// policies is replaced as a whole by each declaration, so that readers need no lock. It is
+// nil until the first.
 var policies atomic.Pointer[policySet]
 
 type policySet struct {
@@ -69,7 +76,8 @@ type policySet struct {
 	profiled bool   // some key is
 }
 
-func declare(name string, opts []KeyOption) {
+// declare adds opts to the policy of name, and returns what it hadn't before.
+func declare(name string, opts []KeyOption) (added KeyOption) {
 	var all KeyOption
 	for _, o := range opts {
 		all |= o
@@ -78,61 +86,21 @@ func declare(name string, opts []KeyOption) {
 		old := policies.Load()
 		next := &policySet{byName: map[string]KeyOption{}, lengths: 1}
 		if old != nil {
-			if old.byName[name]|all == old.byName[name] {
-				return
-			}
 			maps.Copy(next.byName, old.byName)
 			next.lengths, next.profiled = old.lengths, old.profiled
+		}
+		if added = all &^ next.byName[name]; added == 0 {
+			return 0
 		}
 		next.byName[name] |= all
 		next.lengths |= 1 << (len(name) & 63)
 		next.profiled = next.profiled || all&Profiled != 0
-		if all == 0 || policies.CompareAndSwap(old, next) {
-			return
+		if policies.CompareAndSwap(old, next) {
+			memo.Invalidate()
+			return added
 		}
 	}
-}
-
-// labels returns the fields of n that are to be seen in profiles.
-func (n *node) labels() (labels []carrier.Label) {
-	if p := policies.Load(); n != nil && p != nil && p.profiled {
-		return n.profiled(p)
-	}
-	return nil
-}
-
-func (n *node) profiled(p *policySet) (labels []carrier.Label) {
-	n.each(nil, func(f field) bool {
-		a := f.attr()
-		switch policy := p.byName[a.Key]; {
-		case policy&Profiled == 0:
-		case policy&Redacted != 0:
-			labels = append(labels, carrier.Label{Key: a.Key, Value: RedactedText})
-		default:
-			labels = append(labels, carrier.Label{Key: a.Key, Value: labelText(a.Value)})
-		}
-		return true
-	})
-	return labels
 }
 
 // RedactedText is logged in place of the value of a [Redacted] key.
 const RedactedText = "[REDACTED]"
-
-// labelText returns v as text that a profile may hold. A method of v that panics costs
-// the text, not the caller of Set.
-func labelText(v slog.Value) (text string) {
-	defer func() {
-		if p := recover(); p != nil {
-			text = fmt.Sprintf("!PANIC: %v", p)
-		}
-	}()
-	// Not Value.Resolve, which puts a stack trace in place of a panic.
-	for range 100 {
-		if v.Kind() != slog.KindLogValuer {
-			break
-		}
-		v = v.LogValuer().LogValue()
-	}
-	return strings.ToValidUTF8(v.String(), "\uFFFD")
-}

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"log/slog"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
@@ -16,23 +17,18 @@ type Scope struct{ n *node }
 // running goroutine has bound plays no part. args are as slog's: alternating keys and
 // values, or [slog.Attr]s. A value without a key is stored under "!BADKEY".
 func New(args ...any) Scope {
-	n := (*node)(nil).setArgs(args)
-	n.task = new(task) // not in the node: whoever is in the task would keep its fields
+	n := (*node)(nil).setArgs(args, byWith)
+	if n == nil {
+		n = &node{task: new(task)}
+		n.Init(n)
+	}
 	return Scope{n}
 }
 
 // With returns s with the fields of args added, in the same task. A key that is there
-// keeps its place and gets the new value. args are as for [New]. Without args it
+// keeps its place and gets the new value. args are as for [New]. Without any field it
 // returns s. Adding to the zero Scope starts a task.
-func (s Scope) With(args ...any) Scope {
-	if len(args) == 0 {
-		return s
-	}
-	if s.n == nil {
-		return New(args...)
-	}
-	return Scope{s.n.setArgs(args)}
-}
+func (s Scope) With(args ...any) Scope { return Scope{s.n.setArgs(args, byWith)} }
 
 // Without returns s without the fields of these keys, in the same task. Keys that
 // aren't there are ignored.
@@ -41,12 +37,14 @@ func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 // Detach returns the same fields as a task of their own: for work that is to go on
 // when the task that started it is over, as a task in its own right.
 func (s Scope) Detach() Scope {
-	if s.n.links() >= maxChain {
+	m := &node{parent: s.n}
+	if s.n.depth() >= maxChain {
 		var c collector
-		c.add(s.n)
-		return Scope{c.node(new(task), false)}
+		c.addAll(s.n)
+		m = c.node(nil)
 	}
-	m := &node{parent: s.n, task: new(task)}
+	m.task = new(task)
+	m.inherit(s.n, true)
 	m.Init(m)
 	return Scope{m}
 }
@@ -55,12 +53,12 @@ func (s Scope) Detach() Scope {
 // there. A value that came in as a [slog.Attr] comes back as [slog.Value.Any] has it:
 // slog.Int makes an int64. Get itself allocates only in that case.
 func (s Scope) Get(key string) (value any, ok bool) {
-	f, ok := s.n.find(storedAs(key))
+	f, ok := s.n.find(normalizeKey(key))
 	return f.any(), ok
 }
 
 // Has reports whether the key is there.
-func (s Scope) Has(key string) bool { return s.n.has(storedAs(key)) }
+func (s Scope) Has(key string) bool { return s.n.has(normalizeKey(key)) }
 
 // Len returns the number of fields.
 func (s Scope) Len() int { return s.n.len(nil) }
@@ -76,10 +74,6 @@ func (s Scope) All() iter.Seq2[string, slog.Value] {
 		})
 	}
 }
-
-// Attrs returns the fields in the order of All. The slice may be the scope's own and must
-// not be changed.
-func (s Scope) Attrs() []slog.Attr { return s.n.attrs(nil) }
 
 // Run binds s to the running goroutine, calls fn, and puts back what was bound before,
 // whatever fn did: also when it panics or calls [runtime.Goexit], and when it changed
@@ -118,15 +112,35 @@ func (s Scope) Ended() bool { return s.n != nil && s.n.task.ended() }
 // SameTask reports whether s and t belong to one task. The zero Scope belongs to none,
 // so it is in no task with anything.
 func (s Scope) SameTask(t Scope) bool {
-	return s.n != nil && t.n != nil && s.n.task.same(t.n.task)
+	return s.n != nil && t.n != nil && s.n.task == t.n.task
 }
+
+// Internal is for package logadapters. Its type is internal: it is not part of the API.
+func (s Scope) Internal() memo.Scope { return s.n }
 
 // run calls fn with n bound, and then leaves its task, which has been entered.
 func (n *node) run(fn func()) {
-	saved := carrier.Swap(n.header(), n.labels())
+	if level := bound().encodingLevel(); level > 0 {
+		n = n.encodingAt(level)
+	}
+	defer n.leave()
+	n.call(fn)
+}
+
+// call calls fn with n bound, and puts back what was bound before.
+func (n *node) call(fn func()) {
+	var saved carrier.Saved
+	if p := profiling(); p != nil {
+		saved = n.swapLabels(p)
+	} else {
+		saved = carrier.Swap(n.header(), nil)
+	}
 	defer func() {
-		saved.Restore()
-		n.leave()
+		if p := profiling(); p != nil {
+			restoreLabels(&saved, p)
+		} else {
+			saved.Restore(nil)
+		}
 	}()
 	fn()
 }

@@ -2,18 +2,17 @@ package scope
 
 import (
 	"log/slog"
-	"math"
-	"reflect"
 	"slices"
 	"sync/atomic"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
 // badKey is what a field without a key is stored under, as in log/slog.
 const badKey = "!BADKEY"
 
-func storedAs(key string) string {
+func normalizeKey(key string) string {
 	if key == "" {
 		return badKey
 	}
@@ -21,136 +20,133 @@ func storedAs(key string) string {
 }
 
 // A node is what a Scope points at: the fields of its parent, and its own behind them. No
-// key is there twice. Nothing in a node changes once it is shared, except the memo.
+// key is there twice. Nothing in a shared node changes, except what is remembered with it
+// and the marks in its lineage.
 type node struct {
 	carrier.Header // first: see carrier.Load
 	parent         *node
 	task           *task
-	memo           atomic.Pointer[remembered]
+	table          memo.Table
+	lineage        atomic.Pointer[lineage]
 
-	// key and value are the node's own field, as Set was given it. If key is empty, the
+	// key and value are the node's only field, as Set was given it. If key is empty, the
 	// node has any number of fields, and value is a *[]slog.Attr, a *[]pair, or nil.
 	key   string
 	value any
 }
 
-// A pair is a field as Set was given it. To keep it as an Attr too, which has another form
-// of the value, would make a scope half as large again.
+// A pair is a field as Set was given it. Stored as an Attr it would lose its type (an int
+// becomes an int64), and both forms together would make a scope half as large again.
 type pair struct {
 	key   string
-	value any // an unboxed iff the field was given as an Attr
+	value any // an attrValue iff the field was given as an Attr
 }
 
-type unboxed struct{ slog.Value }
+type attrValue struct{ slog.Value }
 
 // A field is one in either form.
 type field struct {
 	key   string
-	given any        // the value as Set was given it, or nil
-	value slog.Value // that of the Attr, if given is nil
+	orig  any        // the value as Set was given it, or nil
+	value slog.Value // that of the Attr, if orig is nil
 }
 
 func (p pair) field() field {
-	if u, ok := p.value.(unboxed); ok {
-		return field{p.key, nil, u.Value}
+	if v, ok := p.value.(attrValue); ok {
+		return field{p.key, nil, v.Value}
 	}
 	return field{p.key, p.value, slog.Value{}}
 }
 
-func (p pair) attr() slog.Attr {
-	if u, ok := p.value.(unboxed); ok {
-		return slog.Attr{Key: p.key, Value: u.Value}
-	}
-	return slog.Any(p.key, p.value)
-}
-
 func (f field) pair() pair {
-	if f.given == nil {
-		return pair{f.key, unboxed{f.value}}
+	if f.orig == nil {
+		return pair{f.key, attrValue{f.value}}
 	}
-	return pair{f.key, f.given}
+	return pair{f.key, f.orig}
 }
 
 func (f field) attr() slog.Attr {
-	if f.given == nil {
+	if f.orig == nil {
 		return slog.Attr{Key: f.key, Value: f.value}
 	}
-	return slog.Any(f.key, f.given)
+	return slog.Any(f.key, f.orig)
 }
 
-// maxChain is how many nodes hang together. One more makes one of them all, so that a Get
-// doesn't walk far.
+// maxChain bounds the parent chain, so that a Get doesn't walk far. Longer chains are
+// flattened into one node.
 const maxChain = 16
 
-// one is a node with one field, several one with any number: up to eight in the node's own
-// allocation, so that a Set costs one. begun is room for the task that begins with it.
-type (
-	one struct {
-		node
-		begun task
-	}
-	several[F, R any] struct {
-		node
-		fields []F
-		begun  task
-		room   R
-	}
-)
+// A nodeN is a node with room for some fields, so that it takes one allocation.
+type nodeN[F, Room any] struct {
+	node
+	fields []F
+	room   Room
+}
 
-func newSeveral[F any](fields int) (n *node, own *[]F, begun *task) {
+func newNodeN[F any](fields int) (n *node, own *[]F) {
 	switch {
-	case fields <= 1:
-		m := new(several[F, [1]F])
-		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
-	case fields == 2:
-		m := new(several[F, [2]F])
-		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
-	case fields == 3:
-		m := new(several[F, [3]F])
-		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
-	case fields == 4:
-		m := new(several[F, [4]F])
-		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
-	case fields <= 6:
-		m := new(several[F, [6]F])
-		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+	case fields <= 2:
+		m := new(nodeN[F, [2]F])
+		m.fields, n, own = m.room[:0], &m.node, &m.fields
+	case fields <= 4:
+		m := new(nodeN[F, [4]F])
+		m.fields, n, own = m.room[:0], &m.node, &m.fields
 	case fields <= 8:
-		m := new(several[F, [8]F])
-		m.fields, n, own, begun = m.room[:0], &m.node, &m.fields, &m.begun
+		m := new(nodeN[F, [8]F])
+		m.fields, n, own = m.room[:0], &m.node, &m.fields
 	default:
-		m := new(several[F, [0]F])
-		m.fields, n, own, begun = make([]F, 0, fields), &m.node, &m.fields, &m.begun
+		m := new(nodeN[F, [0]F])
+		m.fields, n, own = make([]F, 0, fields), &m.node, &m.fields
 	}
 	n.value = own
-	return n, own, begun
+	return n, own
 }
+
+// A change is a way to make a node of another one.
+type change bool
+
+const (
+	bySet  change = false
+	byWith change = true
+)
 
 // set returns n with this field, in the same task; or, if n is nil, in a new one.
-func (n *node) set(key string, value any) *node {
-	m := new(one)
+func (n *node) set(key string, value any, by change) *node {
+	m := new(node)
 	m.key, m.value = key, value
-	return m.follow(n, &m.begun, n.has(key))
+	return m.follow(n, n.has(key), by)
 }
 
-// setAttrs is set for several fields.
-func (n *node) setAttrs(attrs []slog.Attr) *node {
-	m, own, begun := newSeveral[slog.Attr](len(attrs))
-	*own = append(*own, attrs...)
-	list, repeats := *own, false
-	for i := range list {
-		if list[i].Key == "" {
-			list[i].Key = badKey
-		}
-		for j := range i {
-			repeats = repeats || list[j].Key == list[i].Key
-		}
-		repeats = repeats || n != nil && n.has(list[i].Key)
+// setAttrs is set for several fields. Without any it returns n.
+func (n *node) setAttrs(attrs []slog.Attr, by change) *node {
+	if slices.ContainsFunc(attrs, isInlined) {
+		attrs = appendInlined(nil, attrs)
 	}
-	return m.follow(n, begun, repeats)
+	if len(attrs) == 0 {
+		return n
+	}
+	m, own := newNodeN[slog.Attr](len(attrs))
+	list, repeats := *own, false
+	for _, a := range attrs {
+		a.Key = normalizeKey(a.Key)
+		if i := slices.IndexFunc(list, func(b slog.Attr) bool { return b.Key == a.Key }); i >= 0 {
+			list[i] = a
+			continue
+		}
+		list = append(list, a)
+		repeats = repeats || n.has(a.Key)
+	}
+	*own = list
+	return m.follow(n, repeats, by)
 }
 
 // setArgs is set for fields as New takes them.
-func (n *node) setArgs(args []any) *node {
+func (n *node) setArgs(args []any, by change) *node {
+	if len(args) == 2 {
+		if key, ok := args[0].(string); ok {
+			return n.set(normalizeKey(key), args[1], by)
+		}
+	}
 	fields, attrs := 0, 0
 	for i := 0; i < len(args); i++ {
 		switch args[i].(type) {
@@ -161,129 +157,109 @@ func (n *node) setArgs(args []any) *node {
 		}
 		fields++
 	}
-	switch {
-	case attrs == fields:
-		return n.setAttrs(attrsOf(args))
-	case fields == 1:
-		p, _ := nextPair(args)
-		return n.set(p.key, p.value)
-	}
-	m, own, begun := newSeveral[pair](fields)
-	list, repeats := *own, false
-	for len(args) > 0 {
-		var p pair
-		p, args = nextPair(args)
-		for i := range list {
-			repeats = repeats || list[i].key == p.key
+	if attrs == fields {
+		list := make([]slog.Attr, len(args))
+		for i, a := range args {
+			list[i] = a.(slog.Attr)
 		}
-		repeats = repeats || n != nil && n.has(p.key)
+		return n.setAttrs(list, by)
+	}
+	m, own := newNodeN[pair](fields)
+	list, repeats := *own, false
+	add := func(p pair) {
+		if i := slices.IndexFunc(list, func(q pair) bool { return q.key == p.key }); i >= 0 {
+			list[i] = p
+			return
+		}
 		list = append(list, p)
+		repeats = repeats || n.has(p.key)
+	}
+	for len(args) > 0 {
+		rest := args[1:]
+		switch a := args[0].(type) {
+		case slog.Attr:
+			for _, a := range appendInlined(nil, []slog.Attr{a}) {
+				add(pair{normalizeKey(a.Key), attrValue{a.Value}})
+			}
+		case string:
+			if len(rest) == 0 {
+				add(pair{badKey, a})
+			} else {
+				add(pair{normalizeKey(a), rest[0]})
+				rest = rest[1:]
+			}
+		default:
+			add(pair{badKey, a})
+		}
+		args = rest
 	}
 	*own = list
-	return m.follow(n, begun, repeats)
+	return m.follow(n, repeats, by)
 }
 
-func attrsOf(args []any) []slog.Attr {
-	attrs := make([]slog.Attr, len(args))
-	for i, a := range args {
-		attrs[i] = a.(slog.Attr)
-	}
-	return attrs
-}
-
-// nextPair returns the first field of args, of which there are some, and the rest.
-func nextPair(args []any) (p pair, rest []any) {
-	switch a := args[0].(type) {
-	case slog.Attr:
-		return pair{storedAs(a.Key), unboxed{a.Value}}, args[1:]
-	case string:
-		if len(args) > 1 {
-			return pair{storedAs(a), args[1]}, args[2:]
-		}
-	}
-	return pair{badKey, args[0]}, args[1:]
-}
-
-// follow makes m, which nobody else has seen yet, the node that follows n and is of its
-// task, and returns it. If n is nil, begun is the task. If m repeats a key, what has it
-// gets the value of m and keeps its place.
-func (m *node) follow(n *node, begun *task, repeats bool) *node {
-	m.task = begun
-	if n != nil {
+// follow makes m, which nobody else has seen yet, the child of n and returns it. m is in
+// the task of n, or in a new one if n is nil. If m repeats a key of n, one node takes the
+// place of the chain, in which the key keeps its place and has the value of m.
+func (m *node) follow(n *node, repeats bool, by change) *node {
+	if n == nil {
+		m.task = new(task) // not in the node: whoever is in the task would keep its fields
+	} else {
 		m.task = n.task
 	}
-	if repeats || n.links() >= maxChain {
-		var c collector
-		c.add(n)
-		m.each(nil, c.put)
-		return c.node(m.task, n == nil)
+	if !repeats && n.depth() < maxChain {
+		m.parent = n
+		m.inherit(n, true)
+		m.Init(m)
+		return m
 	}
-	m.parent = n
-	m.Init(m)
-	return m
-}
-
-// A collector makes one node of the fields of several.
-type collector struct {
-	fields []field
-	given  bool // some are
-}
-
-// add is put for all fields of n, none of which c has: no comparing of each with each.
-func (c *collector) add(n *node) {
-	c.fields = slices.Grow(c.fields, n.len(nil))
-	n.each(nil, c.append)
-}
-
-func (c *collector) append(f field) bool {
-	c.given = c.given || f.given != nil
-	c.fields = append(c.fields, f)
-	return true
-}
-
-// put appends f, or puts it in the place of the field of its key.
-func (c *collector) put(f field) bool {
-	for i := range c.fields {
-		if c.fields[i].key == f.key {
-			c.given = c.given || f.given != nil
-			c.fields[i] = f
-			return true
+	var c collector
+	c.addAll(n)
+	var replaced []string
+	m.each(nil, func(f field) bool {
+		if n.has(f.key) {
+			replaced = append(replaced, f.key)
 		}
+		return c.put(f)
+	})
+	flat := c.node(m.task)
+	added := !repeats || by == byWith
+	flat.inherit(n, added)
+	if added {
+		flat.flatten(n, replaced)
 	}
-	return c.append(f)
+	return flat
 }
 
-// node returns a node of task t. Unless alone, that is of others too.
-func (c *collector) node(t *task, alone bool) (m *node) {
-	var begun *task
-	if c.given {
-		var own *[]pair
-		m, own, begun = newSeveral[pair](len(c.fields))
-		for _, f := range c.fields {
-			*own = append(*own, f.pair())
-		}
-	} else {
-		var own *[]slog.Attr
-		m, own, begun = newSeveral[slog.Attr](len(c.fields))
-		for _, f := range c.fields {
-			*own = append(*own, f.attr())
-		}
-	}
-	m.task = t
-	if alone || t.isBare() {
-		m.task = begun // t lies in another node, and would keep its fields
-		t.copyTo(begun)
-	}
-	m.Init(m)
-	return m
-}
-
-// links returns how many nodes n hangs together with.
-func (n *node) links() (nodes int) {
+// depth returns the length of the parent chain.
+func (n *node) depth() (nodes int) {
 	for ; n != nil; n = n.parent {
 		nodes++
 	}
 	return nodes
+}
+
+// ownLen and ownField give the fields of n less those of its parent.
+func (n *node) ownLen() int {
+	if n.key != "" {
+		return 1
+	}
+	switch own := n.value.(type) {
+	case *[]slog.Attr:
+		return len(*own)
+	case *[]pair:
+		return len(*own)
+	}
+	return 0
+}
+
+func (n *node) ownField(i int) field {
+	if n.key != "" {
+		return pair{n.key, n.value}.field()
+	}
+	if own, ok := n.value.(*[]slog.Attr); ok {
+		return field{(*own)[i].Key, nil, (*own)[i].Value}
+	}
+	return (*n.value.(*[]pair))[i].field()
 }
 
 func (n *node) has(key string) bool {
@@ -295,7 +271,7 @@ func (n *node) has(key string) bool {
 func (n *node) find(key string) (f field, ok bool) {
 	for ; n != nil; n = n.parent {
 		if carrier.Same(n.key, key) {
-			return pair{key, n.value}.field(), true
+			return n.ownField(0), true
 		}
 		if n.key != "" {
 			continue
@@ -303,14 +279,14 @@ func (n *node) find(key string) (f field, ok bool) {
 		switch own := n.value.(type) {
 		case *[]slog.Attr:
 			for i := range *own {
-				if a := &(*own)[i]; carrier.Same(a.Key, key) {
-					return field{key, nil, a.Value}, true
+				if carrier.Same((*own)[i].Key, key) {
+					return n.ownField(i), true
 				}
 			}
 		case *[]pair:
 			for i := range *own {
-				if p := &(*own)[i]; carrier.Same(p.key, key) {
-					return p.field(), true
+				if carrier.Same((*own)[i].key, key) {
+					return n.ownField(i), true
 				}
 			}
 		}
@@ -318,151 +294,46 @@ func (n *node) find(key string) (f field, ok bool) {
 	return field{}, false
 }
 
-// each calls yield with the fields that n has and part hasn't, the oldest first, until it
-// returns false, and reports whether it never did. part is one of those that n hangs
-// together with, or nil.
-func (n *node) each(part *node, yield func(field) bool) bool {
-	if n == part {
+// each calls yield with the fields that n has and base hasn't, the oldest first, until it
+// returns false, and reports whether it never did. base is in the parent chain of n, or nil.
+func (n *node) each(base *node, yield func(field) bool) bool {
+	if n == base {
 		return true
 	}
-	if !n.parent.each(part, yield) {
+	if !n.parent.each(base, yield) {
 		return false
 	}
-	if n.key != "" {
-		return yield(pair{n.key, n.value}.field())
-	}
-	switch own := n.value.(type) {
-	case *[]slog.Attr:
-		for _, a := range *own {
-			if !yield(field{a.Key, nil, a.Value}) {
-				return false
-			}
-		}
-	case *[]pair:
-		for _, p := range *own {
-			if !yield(p.field()) {
-				return false
-			}
+	for i := range n.ownLen() {
+		if !yield(n.ownField(i)) {
+			return false
 		}
 	}
 	return true
 }
 
 // len returns how many fields each gives.
-func (n *node) len(part *node) (fields int) {
-	for ; n != part; n = n.parent {
-		if n.key != "" {
-			fields++
-			continue
-		}
-		switch own := n.value.(type) {
-		case *[]slog.Attr:
-			fields += len(*own)
-		case *[]pair:
-			fields += len(*own)
-		}
+func (n *node) len(base *node) (fields int) {
+	for ; n != base; n = n.parent {
+		fields += n.ownLen()
 	}
 	return fields
 }
 
-// attrs returns the fields that each gives: those of n themselves if they lie as they should.
-func (n *node) attrs(part *node) []slog.Attr {
-	fields := n.len(part)
-	if fields == 0 {
-		return nil
-	}
-	for m := n; m != part; m = m.parent {
+// attrs returns the fields that each gives. If they are one node's and Attrs already, they
+// aren't copied.
+func (n *node) attrs(base *node) []slog.Attr {
+	fields := n.len(base)
+	for m := n; m != base; m = m.parent {
 		if own, ok := m.value.(*[]slog.Attr); ok && m.key == "" && len(*own) == fields {
 			return slices.Clip(*own)
 		}
 	}
 	attrs := make([]slog.Attr, fields)
-	for i := fields; n != part; n = n.parent { // the last come first
-		if n.key != "" {
-			i--
-			attrs[i] = pair{n.key, n.value}.attr()
-			continue
-		}
-		switch own := n.value.(type) {
-		case *[]slog.Attr:
-			i -= copy(attrs[i-len(*own):], *own)
-		case *[]pair:
-			i -= len(*own)
-			for j, p := range *own {
-				attrs[i+j] = p.attr()
-			}
+	for end := fields; n != base; n = n.parent { // the newest come first
+		end -= n.ownLen()
+		for i := range n.ownLen() {
+			attrs[end+i] = n.ownField(i).attr()
 		}
 	}
 	return attrs
-}
-
-// without returns n without the fields of keys: n itself if there are none.
-func (n *node) without(keys []string) *node {
-	if !slices.ContainsFunc(keys, func(key string) bool { return n.has(storedAs(key)) }) {
-		return n
-	}
-	var c collector
-	n.each(nil, func(f field) bool {
-		if !slices.ContainsFunc(keys, func(key string) bool { return storedAs(key) == f.key }) {
-			c.append(f)
-		}
-		return true
-	})
-	return c.node(n.task, false)
-}
-
-// any returns the value as it was given.
-func (f field) any() any {
-	if f.given != nil {
-		return f.given
-	}
-	return f.value.Any()
-}
-
-// as returns the value of f as a T. One that was given as it is must be of that type. One
-// that came as an Attr has lost the width of its number: any integer or float type that
-// holds it without loss will do.
-func as[T any](f field) (v T, ok bool) {
-	if f.given != nil {
-		v, ok = f.given.(T)
-		return v, ok
-	}
-	value := f.value
-	// A string would be boxed by Any, and strings are most of what scopes hold.
-	if p, is := any(&v).(*string); is && value.Kind() == slog.KindString {
-		*p = value.String()
-		return v, true
-	}
-	if v, ok = value.Any().(T); ok {
-		return v, true
-	}
-	r := reflect.ValueOf(&v).Elem()
-	if r.Kind() == reflect.Interface {
-		return v, value.Any() == nil // a nil that was set is there
-	}
-	if r.Type().PkgPath() != "" {
-		return v, false
-	}
-	switch value.Kind() {
-	case slog.KindInt64:
-		x := value.Int64()
-		if ok = r.CanInt() && !r.OverflowInt(x); ok {
-			r.SetInt(x)
-		} else if ok = r.CanUint() && x >= 0 && !r.OverflowUint(uint64(x)); ok {
-			r.SetUint(uint64(x))
-		}
-	case slog.KindUint64:
-		x := value.Uint64()
-		if ok = r.CanUint() && !r.OverflowUint(x); ok {
-			r.SetUint(x)
-		} else if ok = r.CanInt() && x <= math.MaxInt64 && !r.OverflowInt(int64(x)); ok {
-			r.SetInt(int64(x))
-		}
-	case slog.KindFloat64:
-		x := value.Float64()
-		if ok = r.Kind() == reflect.Float32 && (float64(float32(x)) == x || x != x); ok {
-			r.SetFloat(x)
-		}
-	}
-	return v, ok
 }

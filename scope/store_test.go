@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -195,7 +196,8 @@ func TestMisuseOfKeysAndArgs(t *testing.T) {
 			{[]any{nil, "a", 2}, "!BADKEY=<nil> a=2"},
 			{[]any{"a", slog.Int("b", 1)}, "a=b=1"},
 			{[]any{slog.Int("b", 1), "a"}, "b=1 !BADKEY=a"},
-			{[]any{slog.Attr{}}, "!BADKEY=<nil>"},
+			{[]any{slog.Attr{}}, ""},
+			{[]any{slog.Attr{}, "a", 1, slog.Attr{}}, "a=1"},
 			{[]any{"", 1}, "!BADKEY=1"},
 			{[]any{"a", nil}, "a=<nil>"},
 			{[]any{errors.New("e"), "k", "v"}, "!BADKEY=e k=v"},
@@ -586,7 +588,7 @@ func TestDeclarationsAtTheSameTime(t *testing.T) {
 func TestScopesAreSharedWithoutARace(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
 		s := scope.New("a", 1)
-		var memo scope.Memo[int]
+		var cache memo.Cache[int]
 		var wg sync.WaitGroup
 		for g := range 20 {
 			wg.Go(func() {
@@ -596,8 +598,8 @@ func TestScopesAreSharedWithoutARace(t *testing.T) {
 						scope.Set("i", i)
 						want(t, fmt.Sprintf("a=1 g=%d i=%d", g, i))
 						wantScope(t, s.With("b", g), fmt.Sprintf("a=1 b=%d", g))
-						store(&memo, s, g)
-						memo.Load(s)
+						store(&cache, s, g)
+						load(&cache, s)
 						s.Ended()
 					}
 				})
@@ -615,7 +617,7 @@ func TestValuesOfTheStoresOwnTypes(t *testing.T) {
 	if v, ok := s.Get("list"); !ok || v != any(list) || s.Has("x") {
 		t.Errorf("Get gives %v, %v", v, ok)
 	}
-	if attrs := s.Attrs(); len(attrs) != 1 || attrs[0].Key != "list" || attrs[0].Value.Any() != any(list) {
+	if attrs := s.Internal().Attrs(nil); len(attrs) != 1 || attrs[0].Key != "list" || attrs[0].Value.Any() != any(list) {
 		t.Errorf("Attrs gives %v", attrs)
 	}
 	for key := range s.With("other", list).All() {

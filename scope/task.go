@@ -3,20 +3,16 @@ package scope
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
 
-// A task is one unit of work. Its scopes point at it; it points at nothing. The state of
-// one that was begun by a bare Set is bare, and a name if it has any: such a task has no end
-// that could be seen, and main's lines must not be called left behind because some Go that
-// main started is done. Of any other it is how many Runs, Go goroutines and Wrapped calls are
-// going on, and entered once there has been one.
-type task struct {
-	_     [0]atomic.Uint64 // which is aligned also where a uint64 isn't
-	state uint64
-}
+// A task is one unit of work. Its scopes point at it; it points at nothing, and its address
+// is its identity. The state of a task that a bare Set began is bare, for ever: it has no end
+// that could be seen, and main's lines must not be called late because some Go that main
+// started is done. The state of any other is how many Runs, Go goroutines and Wrapped calls
+// are going on, and entered once there has been one.
+type task struct{ state atomic.Uint64 }
 
 const (
 	bare    = 1 << 63
@@ -24,24 +20,9 @@ const (
 )
 
 // beginBare is for a task that nobody else has seen.
-func (t *task) beginBare() { t.state = bare }
+func (t *task) beginBare() { t.state.Store(bare) }
 
-func (t *task) isBare() bool { return atomic.LoadUint64(&t.state)&bare != 0 }
-
-// copyTo makes u, which nobody else has seen, t again, if that is bare: by its name, which
-// is drawn when it is first asked for.
-func (t *task) copyTo(u *task) {
-	if atomic.LoadUint64(&t.state) == bare {
-		atomic.CompareAndSwapUint64(&t.state, bare, bare|rand.Uint64())
-	}
-	u.state = atomic.LoadUint64(&t.state)
-}
-
-// same reports whether t and u are one task.
-func (t *task) same(u *task) bool {
-	s := atomic.LoadUint64(&t.state)
-	return t == u || s > bare && s == atomic.LoadUint64(&u.state)
-}
+func (t *task) isBare() bool { return t.state.Load() == bare }
 
 // enter and leave bracket a Run, a Go goroutine or a Wrapped call.
 func (n *node) enter() {
@@ -49,18 +30,18 @@ func (n *node) enter() {
 		return
 	}
 	// In this order: nobody may see entered and none going on before the first leave.
-	if s := atomic.AddUint64(&n.task.state, 1); s&entered == 0 {
-		atomic.OrUint64(&n.task.state, entered)
+	if n.task.state.Add(1)&entered == 0 {
+		n.task.state.Or(entered)
 	}
 }
 
 func (n *node) leave() {
 	if n != nil && !n.task.isBare() {
-		atomic.AddUint64(&n.task.state, ^uint64(0))
+		n.task.state.Add(^uint64(0))
 	}
 }
 
-func (t *task) ended() bool { return atomic.LoadUint64(&t.state) == entered }
+func (t *task) ended() bool { return t.state.Load() == entered }
 
 // spawned counts the goroutines of all Go calls that haven't ended.
 var spawned atomic.Int64

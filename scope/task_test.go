@@ -430,3 +430,22 @@ func TestNewContextOfNilPanics(t *testing.T) {
 	//lint:ignore SA1012 nil is the case
 	scope.NewContext(nil, scope.New())
 }
+
+// What Pick returned before may not decide what counts as made of what was bound.
+func TestPickDoesNotDependOnAnEarlierPick(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		scope.New("a", 1).Run(func() {
+			first := scope.NewContext(context.Background(), scope.With("b", 2))
+			scope.Set("c", 3)
+			if before {
+				scope.Current().Pick(first)
+			}
+			second := scope.NewContext(context.Background(), scope.With("d", 4))
+			scope.Current().Pick(first).Run(func() {
+				if got := scope.Current().Pick(second).Len(); got != 4 {
+					t.Errorf("Pick called before: %v; %d fields, want 4", before, got)
+				}
+			})
+		})
+	}
+}

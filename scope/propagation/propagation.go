@@ -34,6 +34,9 @@ var _ = scope.NewKey[string](TraceFlagsKey, scope.Hidden)
 // Inject writes the fields of s that may leave the process into c. A header that is
 // there already stays, but for baggage, to which members are added. A value that its
 // header can't hold is left out.
+//
+// Where there is a context too, give Inject what a log line would get:
+// scope.Current().Pick(ctx).
 func Inject(s scope.Scope, c Carrier) {
 	var id string
 	tp := Traceparent{SpanID: newSpanID()}

@@ -1,6 +1,7 @@
 package propagation_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,28 @@ func baggageOf(s scope.Scope) string {
 	c := Map{}
 	propagation.Inject(s, c)
 	return c["baggage"]
+}
+
+// A context that adds to the task, and one of another task, count as they do for a line.
+func TestInjectSendsWhatPickChooses(t *testing.T) {
+	scope.New("request_id", "r-1").Run(func() {
+		ctx := scope.NewContext(t.Context(), scope.With("tenant", "acme"))
+		scope.Set("request_id", "r-2")
+		for what, c := range map[string]struct {
+			ctx  context.Context
+			want Map
+		}{
+			"no scope in it": {t.Context(), Map{"x-request-id": "r-2"}},
+			"a field added":  {ctx, Map{"x-request-id": "r-2", "baggage": "tenant=acme"}},
+			"another task":   {scope.NewContext(ctx, scope.New("request_id", "other")), Map{"x-request-id": "other"}},
+		} {
+			got := Map{}
+			propagation.Inject(scope.Current().Pick(c.ctx), got)
+			if !maps.Equal(got, c.want) {
+				t.Errorf("%s: sent %v, want %v", what, got, c.want)
+			}
+		}
+	})
 }
 
 // extracted returns the fields that Extract finds in c, as text.

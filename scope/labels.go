@@ -1,0 +1,124 @@
+package scope
+
+import (
+	"log/slog"
+	"strings"
+
+	"github.com/taskscope/taskscope/internal/values"
+	"github.com/taskscope/taskscope/scope/internal/carrier"
+)
+
+// The profiler labels of a scope are those of its fields whose key is Profiled, as the
+// policies have it when they are bound.
+
+// profiling returns the policies if there is a key that they show in labels, else nil.
+func profiling() *policySet {
+	if p := policies.Load(); p != nil && p.profiled {
+		return p
+	}
+	return nil
+}
+
+// bind binds n to the running goroutine.
+func (n *node) bind() {
+	if p := profiling(); p != nil {
+		n.bindLabels(p)
+		return
+	}
+	carrier.Bind(n.header(), nil)
+}
+
+// bindLabels is bind under p. NewKey may return meanwhile, in another goroutine: what was
+// made before doesn't stay.
+func (n *node) bindLabels(p *policySet) {
+	for {
+		carrier.Bind(n.header(), n.labels(p))
+		now := policies.Load()
+		if now == p {
+			return
+		}
+		p = now
+	}
+}
+
+// swapLabels binds n under p and returns what was bound before.
+func (n *node) swapLabels(p *policySet) carrier.Saved {
+	saved := carrier.Swap(n.header(), n.labels(p))
+	if policies.Load() != p {
+		n.bind()
+	}
+	return saved
+}
+
+// restoreLabels puts back what was bound before. Its labels may be older than p: what that
+// forbids doesn't come back.
+func restoreLabels(saved *carrier.Saved, p *policySet) {
+	for {
+		saved.Restore(labelNow)
+		now := policies.Load()
+		if now == p {
+			return
+		}
+		p = now
+	}
+}
+
+// labelNow returns what becomes of a label that was made before, and whether it is still
+// shown.
+func labelNow(l carrier.Label) (carrier.Label, bool) {
+	policy := Policy(l.Key)
+	if policy&Redacted != 0 {
+		l.Value = RedactedText
+	}
+	return l, policy&Hidden == 0
+}
+
+// labels returns the fields of n that are to be seen in profiles, under p. Methods of values
+// are called inside Encode: they may call Set, which would ask for labels again.
+func (n *node) labels(p *policySet) (labels []carrier.Label) {
+	if p == nil {
+		return nil
+	}
+	inside := n.encodingLevel() > 0
+	methods := false
+	n.each(nil, func(f field) bool {
+		if policy := p.byName[f.key]; policy&Profiled == 0 || policy&Hidden != 0 {
+			return true
+		} else if policy&Redacted != 0 {
+			labels = append(labels, carrier.Label{Key: f.key, Value: RedactedText})
+			return true
+		}
+		a := f.attr()
+		l := carrier.Label{Key: a.Key}
+		if values.IsPlain(a.Value) {
+			l.Value = labelText(a.Value)
+		} else if inside {
+			return true
+		} else {
+			methods = true
+		}
+		labels = append(labels, l)
+		return true
+	})
+	if methods {
+		n.Encode(func() {
+			for i := range labels {
+				if f, _ := n.find(labels[i].Key); p.byName[f.key]&Redacted == 0 {
+					labels[i].Value = labelText(f.attr().Value)
+				}
+			}
+		})
+	}
+	return labels
+}
+
+// labelText returns v as text that a profile may hold. A method of v that panics costs
+// the text, not the caller of Set.
+func labelText(v slog.Value) (text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			text = values.Panic(p).String()
+		}
+	}()
+	return strings.ToValidUTF8(values.Resolve(v).String(), "\uFFFD")
+}

@@ -1,0 +1,268 @@
+package scope
+
+import (
+	"slices"
+	"weak"
+
+	"github.com/taskscope/taskscope/internal/memo"
+)
+
+// This file answers two questions for [Scope.Pick], exactly: was this scope made of that one,
+// and was it made by adding alone? The parents can't tell: a node that replaces or deletes a
+// field has none, so that old values are freed.
+
+// A lineage is what a node knows about the nodes that it was made of, apart from its parents.
+// It never changes. A new node shares the lineage of the node that it is made of: one pointer
+// is copied, and no shared memory is written.
+type lineage struct {
+	marks *mark
+	count int // how many marks there are
+	kept  int // how many there were when dead ones were last removed
+
+	flattened *flattening
+	encoding  int // how many calls of Encode are around the node
+}
+
+// copy returns a copy of l, which may be nil.
+func (l *lineage) copy() *lineage {
+	c := new(lineage)
+	if l != nil {
+		*c = *l
+	}
+	return c
+}
+
+// inherit gives m the lineage of n, of which it is made; added says by adding alone.
+func (m *node) inherit(n *node, added bool) {
+	if n == nil {
+		return
+	}
+	if l := n.lineage.Load(); l != nil {
+		if l.flattened != nil && !added {
+			l = l.copy()
+			l.flattened = nil
+		}
+		m.lineage.Store(l)
+	}
+}
+
+// ---- was it made of that one? ----
+
+// An origin is a node that was bound when NewContext was called. Contexts keep it in memory.
+type origin struct{ _ *byte } // a pointer: objects without one share a block, and die together
+
+// A mark says that NewContext was called before the node was made, with this origin bound.
+type mark struct {
+	// Exactly one of these is set. To make a weak pointer is slow, so it is weak only if the
+	// list has been looked through for dead ones.
+	of   *origin
+	weak weak.Pointer[origin]
+
+	next *mark
+}
+
+// minMarks is how long a list of marks gets before dead ones are removed.
+const minMarks = 32
+
+// origins remembers the origin that a node is.
+var origins memo.Cache[*origin]
+
+// origin marks n, and so all nodes that are made of it from now on, and returns the origin
+// that stands for it.
+func (n *node) origin() *origin {
+	if o := origins.Load(&n.table); o != nil {
+		return *o
+	}
+	e := memo.NewEntry[*origin]()
+	o := new(origin)
+	e.Value = o
+	for {
+		old := n.lineage.Load()
+		l := old.copy()
+		if l.count >= max(minMarks, 2*l.kept) {
+			l.removeDead()
+		}
+		l.marks = &mark{of: o, next: l.marks}
+		l.count++
+		if n.lineage.CompareAndSwap(old, l) {
+			origins.Store(&n.table, e)
+			return o
+		}
+	}
+}
+
+// removeDead removes the marks whose contexts are all gone. One that wasn't weak yet is dead
+// the next time at the earliest.
+func (l *lineage) removeDead() {
+	m := l.marks
+	l.marks, l.count = nil, 0
+	for ; m != nil; m = m.next {
+		w := m.weak
+		if m.of != nil {
+			w = weak.Make(m.of)
+		}
+		if w.Value() != nil {
+			l.marks = &mark{weak: w, next: l.marks}
+			l.count++
+		}
+	}
+	l.kept = l.count
+}
+
+// cameFrom reports whether n is the node that o stands for, or was made of it after it was
+// marked, in whatever way.
+func (n *node) cameFrom(o *origin) bool {
+	l := n.lineage.Load()
+	if l == nil {
+		return false
+	}
+	m := l.marks
+	for ; m != nil && m.of != nil; m = m.next {
+		if m.of == o {
+			return true
+		}
+	}
+	if m == nil {
+		return false
+	}
+	for w := weak.Make(o); m != nil; m = m.next { // behind a weak one all are weak
+		if m.weak == w {
+			return true
+		}
+	}
+	return false
+}
+
+// ---- was it made by adding? ----
+
+// A flattening says that one node took the place of a chain of nodes, with the same fields
+// in the same places and more behind them. Its nodes' fields are known by their number.
+type flattening struct {
+	bases    []base   // the nodes of the chain
+	replaced []string // keys in the chain that have got other values
+	before   *flattening
+
+	count int // how many flattenings there are, this one and those before
+	kept  int // how many there were when useless ones were last removed
+}
+
+type base struct {
+	node   weak.Pointer[node]
+	fields int
+}
+
+// minFlattenings is how many there are before useless ones are removed.
+const minFlattenings = 16
+
+// flatten notes that n, which nobody else has seen yet, takes the place of the chain of
+// from, with other values for the replaced keys.
+func (n *node) flatten(from *node, replaced []string) {
+	l := n.lineage.Load().copy()
+	f := &flattening{replaced: replaced, before: l.flattened.withoutDead()}
+	for p, fields := from, from.len(nil); p != nil; p = p.parent {
+		f.bases = append(f.bases, base{weak.Make(p), fields})
+		fields -= p.ownLen()
+	}
+	f.link()
+	l.flattened = f
+	n.lineage.Store(l)
+}
+
+func (f *flattening) link() {
+	f.count = 1
+	if f.before != nil {
+		f.count, f.kept = f.before.count+1, f.before.kept
+	}
+}
+
+// withoutDead returns f without the nodes that are gone, if it has grown to twice its length
+// since that was last done.
+func (f *flattening) withoutDead() *flattening {
+	if f == nil || f.count < max(minFlattenings, 2*f.kept) {
+		return f
+	}
+	var all []*flattening
+	for ; f != nil; f = f.before {
+		all = append(all, f)
+	}
+	var list *flattening
+	for _, f := range slices.Backward(all) {
+		alive := slices.DeleteFunc(slices.Clone(f.bases), func(b base) bool { return b.node.Value() == nil })
+		if len(alive) > 0 {
+			list = &flattening{bases: alive, replaced: slices.Clone(f.replaced), before: list}
+			list.link()
+		} else if list != nil { // for the nodes of earlier ones, these keys are replaced too
+			for _, key := range f.replaced {
+				if !slices.Contains(list.replaced, key) {
+					list.replaced = append(list.replaced, key)
+				}
+			}
+		}
+	}
+	if list != nil {
+		list.kept = list.count
+	}
+	return list
+}
+
+// addedTo reports whether n was made of base by adding alone, and returns what was added.
+func (n *node) addedTo(base *node) (added []field, ok bool) {
+	for p := n; p != nil; p = p.parent {
+		if p == base {
+			n.each(base, func(f field) bool {
+				added = append(added, f)
+				return true
+			})
+			return added, true
+		}
+	}
+	l := n.lineage.Load()
+	if l == nil || l.flattened == nil {
+		return nil, false
+	}
+	w := weak.Make(base)
+	var replaced []string
+	for f := l.flattened; f != nil; f = f.before {
+		replaced = append(replaced, f.replaced...)
+		for _, b := range f.bases {
+			if b.node != w {
+				continue
+			}
+			i := 0
+			n.each(nil, func(f field) bool {
+				if i >= b.fields || slices.Contains(replaced, f.key) {
+					added = append(added, f)
+				}
+				i++
+				return true
+			})
+			return added, true
+		}
+	}
+	return nil, false
+}
+
+// ---- Encode ----
+
+// encodingLevel returns how many calls of Encode are around what has n.
+func (n *node) encodingLevel() int {
+	if n != nil {
+		if l := n.lineage.Load(); l != nil {
+			return l.encoding
+		}
+	}
+	return 0
+}
+
+// encodingAt returns n for code that has this many calls of Encode around it, or more.
+func (n *node) encodingAt(level int) *node {
+	if n == nil || n.encodingLevel() >= level {
+		return n
+	}
+	m := &node{parent: n, task: n.task}
+	l := n.lineage.Load().copy()
+	l.encoding = level
+	m.lineage.Store(l)
+	m.Init(m)
+	return m
+}
