@@ -11,9 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
-	"weak"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -22,7 +21,8 @@ import (
 // that weak pointers can watch it.
 type text struct{ s string }
 
-func render(f logadapters.Fields) *text {
+// attach is the text logger's With.
+func attach(l *text, f logadapters.Fields) *text {
 	var parts []string
 	for i, a := range f.Attrs {
 		parts = append(parts, fmt.Sprintf("%s=%v", a.Key, f.Any(i)))
@@ -31,32 +31,24 @@ func render(f logadapters.Fields) *text {
 	if f.Group != "" {
 		s = f.Group + "{" + s + "}"
 	}
-	return &text{s}
+	return &text{strings.TrimSpace(l.s + " " + s)}
 }
 
-// funcs is a logger made of functions. A nil taken means that it takes nothing.
-type funcs struct {
-	derive func(logadapters.Fields) *text
-	taken  func(key string) bool
+// newCache returns a Cache for the text logger.
+func newCache(opts *logadapters.Options) *logadapters.Cache[*text] {
+	return &logadapters.Cache[*text]{Options: opts, Base: &text{}, Attach: attach}
 }
 
-func (f funcs) Derive(fields logadapters.Fields) *text { return f.derive(fields) }
-
-func (f funcs) Taken(key string) bool { return f.taken != nil && f.taken(key) }
-
-// newStamper returns a Stamper for a logger that takes nothing.
-func newStamper(opts *logadapters.Options, derive func(logadapters.Fields) *text) *logadapters.Stamper[*text] {
-	return logadapters.NewStamper[*text](opts, funcs{derive: derive})
+// line returns what c makes of s.
+func line(c *logadapters.Cache[*text], s scope.Scope) string {
+	if d := c.Lookup(s); d != nil {
+		return d.Value.s
+	}
+	return ""
 }
 
 // stamped returns what opts make of s.
-func stamped(opts *logadapters.Options, s scope.Scope) string {
-	stamp := newStamper(opts, render).Stamp(s)
-	if stamp == nil {
-		return ""
-	}
-	return stamp.Logger.s
-}
+func stamped(opts *logadapters.Options, s scope.Scope) string { return line(newCache(opts), s) }
 
 func expect(t *testing.T, got, want string) {
 	t.Helper()
@@ -124,204 +116,160 @@ func TestPickTakesNoScopeFromAContextThatHasNone(t *testing.T) {
 	})
 }
 
+// recording returns a Cache, and a list of the fields that each call of its Attach was given.
+func recording(opts *logadapters.Options) (*logadapters.Cache[*text], *[]string) {
+	c, calls := newCache(opts), new([]string)
+	c.Attach = func(l *text, f logadapters.Fields) *text {
+		*calls = append(*calls, attach(&text{}, f).s)
+		return attach(l, f)
+	}
+	return c, calls
+}
+
 func TestAScopeIsDerivedOnce(t *testing.T) {
-	var derived atomic.Int64
-	st := newStamper(nil, func(f logadapters.Fields) *text { derived.Add(1); return render(f) })
+	c, calls := recording(nil)
 	s := scope.New("a", 1)
-	first := st.Stamp(s)
+	first := c.Lookup(s)
 	for range 10 {
-		if st.Stamp(s) != first {
-			t.Fatal("a second stamp for the same scope")
+		if c.Lookup(s) != first {
+			t.Fatal("a second derived logger for the same scope")
 		}
 	}
-	if n := derived.Load(); n != 1 {
+	if n := len(*calls); n != 1 {
 		t.Errorf("derived %d times", n)
 	}
-	if other := scope.New("a", 1); st.Stamp(other) == first {
-		t.Error("two scopes share a stamp")
+	if other := scope.New("a", 1); c.Lookup(other) == first {
+		t.Error("two scopes share a derived logger")
 	}
 }
 
-// line has st do what an adapter does for a line of s, and reports whether it is made of the
-// fields of s alone.
-func line(st *logadapters.Stamper[*text], s scope.Scope) (alone bool) {
-	if _, made := st.Made(s); made {
-		return false
-	}
-	part, _, ok := st.First(s, 8)
-	if !ok {
-		st.Stamp(s)
-	}
-	return ok && part == nil
-}
-
-// logs has st log with 10000 scopes of their own, each so many lines. It returns how many of the
-// first lines were made of the fields alone.
-func logs(st *logadapters.Stamper[*text], lines int) (alone int) {
-	for i := range 10000 {
-		s := scope.New("n", i)
-		for range lines {
-			if line(st, s) {
-				alone++
-			}
-		}
-	}
-	return alone
-}
-
-func TestWhetherScopesHaveOneLineIsLearned(t *testing.T) {
-	st := newStamper(nil, render).Extending(func(_ *text, added logadapters.Fields) *text { return render(added) })
-	oneLineEach := func() {
-		t.Helper()
-		for range 4 {
-			logs(st, 1)
-		}
-		if n := logs(st, 1); n != 10000 {
-			t.Errorf("%d of 10000 scopes with a line each had it made of their fields", n)
-		}
-	}
-	few := func(n int) {
-		t.Helper()
-		if n == 0 || n > 5000 {
-			t.Errorf("%d of 10000 scopes with more lines had the first made of their fields, want few, but some", n)
-		}
-	}
-	oneLineEach()
-	few(logs(st, 2))
-	few(logs(st, 3))
-	oneLineEach()
-	grown := 0
-	for i := range 10000 { // a line, one field more, a line, and so on
-		s := scope.New("n", i)
-		for j := range 4 {
-			if line(st, s) {
-				grown++
-			}
-			s = s.With(fmt.Sprint("k", j), j)
-		}
-	}
-	few(grown)
-}
-
-func TestWhetherScopesHaveOneLineIsLearnedBesideAnotherLogger(t *testing.T) {
-	a, b := newStamper(nil, render), newStamper(nil, render)
-	both := func(lines int) (alone int) {
-		for i := range 20000 {
-			s := scope.New("n", i)
-			for range lines {
-				if line(a, s) {
-					alone++
-				}
-				line(b, s)
-			}
-		}
-		return alone
-	}
-	both(1)
-	both(5)
-	if n := both(5); n > 5000 {
-		t.Errorf("%d of 20000 scopes with more lines had the first made of their fields", n)
-	}
-}
-
-func TestTheFirstLineOfAScopeIsMadeOfItsFields(t *testing.T) {
-	derived := 0
-	derive := func(f logadapters.Fields) *text { derived++; return render(f) }
-	taught := func(opts *logadapters.Options) *logadapters.Stamper[*text] {
-		st := newStamper(opts, derive).Extending(func(l *text, added logadapters.Fields) *text { return render(added) })
-		logs(st, 1)
-		derived = 0
-		return st
-	}
-	check := func(when string, st *logadapters.Stamper[*text], s scope.Scope, want bool, part string, added ...slog.Attr) {
-		t.Helper()
-		p, f, ok := st.First(s, 2)
-		got := ""
-		if p != nil {
-			got = p.Logger.s
-		}
-		if ok != want || ok && (got != part || !slices.EqualFunc(f.Attrs, added, slog.Attr.Equal)) {
-			t.Errorf("%s: got %q, %v and %v, want %q, %v and %v", when, got, f.Attrs, ok, part, added, want)
-		}
-	}
-	key := scope.NewKey[string]("first_hidden", scope.Hidden)
-	a, b := slog.Int("a", 1), slog.String("b", "x")
-
-	st := taught(nil)
-	s := scope.New(a)
-	check("alone", st, s, true, "", a)
-	check("alone, the second time", st, s, false, "")
-	if derived != 0 {
-		t.Errorf("the first line derived something")
-	}
-	check("on top of one that has had its first line", st, s.With(b), true, "a=1", b)
-	check("on top of one with a stamp", st, s.With(b), true, "a=1", b)
-	if derived != 1 {
-		t.Errorf("derived %d times for two lines on top of a scope", derived)
-	}
-	check("on top, too far", st, s.With("x", 1, "y", 2, "z", 3), true, "", a, slog.Int("x", 1), slog.Int("y", 2), slog.Int("z", 3))
-	check("too many fields", st, scope.New("1", 1, "2", 2, "3", 3, "4", 4, "5", 5, "6", 6, "7", 7, "8", 8, "9", 9), false, "")
-	check("no scope", st, scope.Scope{}, false, "")
-	check("no fields", st, scope.New(), false, "")
-
-	for _, value := range []any{1.5, float32(1), time.Now(), time.Second, errors.New("e"), new(counter), slog.GroupValue(a), nil, []int{1}} {
-		check(fmt.Sprintf("a %T", value), st, scope.New("v", value), false, "")
-		check(fmt.Sprintf("a %T on top", value), st, s.With("v", value), false, "")
-	}
-	check("a hidden field", st, scope.New(key.Attr("x")), false, "")
-	check("a field on top of a hidden one", st, scope.New(key.Attr("x")).With(b), false, "")
-
-	var over scope.Scope
-	scope.New(a).Run(func() { over = scope.Current(); st.Stamp(over) })
-	check("an ended task", st, over, false, "")
-	check("an ended task, on top", st, over.With(b), false, "")
-	check("a live one on top of an ended task", st, over.Detach().With(b), true, "", a, b)
-
-	for name, opts := range map[string]*logadapters.Options{
-		"in a group":  {Group: "g"},
-		"filtered":    {Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }},
-		"limited":     {MaxFields: 9},
-		"scope first": {Duplicates: logadapters.ScopeWins},
+func TestAScopeIsDerivedFromTheNearestOneItWasAddedTo(t *testing.T) {
+	c, calls := recording(nil)
+	s := scope.New("a", 1)
+	far := s.With("b", 2).With("c", 3)
+	for _, step := range []struct {
+		s        scope.Scope
+		attached string
+		line     string
+	}{
+		{s, "a=1", "a=1"},
+		{far, "b=2 c=3", "a=1 b=2 c=3"},
+		{far.With("d", 4), "d=4", "a=1 b=2 c=3 d=4"},
+		{s.With("e", 5), "e=5", "a=1 e=5"},
+		{far.With("a", 0), "a=0 b=2 c=3", "a=0 b=2 c=3"},
+		{far.Without("b"), "a=1 c=3", "a=1 c=3"},
 	} {
-		check(name, taught(opts), scope.New(a), false, "")
-	}
-	check("keep both", taught(&logadapters.Options{Duplicates: logadapters.KeepBoth}), scope.New(a), true, "", a)
-}
-
-// The scope below is asked for nothing that isn't used.
-func TestTheFirstLineResolvesNoLogValuerOfTheScopeBelow(t *testing.T) {
-	st := newStamper(nil, func(f logadapters.Fields) *text { return render(f) }).
-		Extending(func(l *text, added logadapters.Fields) *text { return render(added) })
-	n := new(counter)
-	s := scope.New("n", n)
-	for range 3 {
-		if _, _, ok := st.First(s.With("item", 1), 2); ok {
-			t.Error("a line without the value of this moment")
+		*calls = nil
+		expect(t, line(c, step.s), step.line)
+		if got := strings.Join(*calls, ", then "); got != step.attached {
+			t.Errorf("for %s attached %s, want %s", step.line, got, step.attached)
 		}
 	}
-	if calls := n.n.Load(); calls != 0 {
-		t.Errorf("resolved %d times", calls)
+}
+
+func TestWhatDependsOnAllFieldsIsNotDerivedFromAnotherScope(t *testing.T) {
+	for name, opts := range map[string]*logadapters.Options{"in a group": {Group: "g"}, "limited": {MaxFields: 2}} {
+		c, warm := newCache(opts), scope.New("a", 1)
+		line(c, warm)
+		s := warm.With("b", 2).With("c", 3)
+		if got, want := line(c, s), stamped(opts, s); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
 	}
+	opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return slog.Attr{Key: "x", Value: a.Value}, true }}
+	c, s := newCache(opts), scope.New("a", 1)
+	expect(t, line(c, s), "x=1")
+	expect(t, line(c, s.With("b", 2)), "x=2")
+}
+
+// What a logger has derived must not depend on the scopes that it has met before.
+func TestALogValuerOfABaseIsResolvedForItsOwnLinesOnly(t *testing.T) {
+	c, n := newCache(nil), new(counter)
+	s := scope.New("n", n)
+	for i := range int64(3) {
+		if got, want := line(c, s.With("item", 1)), fmt.Sprintf("n=%d item=1", i+1); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestFinishComesBehindTheScopesFields(t *testing.T) {
+	c := newCache(nil)
+	c.Base = &text{"own=0"}
+	c.Finish = func(l *text) *text { return &text{l.s + " {"} }
+	s := scope.New("a", 1)
+	expect(t, line(c, s), "own=0 a=1 {")
+	d := c.Lookup(s.With("b", 2))
+	expect(t, d.Value.s, "own=0 a=1 b=2 {")
+	expect(t, d.Without(func(key string) bool { return key == "a" }).s, "own=0 b=2 {")
+}
+
+func TestExpandSplitsAField(t *testing.T) {
+	c := newCache(nil)
+	c.Reserved = []string{"err_kind"}
+	c.Expand = func(a slog.Attr) []slog.Attr {
+		if err, ok := a.Value.Any().(error); ok {
+			return []slog.Attr{slog.String(a.Key, err.Error()), slog.Int(a.Key+"_len", len(err.Error())), slog.Int(a.Key+"_kind", 1)}
+		}
+		return nil
+	}
+	d := c.Lookup(scope.New("a", 1, "err", errors.New("boom"), "list", []int{1}))
+	expect(t, d.Value.s, "a=1 err=boom err_len=4 list=[1]")
+	if !d.Has("err_len") {
+		t.Error("a key that Expand made is denied")
+	}
+}
+
+// logging calls fn when it is asked for its value.
+type logging func()
+
+func (l logging) LogValue() slog.Value { l(); return slog.IntValue(1) }
+
+func TestAValueThatLogsSeesPlainFieldsOnItsLine(t *testing.T) {
+	c := newCache(nil)
+	var inner []string
+	s := scope.New("a", 1, "bytes", []byte("x"), "g", slog.GroupValue(slog.Bool("b", true)))
+	s = s.With("v", logging(func() {
+		inner = append(inner, line(c, scope.Current()))
+		if _, ok := scope.Get("bytes"); !ok {
+			t.Error("Get doesn't see all fields in there")
+		}
+	}))
+	s.Run(func() { expect(t, line(c, s), "a=1 bytes=[120] g=[b=true] v=1") })
+	if want := []string{"a=1 g=[b=true]"}; !slices.Equal(inner, want) {
+		t.Errorf("inside: %q, want %q", inner, want)
+	}
+}
+
+func TestValuesThatAreEncodedLaterMayLog(t *testing.T) {
+	c := newCache(nil)
+	s := scope.New("a", 1, "list", []int{1})
+	logadapters.Encode(s, func() {
+		expect(t, line(c, scope.Current()), "a=1")
+		logadapters.Encode(scope.Current(), func() { expect(t, line(c, scope.Current()), "") })
+	})
+	expect(t, line(c, s), "a=1 list=[1]")
 }
 
 func TestAScopeWithoutVisibleFieldsIsFilteredOnce(t *testing.T) {
 	calls := 0
 	opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { calls++; return a, false }}
-	st := newStamper(opts, func(logadapters.Fields) *text {
+	c := newCache(opts)
+	c.Attach = func(*text, logadapters.Fields) *text {
 		t.Error("derived a logger for no fields")
 		return nil
-	})
+	}
 	s := scope.New("a", 1)
 	for range 3 {
-		if st.Stamp(s) != nil {
-			t.Fatal("a stamp without fields")
+		if c.Lookup(s) != nil {
+			t.Fatal("something was derived of no fields")
 		}
 	}
 	if calls != 1 {
 		t.Errorf("Filter was called %d times", calls)
 	}
-	if st.Stamp(scope.Scope{}) != nil {
-		t.Error("the zero Scope has a stamp")
+	if c.Lookup(scope.Scope{}) != nil {
+		t.Error("something was derived of the zero Scope")
 	}
 }
 
@@ -329,7 +277,7 @@ type counter struct{ n atomic.Int64 }
 
 func (c *counter) LogValue() slog.Value { return slog.Int64Value(c.n.Add(1)) }
 
-func TestALogValuerIsResolvedForEachStamp(t *testing.T) {
+func TestALogValuerIsResolvedForEachLine(t *testing.T) {
 	for name, wrap := range map[string]func(slog.LogValuer) any{
 		"by itself":  func(v slog.LogValuer) any { return v },
 		"in a group": func(v slog.LogValuer) any { return slog.GroupValue(slog.Any("n", v)) },
@@ -338,8 +286,8 @@ func TestALogValuerIsResolvedForEachStamp(t *testing.T) {
 		},
 	} {
 		s := scope.New(slog.Any("v", wrap(new(counter))), "k", 1)
-		st := newStamper(nil, render)
-		first, second := st.Stamp(s).Logger.s, st.Stamp(s).Logger.s
+		c := newCache(nil)
+		first, second := line(c, s), line(c, s)
 		if first == second || strings.Replace(first, "1", "2", 1) != second {
 			t.Errorf("%s: the first line has %s, the second %s", name, first, second)
 		}
@@ -350,39 +298,49 @@ func TestALogValuerIsResolvedForEachStamp(t *testing.T) {
 var policyTests atomic.Int64
 
 func TestANewPolicyChangesWhatIsRemembered(t *testing.T) {
-	st := newStamper(nil, render)
+	c := newCache(nil)
 	key := fmt.Sprint("late_secret", policyTests.Add(1))
 	s := scope.New(key, "s3cr3t", "k", 1)
-	expect(t, st.Stamp(s).Logger.s, key+"=s3cr3t k=1")
+	expect(t, line(c, s), key+"=s3cr3t k=1")
 	scope.NewKey[string](key, scope.Redacted)
-	expect(t, st.Stamp(s).Logger.s, key+"=[REDACTED] k=1")
+	expect(t, line(c, s), key+"=[REDACTED] k=1")
 	scope.NewKey[string](key, scope.Hidden)
-	expect(t, st.Stamp(s).Logger.s, "k=1")
+	expect(t, line(c, s), "k=1")
 }
 
 func TestAnEndedTaskIsMarkedFromThenOn(t *testing.T) {
-	st := newStamper(&logadapters.Options{MaxFields: 1}, render)
+	c := newCache(&logadapters.Options{MaxFields: 1})
 	s := scope.New("k", 1)
-	expect(t, st.Stamp(s).Logger.s, "k=1")
-	s.Run(func() { expect(t, st.Stamp(s).Logger.s, "k=1") })
-	expect(t, st.Stamp(s).Logger.s, "k=1 scope_ended=true")
-	s.Run(func() { expect(t, st.Stamp(s).Logger.s, "k=1") })
+	expect(t, line(c, s), "k=1")
+	s.Run(func() { expect(t, line(c, s), "k=1") })
+	expect(t, line(c, s), "k=1 scope_ended=true")
+	s.Run(func() { expect(t, line(c, s), "k=1") })
 }
 
 // A task that ends must be seen to end also where it never showed a field.
 func TestAnEndedTaskWithoutFieldsIsMarked(t *testing.T) {
-	st := newStamper(nil, render)
+	c := newCache(nil)
 	s := scope.New()
 	s.Run(func() {
-		if st.Stamp(s) != nil {
-			t.Error("a stamp without fields")
+		if c.Lookup(s) != nil {
+			t.Error("something was derived of no fields")
 		}
 	})
-	stamp := st.Stamp(s)
-	if stamp == nil {
-		t.Fatal("no stamp")
+	d := c.Lookup(s)
+	if d == nil {
+		t.Fatal("nothing was derived")
 	}
-	expect(t, stamp.Logger.s, "scope_ended=true")
+	expect(t, d.Value.s, "scope_ended=true")
+}
+
+func TestDropEndedShowsThatAndNothingElse(t *testing.T) {
+	c := newCache(&logadapters.Options{Ended: logadapters.DropEnded, Duplicates: logadapters.ScopeWins})
+	s := scope.New("k", 1, "l", 2)
+	s.Run(func() { expect(t, line(c, s), "k=1 l=2") })
+	expect(t, line(c, s), "scope_ended=true")
+	expect(t, line(c, s.With("m", 3)), "scope_ended=true")
+	s.Run(func() { expect(t, line(c, s.With("m", 3)), "k=1 l=2 m=3") })
+	expect(t, line(c, s.Detach()), "k=1 l=2")
 }
 
 func TestFilter(t *testing.T) {
@@ -408,11 +366,27 @@ func TestFilter(t *testing.T) {
 			return a, true
 		}, "a=1 b=!PANIC: not b c=3"},
 		{"panics with an error", func(slog.Attr) (slog.Attr, bool) { panic(errors.New("bad")) }, "a=!PANIC: bad b=!PANIC: bad c=!PANIC: bad"},
-		{"answers with the zero Attr", func(slog.Attr) (slog.Attr, bool) { return slog.Attr{}, true }, "!BADKEY=<nil>"},
+		{"answers with the zero Attr", func(slog.Attr) (slog.Attr, bool) { return slog.Attr{}, true }, ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			expect(t, stamped(&logadapters.Options{Filter: c.filter}, s), c.want)
 		})
+	}
+}
+
+func TestAFilterThatChangesAMemberInPlaceDoesNotChangeTheScope(t *testing.T) {
+	card := slog.Group("card", slog.String("number", "4111"), slog.Group("owner", slog.String("name", "Ann")))
+	s := scope.New(card)
+	mask := func(a slog.Attr) (slog.Attr, bool) {
+		members := a.Value.Group()
+		members[0].Value = slog.StringValue("****")
+		members[1].Value.Group()[0].Value = slog.StringValue("?")
+		return a, true
+	}
+	expect(t, stamped(&logadapters.Options{Filter: mask}, s), "card=[number=**** owner=[name=?]]")
+	expect(t, stamped(nil, s), "card=[number=4111 owner=[name=Ann]]")
+	if !card.Equal(slog.Group("card", slog.String("number", "4111"), slog.Group("owner", slog.String("name", "Ann")))) {
+		t.Errorf("the caller's attribute became %v", card)
 	}
 }
 
@@ -480,46 +454,53 @@ func TestABadLogValuerCostsItsOwnField(t *testing.T) {
 }
 
 func TestFieldsKeepTheTypeOfAFloat32(t *testing.T) {
-	st := newStamper(nil, render)
-	fields := st.Stamp(scope.New("single", float32(0.1), "double", 0.1, slog.Any("attr", float32(0.1)))).Fields()
-	if v, ok := fields.Any(0).(float32); !ok || v != 0.1 {
-		t.Errorf("the float32 became %T %v", fields.Any(0), fields.Any(0))
+	c := newCache(nil)
+	c.Attach = func(l *text, f logadapters.Fields) *text {
+		if v, ok := f.Any(0).(float32); !ok || v != 0.1 {
+			t.Errorf("the float32 became %T %v", f.Any(0), f.Any(0))
+		}
+		if v, ok := f.Any(1).(float64); !ok || v != 0.1 {
+			t.Errorf("the float64 became %T %v", f.Any(1), f.Any(1))
+		}
+		return l
 	}
-	if v, ok := fields.Any(1).(float64); !ok || v != 0.1 {
-		t.Errorf("the float64 became %T %v", fields.Any(1), fields.Any(1))
-	}
+	c.Lookup(scope.New("single", float32(0.1), "double", 0.1, slog.Any("attr", float32(0.1))))
+}
+
+func TestFieldsOfResolvesWhatALineHas(t *testing.T) {
+	f := logadapters.FieldsOf(slog.Int("a", 1), slog.Attr{}, slog.Group("", slog.Int("b", 2), slog.Any("v", new(counter))), slog.Group("empty"), slog.Int("a", 3))
+	expect(t, attach(&text{}, f).s, "a=3 b=2 v=1")
 }
 
 func TestHasIsAboutTheRoot(t *testing.T) {
-	st := newStamper(nil, render)
+	c := newCache(nil)
 	var args []any
 	for i := range 100 {
 		args = append(args, fmt.Sprint("key", i), i)
 	}
-	stamp := st.Stamp(scope.New(append(args, slog.Group("g", slog.Int("inner", 1)))...))
+	d := c.Lookup(scope.New(append(args, slog.Group("g", slog.Int("inner", 1)))...))
 	for i := range 100 {
-		if !stamp.Has(fmt.Sprint("key", i)) {
+		if !d.Has(fmt.Sprint("key", i)) {
 			t.Errorf("key%d is denied", i)
 		}
-		if stamp.Has(fmt.Sprint("yek", i)) {
+		if d.Has(fmt.Sprint("yek", i)) {
 			t.Errorf("yek%d is made up", i)
 		}
 	}
-	if !stamp.Has("g") || stamp.Has("inner") || stamp.Has("") {
+	if !d.Has("g") || d.Has("inner") || d.Has("") {
 		t.Error("a group's name is at the root, its members aren't")
 	}
 
-	st = newStamper(&logadapters.Options{Group: "all"}, render)
-	stamp = st.Stamp(scope.New("a", 1))
-	if !stamp.Has("all") || stamp.Has("a") {
+	c = newCache(&logadapters.Options{Group: "all"})
+	d = c.Lookup(scope.New("a", 1))
+	if !d.Has("all") || d.Has("a") {
 		t.Error("with Options.Group its name is at the root, the fields aren't")
 	}
 }
 
-func TestTakenKeysAreLeftOutUnlessBothAreKept(t *testing.T) {
-	taken := func(key string) bool { return key == "msg" || key == "all" }
+func TestReservedKeysAreLeftOutUnlessBothAreKept(t *testing.T) {
 	s := scope.New("a", 1, "msg", 2)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		opts logadapters.Options
 		want string
 	}{
@@ -527,28 +508,28 @@ func TestTakenKeysAreLeftOutUnlessBothAreKept(t *testing.T) {
 		{logadapters.Options{Duplicates: logadapters.ScopeWins}, "a=1"},
 		{logadapters.Options{Duplicates: logadapters.KeepBoth}, "a=1 msg=2"},
 		{logadapters.Options{Group: "g"}, "g{a=1 msg=2}"},
+		{logadapters.Options{Group: "all"}, ""},
 	} {
-		expect(t, logadapters.NewStamper[*text](&c.opts, funcs{render, taken}).Stamp(s).Logger.s, c.want)
-	}
-	if logadapters.NewStamper[*text](&logadapters.Options{Group: "all"}, funcs{render, taken}).Stamp(s) != nil {
-		t.Error("the group's name is taken, and yet there is a stamp")
+		c := newCache(&test.opts)
+		c.Reserved = []string{"msg", "all"}
+		expect(t, line(c, s), test.want)
 	}
 }
 
 func TestWithoutLeavesOutWhatTheLineHas(t *testing.T) {
-	st := newStamper(nil, render)
-	stamp := st.Stamp(scope.New("a", 1, "b", 2, "c", 3))
+	c := newCache(nil)
+	d := c.Lookup(scope.New("a", 1, "b", 2, "c", 3))
 	key := func(keys ...string) func(string) bool {
 		return func(k string) bool { return slices.Contains(keys, k) }
 	}
-	if st.Without(stamp, key("x")) != stamp.Logger {
+	if d.Without(key("x")) != d.Value {
 		t.Error("nothing to leave out, and yet another logger")
 	}
-	expect(t, st.Without(stamp, key("b")).s, "a=1 c=3")
-	expect(t, st.Without(stamp, key("a", "c")).s, "b=2")
-	expect(t, st.Without(stamp, key("a", "b", "c")).s, "")
-	expect(t, stamp.Logger.s, "a=1 b=2 c=3")
-	if first := st.Without(stamp, key("b")); st.Without(stamp, key("b")) != first {
+	expect(t, d.Without(key("b")).s, "a=1 c=3")
+	expect(t, d.Without(key("a", "c")).s, "b=2")
+	expect(t, d.Without(key("a", "b", "c")).s, "")
+	expect(t, d.Value.s, "a=1 b=2 c=3")
+	if first := d.Without(key("b")); d.Without(key("b")) != first {
 		t.Error("a variant wasn't remembered")
 	}
 }
@@ -559,11 +540,11 @@ func TestWithoutIsRightForAnyNumberOfFieldsAndVariants(t *testing.T) {
 		for i := range n {
 			args = append(args, fmt.Sprint("k", i), i)
 		}
-		st := newStamper(nil, render)
-		stamp := st.Stamp(scope.New(args...))
+		c := newCache(nil)
+		d := c.Lookup(scope.New(args...))
 		for range 2 {
 			for i := range n {
-				got := st.Without(stamp, func(k string) bool { return k == fmt.Sprint("k", i) }).s
+				got := d.Without(func(k string) bool { return k == fmt.Sprint("k", i) }).s
 				if strings.Contains(" "+got+" ", fmt.Sprintf(" k%d=", i)) || strings.Count(got, "=") != n-1 {
 					t.Fatalf("%d fields without k%d: %s", n, i, got)
 				}
@@ -572,52 +553,54 @@ func TestWithoutIsRightForAnyNumberOfFieldsAndVariants(t *testing.T) {
 	}
 }
 
-// derivePanics fails as a logger does that calls a method of a bad value in its With.
-func derivePanics(bad string) func(logadapters.Fields) *text {
-	return func(f logadapters.Fields) *text {
+// failing fails as a logger does that calls a method of a bad value in its With.
+func failing(bad string) *logadapters.Cache[*text] {
+	c := newCache(nil)
+	c.Attach = func(l *text, f logadapters.Fields) *text {
 		for _, a := range f.Attrs {
 			if a.Value.String() == bad {
 				panic("With failed")
 			}
 		}
-		return render(f)
+		return attach(l, f)
 	}
+	return c
 }
 
-func TestAPanicInDeriveCostsTheFieldsAtFault(t *testing.T) {
+func TestAPanicInAttachCostsTheFieldsAtFault(t *testing.T) {
 	s := scope.New("a", 1, "b", "bad", "c", "bad", "d", 4)
-	st := newStamper(nil, derivePanics("bad"))
-	stamp := st.Stamp(s)
-	expect(t, stamp.Logger.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4")
-	expect(t, st.Without(stamp, func(k string) bool { return k == "a" }).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
+	c := failing("bad")
+	d := c.Lookup(s)
+	expect(t, d.Value.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4")
+	expect(t, d.Without(func(k string) bool { return k == "a" }).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
+	expect(t, line(c, s.With("e", 5)), "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4 e=5")
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
 }
 
-func TestAPanicInDeriveOfAllFieldsTogetherIsSaid(t *testing.T) {
-	st := newStamper(nil, func(f logadapters.Fields) *text {
+func TestAPanicInAttachOfAllFieldsTogetherIsSaid(t *testing.T) {
+	c := newCache(nil)
+	c.Attach = func(l *text, f logadapters.Fields) *text {
 		if len(f.Attrs) > 1 {
 			panic("too many")
 		}
-		return render(f)
-	})
-	stamp := st.Stamp(scope.New("a", 1, "b", 2))
-	if stamp == nil {
-		t.Fatal("no stamp, and so nothing on the line that tells")
+		return attach(l, f)
 	}
-	expect(t, stamp.Logger.s, "!PANIC=!PANIC: too many")
+	expect(t, line(c, scope.New("a", 1, "b", 2)), "!PANIC=!PANIC: too many")
 }
 
 // What is left then is the line as it was: an adapter that used the zero L would
 // crash in the middle of a log call.
-func TestADeriveThatAlwaysPanicsMeansNoStamp(t *testing.T) {
-	st := newStamper(nil, func(logadapters.Fields) *text { panic("never") })
-	if stamp := st.Stamp(scope.New("a", 1)); stamp != nil {
-		t.Errorf("a stamp with Logger %v", stamp.Logger)
+func TestAnAttachThatAlwaysPanicsLeavesTheLoggerAsItWas(t *testing.T) {
+	c := newCache(nil)
+	c.Base = &text{"own=1"}
+	c.Attach = func(*text, logadapters.Fields) *text { panic("never") }
+	if d := c.Lookup(scope.New("a", 1)); d != nil && d.Value != c.Base {
+		t.Errorf("got %v", d.Value)
 	}
 }
 
-func TestGoroutinesMayStampOneScopeAtOnce(t *testing.T) {
-	st := newStamper(nil, render)
+func TestGoroutinesMayLookUpOneScopeAtOnce(t *testing.T) {
+	c := newCache(nil)
 	for range 20 {
 		s := scope.New("a", 1, "b", 2)
 		var start, done sync.WaitGroup
@@ -625,15 +608,15 @@ func TestGoroutinesMayStampOneScopeAtOnce(t *testing.T) {
 		for i := range 8 {
 			done.Go(func() {
 				start.Wait()
-				stamp := st.Stamp(s)
-				if stamp.Logger.s != "a=1 b=2" {
-					t.Errorf("got %s", stamp.Logger.s)
+				d := c.Lookup(s)
+				if d.Value.s != "a=1 b=2" {
+					t.Errorf("got %s", d.Value.s)
 				}
 				drop, want := "a", "b=2"
 				if i%2 == 0 {
 					drop, want = "b", "a=1"
 				}
-				if got := st.Without(stamp, func(k string) bool { return k == drop }).s; got != want {
+				if got := d.Without(func(k string) bool { return k == drop }).s; got != want {
 					t.Errorf("without %s: %s", drop, got)
 				}
 			})
@@ -643,67 +626,48 @@ func TestGoroutinesMayStampOneScopeAtOnce(t *testing.T) {
 	}
 }
 
-// alive collects garbage until at most want of the watched objects are left, and
-// returns how many are.
-func alive[T any](watched []weak.Pointer[T], want int) (n int) {
-	for range 10 {
-		runtime.GC()
-		n = 0
-		for _, w := range watched {
-			if w.Value() != nil {
-				n++
-			}
-		}
-		if n <= want {
-			break
-		}
-	}
-	return n
-}
-
-func TestAStampDiesWithItsScope(t *testing.T) {
-	st := newStamper(nil, render)
-	var watched []weak.Pointer[text]
+func TestWhatWasDerivedDiesWithItsScope(t *testing.T) {
+	c := newCache(nil)
+	var derived testkit.Probe[text]
 	for i := range 1000 {
-		stamp := st.Stamp(scope.New("i", i, "b", 2))
-		watched = append(watched, weak.Make(stamp.Logger), weak.Make(st.Without(stamp, func(k string) bool { return k == "b" })))
+		d := c.Lookup(scope.New("i", i, "b", 2))
+		derived.Watch(d.Value)
+		derived.Watch(d.Without(func(k string) bool { return k == "b" }))
 	}
-	if n := alive(watched, 0); n > 0 {
-		t.Errorf("%d of %d are alive after their scopes", n, len(watched))
+	if n := derived.Left(0); n > 0 {
+		t.Errorf("%d of %d are alive after their scopes", n, derived.Len())
 	}
-	runtime.KeepAlive(st)
+	runtime.KeepAlive(c)
 }
 
 func TestALongLivedScopeDoesNotCollectLoggers(t *testing.T) {
 	s := scope.New("a", 1)
-	var watched []weak.Pointer[text]
+	var derived testkit.Probe[text]
 	for range 1000 {
-		st := newStamper(nil, render)
-		watched = append(watched, weak.Make(st.Stamp(s).Logger))
+		derived.Watch(newCache(nil).Lookup(s).Value)
 	}
-	// How many it remembers is the store's affair; that it is few is the rule.
-	if n := alive(watched, 100); n > 100 {
-		t.Errorf("a scope keeps what %d of %d loggers made of it", n, len(watched))
+	// How many it remembers is the scope's affair; that it is few is the rule.
+	if n := derived.Left(100); n > 100 {
+		t.Errorf("a scope keeps what %d of %d loggers made of it", n, derived.Len())
 	}
 	runtime.KeepAlive(s)
 }
 
-func TestAStampDoesNotCollectVariants(t *testing.T) {
+func TestVariantsAreBounded(t *testing.T) {
 	var args []any
 	for i := range 60 {
 		args = append(args, fmt.Sprint("k", i), i)
 	}
-	st := newStamper(nil, render)
-	stamp := st.Stamp(scope.New(args...))
-	var watched []weak.Pointer[text]
+	c, s := newCache(nil), scope.New(args...)
+	d := c.Lookup(s)
+	var variants testkit.Probe[text]
 	for i := range 60 {
 		for j := range i {
-			v := st.Without(stamp, func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) })
-			watched = append(watched, weak.Make(v))
+			variants.Watch(d.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) }))
 		}
 	}
-	if n := alive(watched, 20); n > 20 {
-		t.Errorf("a stamp keeps %d of %d variants", n, len(watched))
+	if n := variants.Left(20); n > 20 {
+		t.Errorf("%d of %d variants are kept", n, variants.Len())
 	}
-	runtime.KeepAlive(stamp)
+	runtime.KeepAlive(d)
 }

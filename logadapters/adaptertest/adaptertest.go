@@ -24,10 +24,11 @@ type Adapter struct {
 	// given opts as they are: nil too.
 	New func(w io.Writer, opts *logadapters.Options) Logger
 
-	// Reference returns the logger that New's adapter wraps, configured alike, with
-	// fields attached to its root and no adapter. If the adapter puts the scope's
-	// fields elsewhere, for example behind the line's own, so does Reference. A field
-	// whose value is a [Group] is to become what the logger has for an object.
+	// Reference returns the logger that New's adapter wraps, configured alike, without an
+	// adapter, whose lines have fields where the adapter puts a scope's. If that is where
+	// the logger's own With puts them, behind what was attached before and outside its
+	// groups, [AttachLast] makes it of the logger alone. A field whose value is a [Group]
+	// becomes what the logger has for an object.
 	Reference func(w io.Writer, fields []Field) Logger
 
 	// Own has the keys that the logger writes itself on every line and that the
@@ -39,7 +40,8 @@ type Adapter struct {
 
 	// Slog is true iff the logger knows slog's values itself. Reference then gets groups
 	// and slog.LogValuers as they are, to be turned into attributes with [Field.Attr].
-	// Otherwise it gets LogValuers resolved, and groups without a key inlined.
+	// Otherwise it gets LogValuers resolved, groups without a key inlined, and no group
+	// without members.
 	Slog bool
 }
 
@@ -104,6 +106,36 @@ func (g Group) attrs() []slog.Attr {
 		attrs[i] = f.Attr()
 	}
 	return attrs
+}
+
+// AttachLast returns l, a logger without an adapter, with fields attached by its With: behind
+// what is attached to l and its children, and outside the groups that these open.
+func AttachLast(l Logger, fields []Field) Logger {
+	if len(fields) == 0 {
+		return l
+	}
+	return attachLast{l, fields}
+}
+
+type attachLast struct {
+	Logger
+	fields []Field
+}
+
+func (l attachLast) Log(ctx context.Context, msg string, fields ...Field) {
+	l.Logger.With(l.fields...).Log(ctx, msg, fields...)
+}
+
+func (l attachLast) Disabled(ctx context.Context, msg string, fields ...Field) {
+	l.Logger.With(l.fields...).Disabled(ctx, msg, fields...)
+}
+
+func (l attachLast) With(fields ...Field) Logger {
+	return attachLast{l.Logger.With(fields...), l.fields}
+}
+
+func (l attachLast) Group(name string) Logger {
+	return l.Logger.With(l.fields...).Group(name)
 }
 
 // A Case is one thing that a correct adapter does.
@@ -239,7 +271,9 @@ func (a *Adapter) plain(fields []Field) []Field {
 		switch f.Value.(type) {
 		case slog.LogValuer, slog.Value, Group:
 			// In a group, slog has one kind for all ints, and one for both floats.
-			plain = append(plain, resolved(f.Attr()))
+			if f := resolved(f.Attr()); !isEmpty(f) {
+				plain = append(plain, f)
+			}
 		default:
 			plain = append(plain, f)
 		}
@@ -257,11 +291,17 @@ func resolved(a slog.Attr) Field {
 		f := resolved(m)
 		if inner, ok := f.Value.(Group); ok && f.Key == "" {
 			g = append(g, inner...)
-		} else {
+		} else if !isEmpty(f) {
 			g = append(g, f)
 		}
 	}
 	return Field{a.Key, g}
+}
+
+// isEmpty reports whether f, which is resolved, is a group without members: log/slog ignores it.
+func isEmpty(f Field) bool {
+	g, ok := f.Value.(Group)
+	return ok && len(g) == 0
 }
 
 // bind returns a new task's scope with these fields.

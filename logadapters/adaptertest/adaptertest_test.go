@@ -50,7 +50,7 @@ func adapterWith(build func(w io.Writer, opts *logadapters.Options) slog.Handler
 	return Adapter{
 		New: func(w io.Writer, opts *logadapters.Options) Logger { return logger{build(w, opts)} },
 		Reference: func(w io.Writer, fields []Field) Logger {
-			return logger{slog.NewJSONHandler(w, nil)}.With(fields...)
+			return AttachLast(logger{slog.NewJSONHandler(w, nil)}, fields)
 		},
 		Own:  []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey},
 		Slog: true,
@@ -125,6 +125,39 @@ func (h fewChildren) WithAttrs(attrs []slog.Attr) slog.Handler {
 		return h.bare.WithAttrs(attrs)
 	}
 	return h.Handler.WithAttrs(attrs)
+}
+
+// late attaches what it is given with each line, and not before.
+type late struct {
+	slog.Handler
+	steps []func(slog.Handler) slog.Handler
+}
+
+func (h late) Handle(ctx context.Context, r slog.Record) error {
+	handler := h.Handler
+	for _, step := range h.steps {
+		handler = step(handler)
+	}
+	return handler.Handle(ctx, r)
+}
+
+func (h late) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return late{h.Handler, append(slices.Clip(h.steps), func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })}
+}
+
+func (h late) WithGroup(name string) slog.Handler {
+	return late{h.Handler, append(slices.Clip(h.steps), func(h slog.Handler) slog.Handler { return h.WithGroup(name) })}
+}
+
+// lateInGroups is correct but for what is attached inside a group.
+type lateInGroups struct{ slog.Handler }
+
+func (h lateInGroups) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return lateInGroups{h.Handler.WithAttrs(attrs)}
+}
+
+func (h lateInGroups) WithGroup(name string) slog.Handler {
+	return late{h.Handler.WithGroup(name), nil}
 }
 
 // talkative doesn't ask the wrapped handler for Enabled.
@@ -235,13 +268,13 @@ var defects = []defect{
 			}}
 		})
 	}},
-	{"repeats keys", []string{"event wins", "event wins, attached", "event wins, group", "own keys", "no key twice"}, func() Adapter {
+	{"repeats keys", []string{"event wins", "event wins, attached", "event wins, group", "scope wins, attached", "own keys", "no key twice"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Duplicates = logadapters.KeepBoth })
 	}},
-	{"lets the scope win", []string{"event wins", "event wins, attached", "keep both"}, func() Adapter {
+	{"lets the scope win", []string{"event wins", "keep both"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Duplicates = logadapters.ScopeWins })
 	}},
-	{"lets the event win always", []string{"scope wins", "scope wins, attached", "keep both"}, func() Adapter {
+	{"lets the event win always", []string{"scope wins", "keep both"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Duplicates = logadapters.EventWins })
 	}},
 	{"takes keys inside a group for keys at the root", []string{"inside a group"}, func() Adapter {
@@ -361,7 +394,7 @@ var defects = []defect{
 	{"ignores contexts", []string{"context of another task"}, func() Adapter {
 		return handling(func(_ context.Context, r slog.Record, h slog.Handler) error { return h.Handle(background, r) })
 	}},
-	{"prefers the context in the same task", []string{"context of the same task"}, func() Adapter {
+	{"prefers the context in the same task", []string{"context of the same task", "context additions"}, func() Adapter {
 		return handling(func(ctx context.Context, r slog.Record, h slog.Handler) (err error) {
 			s, ok := scope.FromContext(ctx)
 			if !ok {
@@ -399,6 +432,71 @@ var defects = []defect{
 			s.Run(func() { err = h.Handle(background, r) })
 			return err
 		})
+	}},
+	{"shows the fields of a task that has ended", []string{"drop ended"}, func() Adapter {
+		return opting(func(o *logadapters.Options) { o.Ended = logadapters.MarkEnded })
+	}},
+	{"ignores contexts of the goroutine's task", []string{"context additions", "context without a field"}, func() Adapter {
+		return handling(func(ctx context.Context, r slog.Record, h slog.Handler) error {
+			if s, ok := scope.FromContext(ctx); ok && s.SameTask(scope.Current()) {
+				ctx = background
+			}
+			return h.Handle(ctx, r)
+		})
+	}},
+	{"adds a context's scope to the goroutine's, whatever it is", []string{"context without a field"}, func() Adapter {
+		return handling(func(ctx context.Context, r slog.Record, h slog.Handler) (err error) {
+			s, _ := scope.FromContext(ctx)
+			var args []any
+			for key, v := range s.All() {
+				args = append(args, slog.Any(key, v))
+			}
+			scope.With(args...).Run(func() { err = h.Handle(background, r) })
+			return err
+		})
+	}},
+	{"resolves values without care for what they log", []string{"value logs"}, func() Adapter {
+		return under(func(s scope.Scope) scope.Scope {
+			return rebuilt(s, func(_ string, v slog.Value) (any, bool) { return v.Resolve(), true })
+		})
+	}},
+	{"loses a line that is logged while another is written", []string{"value logs"}, func() Adapter {
+		var busy atomic.Bool
+		return handling(func(ctx context.Context, r slog.Record, h slog.Handler) error {
+			if !busy.CompareAndSwap(false, true) {
+				return nil
+			}
+			defer busy.Store(false)
+			return h.Handle(ctx, r)
+		})
+	}},
+	{"shows the filter the scope's own groups", []string{"filter changes in place"}, func() Adapter {
+		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler {
+			return wrapper{correct(w, opts), func(ctx context.Context, r slog.Record, h slog.Handler) error {
+				for _, v := range logadapters.Pick(ctx).All() {
+					if opts != nil && opts.Filter != nil && v.Kind() == slog.KindGroup {
+						opts.Filter(slog.Attr{Key: "card", Value: v})
+					}
+				}
+				return h.Handle(ctx, r)
+			}}
+		})
+	}},
+	{"writes groups without members", []string{"attributes without a key"}, func() Adapter {
+		return under(func(s scope.Scope) scope.Scope {
+			return rebuilt(s, func(_ string, v slog.Value) (any, bool) {
+				if v.Kind() == slog.KindGroup && len(v.Group()) == 0 {
+					return struct{}{}, true
+				}
+				return v, true
+			})
+		})
+	}},
+	{"attaches to its logger again for each line", []string{"attached once"}, func() Adapter {
+		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler { return late{correct(w, opts), nil} })
+	}},
+	{"attaches what is inside a group again for each line", []string{"attached once"}, func() Adapter {
+		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler { return lateInGroups{correct(w, opts)} })
 	}},
 	{"says scope_ended too early", []string{"background work"}, func() Adapter {
 		return handling(func(ctx context.Context, r slog.Record, h slog.Handler) error {

@@ -319,16 +319,13 @@ var cases = []Case{
 	},
 	{
 		Name:        "scope wins, attached",
-		Rule:        "with ScopeWins a field attached to the logger is left out where the scope has its key",
-		Explanation: "it is the same field to a reader",
+		Rule:        "a field attached to the logger stays, also with ScopeWins, and the scope's of that key is left out",
+		Explanation: "it was encoded when it was attached, once, and can't be taken back",
 		Needs:       EventKeys,
 		check: func(t *trial) {
-			fields := list("a", 1, "user", "scope")
 			opts := &logadapters.Options{Duplicates: logadapters.ScopeWins}
-			bind(fields).Run(func() {
-				t.equal(
-					t.stamped(opts, func(l Logger) { hello(l.With(list("x", 1, "user", "logger")...).With(Field{"a", 2})) }),
-					t.attached(fields, func(l Logger) { hello(l.With(Field{"x", 1})) }))
+			bind(list("a", 1, "user", "scope", "b", 2)).Run(func() {
+				t.same(opts, list("b", 2), func(l Logger) { hello(l.With(list("x", 1, "user", "logger")...).With(Field{"a", 2})) })
 			})
 		},
 	},
@@ -759,6 +756,146 @@ var cases = []Case{
 				write := func(l Logger) { l.Log(scope.NewContext(background, s), "hello") }
 				write(l)
 				t.equal(out.take(), t.attached(ended, write))
+			}
+		},
+	},
+	{
+		Name:        "drop ended",
+		Rule:        "with DropEnded a line of a task that has ended carries scope_ended=true and no other field",
+		Explanation: "where pools don't keep tasks apart, the fields may be another task's",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			fields, ended := list("a", 1, "b", 2), list(logadapters.EndedKey, true)
+			var out lines
+			l := t.New(&out, &logadapters.Options{Ended: logadapters.DropEnded})
+			s := bind(fields)
+			ctx := scope.NewContext(background, s)
+			write := func(l Logger) { l.Log(ctx, "hello", Field{"x", 1}) }
+			for range 2 {
+				s.Run(func() { write(l) })
+				t.equal(out.take(), t.attached(fields, write))
+				write(l)
+				t.equal(out.take(), t.attached(ended, write))
+			}
+		},
+	},
+	{
+		Name:        "context additions",
+		Rule:        "what a context's scope has more than what was bound when the context was made comes on top of what is bound now",
+		Explanation: "a middleware adds a user to the context, and the handler sets fields afterwards: both are meant",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			var out lines
+			l := t.New(&out, nil)
+			bind(list("id", 1)).Run(func() {
+				ctx := scope.NewContext(background, scope.With("user", "ann"))
+				write := func(l Logger) { l.Log(ctx, "hello") }
+				expect := func(fields ...Field) {
+					for range 2 { // the second time it may be remembered
+						write(l)
+						t.equal(out.take(), t.attached(fields, write))
+					}
+				}
+				expect(list("id", 1, "user", "ann")...)
+				scope.Set("later", 2)
+				expect(list("id", 1, "later", 2, "user", "ann")...)
+				scope.Set("id", 3)
+				expect(list("id", 3, "later", 2, "user", "ann")...)
+				hello(l) // without the context
+				t.equal(out.take(), t.attached(list("id", 3, "later", 2), hello))
+			})
+		},
+	},
+	{
+		Name:        "context without a field",
+		Rule:        "a context's scope that a field was taken away from is used as it is",
+		Explanation: "whoever passes Without on purpose doesn't want the field back from the goroutine",
+		Needs:       Contexts,
+		check: func(t *trial) {
+			bind(list("id", 1, "token", "secret")).Run(func() {
+				ctx := scope.NewContext(background, scope.Current().Without("token"))
+				scope.Set("later", 2)
+				t.same(nil, list("id", 1), func(l Logger) { l.Log(ctx, "hello") })
+			})
+		},
+	},
+	{
+		Name:        "value logs",
+		Rule:        "a value whose LogValue logs through the same logger gets its line written, with plain fields only, and the outer line is whole",
+		Explanation: "the inner line would ask the value again, for ever; and scope.Get must see all fields in there",
+		check: func(t *trial) {
+			var out lines
+			var l Logger
+			var depth atomic.Int64
+			fields := list("a", 1, "bytes", []byte("b"), "v", valuer(func() slog.Value {
+				if depth.Add(1) > 10 {
+					panic("LogValue is called inside itself without end")
+				}
+				defer depth.Add(-1)
+				l.Log(background, "inside")
+				if _, ok := scope.Get("bytes"); !ok {
+					t.errorf("scope.Get doesn't see all fields inside LogValue")
+				}
+				return slog.StringValue("value")
+			}), "z", 26)
+			inside := t.attached(list("a", 1, "z", 26), func(l Logger) { l.Log(background, "inside") })
+			outside := t.attached(list("a", 1, "bytes", []byte("b"), "v", "value", "z", 26), hello)
+			l = t.New(&out, nil)
+			bind(fields).Run(func() {
+				for range 2 {
+					hello(l)
+					t.equal(out.take(), inside+outside)
+				}
+			})
+		},
+	},
+	{
+		Name:        "filter changes in place",
+		Rule:        "an Options.Filter may change a group's members in place, which shows on the line and not in the scope",
+		Explanation: "a filter that masks a card number for one logger must not mask it for the program",
+		check: func(t *trial) {
+			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+				if a.Key == "card" {
+					a.Value.Group()[0].Value = slog.StringValue("****")
+				}
+				return a, true
+			}}
+			fields := list("a", "x", "card", Group{{"number", "4111"}})
+			bind(fields).Run(func() {
+				t.same(opts, list("a", "x", "card", Group{{"number", "****"}}), hello)
+				t.same(nil, fields, hello)
+			})
+		},
+	},
+	{
+		Name:        "attributes without a key",
+		Rule:        "the zero Attr and a group without members show nothing, a group without a key shows its members",
+		Explanation: "that is how log/slog writes them",
+		check: func(t *trial) {
+			scope.New("a", 1, slog.Attr{}, slog.Group("", slog.Int("b", 2)), slog.Group("empty"), slog.Group("c", slog.Group("none"), slog.Int("d", 4))).Run(func() {
+				t.same(nil, list("a", 1, "b", int64(2), "c", Group{{"d", int64(4)}}), hello)
+			})
+		},
+	},
+	{
+		Name:        "attached once",
+		Rule:        "what a logger's With attaches is taken at that moment, whatever becomes of it afterwards",
+		Explanation: "a caller may use its buffer again, and the next customer's name would be on this one's lines",
+		check: func(t *trial) {
+			children := []func(Logger) Logger{func(l Logger) Logger { return l }}
+			if t.Lacks&Groups == 0 {
+				children = append(children, func(l Logger) Logger { return l.Group("http") })
+			}
+			for _, child := range children {
+				var out lines
+				customer := []byte("ann")
+				fields := list("a", 1)
+				bind(fields).Run(func() {
+					l := child(t.New(&out, nil)).With(Field{"customer", customer})
+					copy(customer, "bob")
+					hello(l)
+				})
+				t.equal(out.take(), t.attached(fields, func(l Logger) { hello(child(l).With(Field{"customer", []byte("ann")})) }))
 			}
 		},
 	},

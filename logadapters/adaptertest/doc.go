@@ -16,9 +16,9 @@
 // # The reference
 //
 // Most rules come down to one: a stamped line is, byte for byte, the line that the
-// logger writes when the same fields are attached by hand to its root. So the suite asks
-// for two loggers. New's is the adapter's, Reference's is the logger alone with given
-// fields attached. The suite has both write the same line, New's with a scope bound, and
+// logger writes when the same fields are attached by its own With, behind what it has and
+// outside its groups. So the suite asks for two loggers. New's is the adapter's,
+// Reference's is the logger alone with given fields: see [AttachLast]. The suite has both write the same line, New's with a scope bound, and
 // compares. It never needs to know how a logger spells a level or a duration.
 //
 // For Run both write JSON, one object per line. Neither may write anything that differs

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -55,34 +56,29 @@ func Object(fields []byte) json.RawMessage {
 
 // NewHook is the adapter.
 func NewHook(opts *logadapters.Options) func(ctx context.Context) []byte {
-	stamper := logadapters.NewStamper[[]byte](opts, keeper{})
+	cache := &logadapters.Cache[[]byte]{Options: opts, Attach: attach, Reserved: []string{"msg"}}
 	return func(ctx context.Context) []byte {
-		if stamp := stamper.Stamp(logadapters.Pick(ctx)); stamp != nil {
-			return stamp.Logger
+		if d := cache.Lookup(logadapters.Pick(ctx)); d != nil {
+			return d.Value
 		}
 		return nil
 	}
 }
 
-// A keeper is any Journal as a Stamper sees it.
-type keeper struct{}
-
-// Taken reports whether a Journal writes key itself.
-func (keeper) Taken(key string) bool { return key == "msg" }
-
-// Derive makes of a scope's fields what the hook adds to its lines.
-func (keeper) Derive(fields logadapters.Fields) (text []byte) {
+// attach appends what the hook adds to lines. text is shared by goroutines: it stays as it is.
+func attach(text []byte, fields logadapters.Fields) []byte {
+	var added []byte
 	for i, a := range fields.Attrs {
 		if a.Value.Kind() == slog.KindGroup {
-			text = appendGroup(text, a)
+			added = appendGroup(added, a)
 		} else {
-			text = AppendField(text, a.Key, fields.Any(i))
+			added = AppendField(added, a.Key, fields.Any(i))
 		}
 	}
 	if fields.Group != "" {
-		text = AppendField(nil, fields.Group, Object(text))
+		added = AppendField(nil, fields.Group, Object(added))
 	}
-	return text
+	return slices.Concat(text, added)
 }
 
 func appendGroup(text []byte, group slog.Attr) []byte {
@@ -93,9 +89,6 @@ func appendGroup(text []byte, group slog.Attr) []byte {
 		} else {
 			members = AppendField(members, a.Key, a.Value.Any())
 		}
-	}
-	if group.Key == "" { // inlined, as slog does it
-		return append(text, members...)
 	}
 	return AppendField(text, group.Key, Object(members))
 }

@@ -88,7 +88,6 @@ type program struct {
 	opts  *logadapters.Options
 	early bool // the loggers are made before the scope is bound
 	seen  int  // how many lines there are before the scope has all of its fields
-	teach bool // the adapter sees many scopes with one line first, and may take that for a habit
 	steps []step
 	lines []event
 }
@@ -175,7 +174,6 @@ func (a *Adapter) program(g *Generator) program {
 			context: p.other != nil && g.bool(),
 		})
 	}
-	p.teach = g.upTo(8) == 1
 	if g.upTo(3) == 1 { // what most scopes have, and adapters have short cuts for
 		p.seen = g.upTo(4)
 		for i := range p.scope {
@@ -244,10 +242,6 @@ func (a *Adapter) compare(p program) (difference string, compared int) {
 	scope.Scope{}.Run(func() {
 		var out lines
 		root := a.New(&out, p.opts)
-		for i := 0; p.teach && i < 1000; i++ {
-			scope.New("n", i).Run(func() { root.Log(background, "one") })
-		}
-		out.take()
 		var loggers []Logger
 		if p.early {
 			loggers = p.loggers(root, len(p.steps))

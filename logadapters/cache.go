@@ -1,0 +1,245 @@
+package logadapters
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/internal/values"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// Pick returns the scope that a line is stamped from. ctx is what the line was given; it may
+// be nil. See [scope.Scope.Pick].
+func Pick(ctx context.Context) scope.Scope { return scope.Current().Pick(ctx) }
+
+// A Cache makes, and remembers with each scope, what one logger needs to stamp a line: an L.
+// That may be a derived handler, a core, a list of fields, or encoded bytes. A logger's child
+// has a Cache of its own. Base and Attach must be set, before the first use. A Cache must not
+// be copied after that.
+type Cache[L any] struct {
+	// Options says how lines are stamped. nil means the defaults.
+	Options *Options
+
+	// Base is the logger before any scope.
+	Base L
+
+	// Attach returns l with fields behind those that it has. It may be called by several
+	// goroutines at once. It runs before the line is written. If it panics because of a
+	// method of some value, it is called again with "!PANIC: …" in place of that value.
+	Attach func(l L, fields Fields) L
+
+	// Finish returns l with what comes behind the scope's fields: what the logger has
+	// attached inside an open group. nil means nothing.
+	Finish func(l L) L
+
+	// Reserved has the keys that lines of the logger have already at their root. A scope's
+	// field of such a key is left out, unless Options.Duplicates is KeepBoth.
+	Reserved []string
+
+	// Expand splits a field for which the logger writes more keys than one, and returns nil
+	// for any other field. nil splits none.
+	Expand func(slog.Attr) []slog.Attr
+
+	// Quiet says that Attach calls no code of users for bools, integers and strings. Else it
+	// is called in a way that lets such code log without end: see [Encode].
+	Quiet bool
+
+	memo memo.Cache[Derived[L]]
+}
+
+// Derived is what the lines of one scope get from one logger. It is shared by goroutines.
+type Derived[L any] struct {
+	Value L // with all fields; must not be changed
+
+	cache    *Cache[L]
+	scope    scope.Scope
+	attached *L          // Value before Finish; nil if there is no Finish
+	base     *Derived[L] // of the scope that this one was made of by adding; may be nil
+	fields   Fields      // what base doesn't have
+	keys     keySet      // of all fields
+	variants variants[L]
+	ended    bool
+	empty    bool // lines get nothing
+}
+
+// Lookup returns what lines of s get, or nil if they get nothing.
+//
+// There is one way: what is remembered is used; else it is derived from what is remembered of
+// a scope that s was made of by adding fields, or else from Base; and then remembered. Only
+// what has a [slog.LogValuer] in it is made anew for every line.
+func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
+	d := c.memo.Load(s.Internal().Table())
+	if d == nil || d.ended != s.Ended() {
+		d = c.derive(s)
+	}
+	if d == nil || d.empty {
+		return nil
+	}
+	return d
+}
+
+// Encode calls fn, which encodes values of s later than Attach did: with the line itself.
+// What such values' methods log meanwhile is stamped with plain fields only (bools, numbers,
+// strings, times, durations, and groups of these), so that it doesn't need these methods.
+func Encode(s scope.Scope, fn func()) { s.Internal().Encode(fn) }
+
+// maxEncoding bounds the calls of Encode around each other: a line with more of them around
+// is not stamped. Two make sense: a value's method logs; and a handler's ReplaceAttr, called
+// for a plain field of that line, logs.
+const maxEncoding = 2
+
+func (c *Cache[L]) derive(s scope.Scope) *Derived[L] {
+	in := s.Internal()
+	table := in.Table()
+	if table == nil || in.Encoding() >= maxEncoding {
+		return nil
+	}
+	e := memo.NewEntry[Derived[L]]()
+	d := &e.Value
+	d.cache, d.scope, d.ended = c, s, s.Ended()
+	attrs := d.findBase()
+	if c.isQuiet(attrs) {
+		d.make(attrs)
+	} else {
+		in.Encode(func() { d.make(attrs) })
+	}
+	if !slices.ContainsFunc(attrs, varies) {
+		c.memo.Store(table, e)
+	}
+	return d
+}
+
+// varies reports whether lines may show another a each time.
+func varies(a slog.Attr) bool {
+	return values.HasLogValuer(a.Value) && scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) == 0
+}
+
+func (c *Cache[L]) options() *Options {
+	if c.Options != nil {
+		return c.Options
+	}
+	return &defaults
+}
+
+var defaults Options
+
+func (c *Cache[L]) isQuiet(attrs []slog.Attr) bool {
+	return c.Quiet && c.options().Filter == nil && !slices.ContainsFunc(attrs, func(a slog.Attr) bool {
+		switch a.Value.Kind() {
+		case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool:
+			return false
+		}
+		return true
+	})
+}
+
+// findBase sets the base of d, if something usable is remembered, and returns the fields that
+// are left.
+func (d *Derived[L]) findBase() []slog.Attr {
+	in := d.scope.Internal()
+	if o := d.cache.options(); o.Group == "" && o.MaxFields == 0 && !d.ended {
+		for b := in.Base(); b != nil; b = b.Base() {
+			if base := d.cache.memo.Load(b.Table()); base != nil && !base.ended {
+				d.base = base
+				return in.Attrs(b)
+			}
+		}
+	}
+	return in.Attrs(nil)
+}
+
+// make makes d of its base and attrs, fields of its scope.
+func (d *Derived[L]) make(attrs []slog.Attr) {
+	c, o, in := d.cache, d.cache.options(), d.scope.Internal()
+	if d.ended && o.Ended == DropEnded {
+		attrs = nil
+	}
+	f := o.collect(d.scope, attrs, in.Encoding() > 0)
+	if c.Expand != nil {
+		f = f.expanded(c.Expand)
+	}
+	if o.Duplicates != KeepBoth && len(c.Reserved) > 0 {
+		f = f.without(func(key string) bool { return slices.Contains(c.Reserved, key) })
+	}
+	if d.base != nil && slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return d.base.Has(a.Key) }) {
+		// A Filter or Expand gave a field the key of an older one: it takes that one's place.
+		d.base = nil
+		d.make(in.Attrs(nil))
+		return
+	}
+	if left := len(f.Attrs) - o.MaxFields; o.MaxFields > 0 && left > 0 {
+		var newest Fields
+		newest.Group = f.Group
+		for i := left; i < len(f.Attrs); i++ {
+			newest.append(f, i)
+		}
+		newest.add(slog.Int(DroppedKey, left), nil)
+		f = newest
+	}
+	if d.ended {
+		f.Attrs = slices.Clone(f.Attrs) // they may be the scope's own
+		f.add(slog.Bool(EndedKey, true), nil)
+	}
+	d.attach(f)
+}
+
+// attach attaches f, the fields that the base of d doesn't have.
+func (d *Derived[L]) attach(f Fields) {
+	c, value := d.cache, d.cache.Base
+	if d.base != nil && d.base.attached != nil {
+		value = *d.base.attached
+	} else if d.base != nil {
+		value = d.base.Value
+	}
+	d.empty = len(f.Attrs) == 0 && (d.base == nil || d.base.empty)
+	if len(f.Attrs) > 0 {
+		value, f = c.attachOrSay(value, f)
+	}
+	d.fields, d.Value = f, value
+	if d.empty {
+		return
+	}
+	if c.Finish != nil {
+		before := value // not value itself: that would be allocated also without a Finish
+		d.attached, d.Value = &before, c.Finish(before)
+	}
+	d.setKeys()
+}
+
+// attachOrSay is Attach for fields that it may panic with, because of a method of some value.
+// With the logger's own With that would have ended the program or not, depending on the
+// logger. Each field is tried alone, and those at fault say so in the fields that are
+// returned. If Attach panics all the same, one field says so for all; if even that can't be
+// had, there are none.
+func (c *Cache[L]) attachOrSay(l L, f Fields) (L, Fields) {
+	with, panicked := c.try(l, f)
+	if panicked == nil {
+		return with, f
+	}
+	var left Fields
+	left.Group = f.Group
+	for i := range f.Attrs {
+		left.append(f, i)
+		if _, panicked := c.try(l, f.one(i)); panicked != nil {
+			left.Attrs[i].Value = values.Panic(panicked)
+			if left.orig != nil {
+				left.orig[i] = nil
+			}
+		}
+	}
+	if with, panicked = c.try(l, left); panicked == nil {
+		return with, left
+	}
+	left = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}
+	if with, panicked = c.try(l, left); panicked == nil {
+		return with, left
+	}
+	return l, Fields{Group: f.Group}
+}
+
+func (c *Cache[L]) try(l L, f Fields) (with L, panicked any) {
+	defer func() { panicked = recover() }()
+	return c.Attach(l, f), nil
+}
