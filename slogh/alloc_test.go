@@ -72,17 +72,3 @@ func TestALineOfAnotherTaskAllocatesNothing(t *testing.T) {
 		}
 	})
 }
-
-// A scope for each item of a list, with a line each: the scope, and a list of what it adds.
-func TestALineOfAScopeForEachItemAllocatesNoHandler(t *testing.T) {
-	skipUnlessLean(t)
-	ctx := context.Background()
-	l := slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil))
-	scopeOf(4).Run(func() {
-		line := func() { l.LogAttrs(ctx, slog.LevelInfo, "m", slog.Int("own", 1)) }
-		n := testing.AllocsPerRun(100, func() { scope.With("item", "x").Run(line) })
-		if n > 2 {
-			t.Errorf("%v allocations", n)
-		}
-	})
-}

@@ -51,7 +51,7 @@ func conformanceOf(encoder func(io.Writer) slog.Handler) adaptertest.Adapter {
 			return conformant{slogh.New(encoder(w), opts)}
 		},
 		Reference: func(w io.Writer, fields []adaptertest.Field) adaptertest.Logger {
-			return conformant{encoder(w)}.With(fields...)
+			return adaptertest.AttachLast(conformant{encoder(w)}, fields)
 		},
 		Own:  []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey},
 		Slog: true,

