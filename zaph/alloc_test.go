@@ -77,32 +77,3 @@ func TestAStampedLineAllocatesWhatTheBareOneDoes(t *testing.T) {
 		}
 	}
 }
-
-// A scope that is logged with once: the scope, a list of its fields, and the line's own.
-func TestTheOnlyLineOfAScopeAllocatesNoCore(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	if c := scope.Carrier(); c != "direct" {
-		t.Skipf("the carrier %q allocates", c)
-	}
-	l := zap.New(zaph.New(jsonCore(nowhere{}, zap.InfoLevel), nil))
-	child := l.With(zap.Int("a", 1))
-	for name, line := range map[string]func(){
-		"a line":         func() { l.Info("m", zap.Int("own", 1)) },
-		"a child's line": func() { child.Info("m", zap.Int("own", 1)) },
-	} {
-		fresh := func() { scope.Scope{}.With("request_id", "r1").Run(line) }
-		for range 10000 { // it is learned that there is but one line
-			fresh()
-		}
-		if n := testing.AllocsPerRun(100, fresh); n > 4 {
-			t.Errorf("%s of a new scope: %v allocations", name, n)
-		}
-		scopeOf(4).Run(func() {
-			if n := testing.AllocsPerRun(100, func() { scope.With("item", "x").Run(line) }); n > 3 {
-				t.Errorf("%s of a scope for each item: %v allocations", name, n)
-			}
-		})
-	}
-}

@@ -69,24 +69,35 @@ func conformanceOf(enc zapcore.Encoder, wrap func(zapcore.Core) zapcore.Core) ad
 			return conformant{zap.New(core(w), zap.WithClock(conformantClock{}), zaph.WrapCore(opts))}
 		},
 		Reference: func(w io.Writer, fields []adaptertest.Field) adaptertest.Logger {
-			return conformant{zap.New(core(w), zap.WithClock(conformantClock{}))}.With(fields...)
+			return adaptertest.AttachLast(conformant{zap.New(core(w), zap.WithClock(conformantClock{}))}, fields)
 		},
 		Own: []string{"ts", "level", "msg"},
 	}
 }
 
-// conformantTee is a core that isn't zap's own: zaph stamps its lines in another way.
 func conformantTee(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, zapcore.NewNopCore()) }
 
 func conformantPlain(c zapcore.Core) zapcore.Core { return c }
 
 var (
-	conformantJSON    = conformanceOf(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), conformantPlain)
-	conformantTeeJSON = conformanceOf(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), conformantTee)
+	conformantJSON     = conformanceOf(conformantEncoder(), conformantPlain)
+	conformantTeeJSON  = conformanceOf(conformantEncoder(), conformantTee)
+	conformantFiltered = conformanceOf(conformantEncoder(), filtered)
+	conformantForeign  = func() adaptertest.Adapter {
+		// Its own keys aren't known, so they are none that a scope has.
+		cfg := zapcore.EncoderConfig{MessageKey: "the text", EncodeTime: zapcore.EpochTimeEncoder, EncodeDuration: zapcore.SecondsDurationEncoder}
+		a := conformanceOf(zapcore.NewJSONEncoder(cfg), func(c zapcore.Core) zapcore.Core { return foreign{c} })
+		a.Own = nil
+		return a
+	}()
 	conformantConsole = conformanceOf(zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig()), conformantPlain)
 )
 
 func TestConformance(t *testing.T) { adaptertest.Run(t, conformantJSON) }
+
+func TestConformanceInsideAFilter(t *testing.T) { adaptertest.Run(t, conformantFiltered) }
+
+func TestConformanceInsideAnotherPackagesCore(t *testing.T) { adaptertest.Run(t, conformantForeign) }
 
 func TestConformanceBehindTee(t *testing.T) { adaptertest.Run(t, conformantTeeJSON) }
 

@@ -13,5 +13,7 @@ func FuzzSameBytes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		adaptertest.SameBytes(t, conformantJSON, adaptertest.FromBytes(data))
 		adaptertest.SameBytes(t, conformantConsole, adaptertest.FromBytes(data))
+		adaptertest.SameBytes(t, conformantFiltered, adaptertest.FromBytes(data))
+		adaptertest.SameBytes(t, conformantForeign, adaptertest.FromBytes(data))
 	})
 }

@@ -23,7 +23,8 @@ func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg str
 			l = zap.L().WithOptions(zap.AddCallerSkip(1))
 		}
 		if ce := l.Check(zapLevel(level), msg); ce != nil {
-			ce.Write(append(zapFields(logadapters.FieldsOf(attrs...)), Context(ctx))...)
+			fields := logadapters.FieldsOf(attrs...)
+			ce.Write(append(appendFields(nil, &fields), Context(ctx))...)
 		}
 	}
 }

@@ -12,38 +12,33 @@ import (
 	"github.com/taskscope/taskscope/zaph"
 )
 
-// A node is a core whose children are watched.
-type node struct {
-	zapcore.Core
-	children *[]weak.Pointer[node]
+// A watched encoder is one whose clones, of which each core that zap derives has one, are
+// watched.
+type watched struct {
+	zapcore.Encoder
+	clones *[]weak.Pointer[watched]
 }
 
-func (n *node) With(fields []zapcore.Field) zapcore.Core {
-	child := &node{n.Core.With(fields), n.children}
-	*n.children = append(*n.children, weak.Make(child))
-	return child
+func (e *watched) Clone() zapcore.Encoder {
+	clone := &watched{e.Encoder.Clone(), e.clones}
+	*e.clones = append(*e.clones, weak.Make(clone))
+	return clone
 }
 
-func (n *node) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if n.Enabled(ent.Level) {
-		return ce.AddCore(ent, n)
-	}
-	return ce
-}
-
-func newNode() (*node, *[]weak.Pointer[node]) {
-	children := new([]weak.Pointer[node])
-	return &node{jsonCore(nowhere{}, zap.InfoLevel), children}, children
+func newWatched() (zapcore.Core, *[]weak.Pointer[watched]) {
+	clones := new([]weak.Pointer[watched])
+	enc := &watched{zapcore.NewJSONEncoder(encoderConfig()), clones}
+	return zapcore.NewCore(enc, nowhere{}, zap.InfoLevel), clones
 }
 
 // alive collects garbage until at most want of the watched cores are left, and returns
 // how many are. zap and this package keep the last entries in pools, which takes two
 // rounds to empty.
-func alive(watched []weak.Pointer[node], want int) (n int) {
+func alive(clones []weak.Pointer[watched], want int) (n int) {
 	for range 10 {
 		runtime.GC()
 		n = 0
-		for _, w := range watched {
+		for _, w := range clones {
 			if w.Value() != nil {
 				n++
 			}
@@ -56,7 +51,7 @@ func alive(watched []weak.Pointer[node], want int) (n int) {
 }
 
 func TestADerivedCoreDiesWithItsScope(t *testing.T) {
-	c, children := newNode()
+	c, clones := newWatched()
 	l := zap.New(zaph.New(c, nil))
 	const scopes = 200
 	for i := range scopes {
@@ -66,30 +61,30 @@ func TestADerivedCoreDiesWithItsScope(t *testing.T) {
 			l.Check(zap.InfoLevel, "never written")
 		})
 	}
-	if len(*children) < scopes {
-		t.Fatalf("%d cores were derived: the test watches the wrong thing", len(*children))
+	if len(*clones) < scopes {
+		t.Fatalf("%d cores were derived: the test watches the wrong thing", len(*clones))
 	}
-	if n := alive(*children, 0); n > 0 {
-		t.Errorf("%d of %d derived cores are alive after their scopes", n, len(*children))
+	if n := alive(*clones, 0); n > 0 {
+		t.Errorf("%d of %d derived cores are alive after their scopes", n, len(*clones))
 	}
 	runtime.KeepAlive(l)
 }
 
 func TestADerivedCoreIsRemembered(t *testing.T) {
-	c, children := newNode()
+	c, clones := newWatched()
 	l := zap.New(zaph.New(c, nil))
 	scope.New("k", 1).Run(func() {
 		for range 100 {
 			l.Info("m")
 		}
 	})
-	if n := len(*children); n != 1 {
+	if n := len(*clones); n != 1 {
 		t.Errorf("%d cores were derived for one scope", n)
 	}
 }
 
 func TestALongLivedScopeDoesNotCollectCores(t *testing.T) {
-	c, children := newNode()
+	c, clones := newWatched()
 	s := scope.New("k", 1)
 	s.Run(func() {
 		l := zap.New(zaph.New(c, nil))
@@ -98,9 +93,9 @@ func TestALongLivedScopeDoesNotCollectCores(t *testing.T) {
 		}
 	})
 	// How many a scope remembers is its own affair; that it is few is the rule. Each
-	// logger here makes three cores.
-	if n := alive(*children, 400); n > 400 {
-		t.Errorf("%d of %d derived cores are alive", n, len(*children))
+	// logger here makes two cores.
+	if n := alive(*clones, 400); n > 400 {
+		t.Errorf("%d of %d derived cores are alive", n, len(*clones))
 	}
 	runtime.KeepAlive(s)
 }

@@ -1,0 +1,193 @@
+package zaph
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// A recording is an encoder that keeps what it is given as fields, in order, so that it can
+// be encoded again and again as it is now: marshalers have run, bytes are copied.
+type recording struct {
+	fields []zapcore.Field
+	how    reflecting
+}
+
+// reflecting says what becomes of a value that an encoder knows only by reflection.
+type reflecting uint8
+
+const (
+	keepValue   reflecting = iota // it is kept: nobody else knows how the encoder shows it
+	tryValue                      // it is kept after it was encoded once, to see whether it panics
+	encodeValue                   // it is encoded as zap's encoders do it by default
+)
+
+var (
+	_ zapcore.ObjectEncoder = (*recording)(nil)
+	_ zapcore.ArrayEncoder  = (*arrayRecording)(nil)
+)
+
+func (r *recording) add(f zapcore.Field) { r.fields = append(r.fields, f) }
+
+// record adds f, as it is now.
+func (r *recording) record(f zapcore.Field) {
+	switch f.Type {
+	case zapcore.SkipType:
+	case zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType, zapcore.ReflectType,
+		zapcore.StringerType, zapcore.ErrorType, zapcore.BinaryType, zapcore.ByteStringType:
+		f.AddTo(r)
+	default:
+		r.add(f)
+	}
+}
+
+// The errors of marshalers are returned to who calls the encoder, and so are recorded, too:
+// zap adds a field that tells them.
+
+func (r *recording) AddArray(k string, v zapcore.ArrayMarshaler) error {
+	a, err := recordArray(v, r.how)
+	r.add(zap.Array(k, a))
+	return err
+}
+
+func (r *recording) AddObject(k string, v zapcore.ObjectMarshaler) error {
+	o, err := recordObject(v, r.how)
+	r.add(zap.Object(k, o))
+	return err
+}
+
+func (r *recording) AddReflected(k string, v any) error {
+	v, err := recordReflected(v, r.how)
+	if err == nil {
+		r.add(zap.Reflect(k, v))
+	}
+	return err
+}
+
+func (r *recording) OpenNamespace(k string)                { r.add(zap.Namespace(k)) }
+func (r *recording) AddBinary(k string, v []byte)          { r.add(zap.Binary(k, bytes.Clone(v))) }
+func (r *recording) AddByteString(k string, v []byte)      { r.add(zap.ByteString(k, bytes.Clone(v))) }
+func (r *recording) AddBool(k string, v bool)              { r.add(zap.Bool(k, v)) }
+func (r *recording) AddComplex128(k string, v complex128)  { r.add(zap.Complex128(k, v)) }
+func (r *recording) AddComplex64(k string, v complex64)    { r.add(zap.Complex64(k, v)) }
+func (r *recording) AddDuration(k string, v time.Duration) { r.add(zap.Duration(k, v)) }
+func (r *recording) AddFloat64(k string, v float64)        { r.add(zap.Float64(k, v)) }
+func (r *recording) AddFloat32(k string, v float32)        { r.add(zap.Float32(k, v)) }
+func (r *recording) AddInt(k string, v int)                { r.add(zap.Int(k, v)) }
+func (r *recording) AddInt64(k string, v int64)            { r.add(zap.Int64(k, v)) }
+func (r *recording) AddInt32(k string, v int32)            { r.add(zap.Int32(k, v)) }
+func (r *recording) AddInt16(k string, v int16)            { r.add(zap.Int16(k, v)) }
+func (r *recording) AddInt8(k string, v int8)              { r.add(zap.Int8(k, v)) }
+func (r *recording) AddString(k, v string)                 { r.add(zap.String(k, v)) }
+func (r *recording) AddTime(k string, v time.Time)         { r.add(zap.Time(k, v)) }
+func (r *recording) AddUint(k string, v uint)              { r.add(zap.Uint(k, v)) }
+func (r *recording) AddUint64(k string, v uint64)          { r.add(zap.Uint64(k, v)) }
+func (r *recording) AddUint32(k string, v uint32)          { r.add(zap.Uint32(k, v)) }
+func (r *recording) AddUint16(k string, v uint16)          { r.add(zap.Uint16(k, v)) }
+func (r *recording) AddUint8(k string, v uint8)            { r.add(zap.Uint8(k, v)) }
+func (r *recording) AddUintptr(k string, v uintptr)        { r.add(zap.Uintptr(k, v)) }
+
+func recordObject(v zapcore.ObjectMarshaler, how reflecting) (zapcore.ObjectMarshaler, error) {
+	r := recording{how: how}
+	err := v.MarshalLogObject(&r)
+	return zap.DictObject(r.fields...), err
+}
+
+func recordArray(v zapcore.ArrayMarshaler, how reflecting) (zapcore.ArrayMarshaler, error) {
+	r := arrayRecording{how: how}
+	err := v.MarshalLogArray(&r)
+	return r.elements, err
+}
+
+func recordReflected(v any, how reflecting) (any, error) {
+	if how == keepValue || v == nil {
+		return v, nil
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	if how == tryValue {
+		return v, nil
+	}
+	return json.RawMessage(bytes.TrimSpace(text.Bytes())), err
+}
+
+// An arrayRecording is a recording of an array.
+type arrayRecording struct {
+	elements
+	how reflecting
+}
+
+// elements appends each element once more.
+type elements []func(zapcore.ArrayEncoder) error
+
+// MarshalLogArray implements zapcore.ArrayMarshaler.
+func (e elements) MarshalLogArray(to zapcore.ArrayEncoder) error {
+	for _, add := range e {
+		if err := add(to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *arrayRecording) add(add func(zapcore.ArrayEncoder) error) {
+	r.elements = append(r.elements, add)
+}
+
+func record[T any](r *arrayRecording, v T, add func(zapcore.ArrayEncoder, T)) {
+	r.add(func(to zapcore.ArrayEncoder) error { add(to, v); return nil })
+}
+
+func (r *arrayRecording) AppendArray(v zapcore.ArrayMarshaler) error {
+	a, err := recordArray(v, r.how)
+	r.add(func(to zapcore.ArrayEncoder) error { return to.AppendArray(a) })
+	return err
+}
+
+func (r *arrayRecording) AppendObject(v zapcore.ObjectMarshaler) error {
+	o, err := recordObject(v, r.how)
+	r.add(func(to zapcore.ArrayEncoder) error { return to.AppendObject(o) })
+	return err
+}
+
+func (r *arrayRecording) AppendReflected(v any) error {
+	v, err := recordReflected(v, r.how)
+	if err == nil {
+		r.add(func(to zapcore.ArrayEncoder) error { return to.AppendReflected(v) })
+	}
+	return err
+}
+
+func (r *arrayRecording) AppendBool(v bool) { record(r, v, zapcore.ArrayEncoder.AppendBool) }
+func (r *arrayRecording) AppendComplex128(v complex128) {
+	record(r, v, zapcore.ArrayEncoder.AppendComplex128)
+}
+func (r *arrayRecording) AppendComplex64(v complex64) {
+	record(r, v, zapcore.ArrayEncoder.AppendComplex64)
+}
+func (r *arrayRecording) AppendDuration(v time.Duration) {
+	record(r, v, zapcore.ArrayEncoder.AppendDuration)
+}
+func (r *arrayRecording) AppendFloat64(v float64) { record(r, v, zapcore.ArrayEncoder.AppendFloat64) }
+func (r *arrayRecording) AppendFloat32(v float32) { record(r, v, zapcore.ArrayEncoder.AppendFloat32) }
+func (r *arrayRecording) AppendInt(v int)         { record(r, v, zapcore.ArrayEncoder.AppendInt) }
+func (r *arrayRecording) AppendInt64(v int64)     { record(r, v, zapcore.ArrayEncoder.AppendInt64) }
+func (r *arrayRecording) AppendInt32(v int32)     { record(r, v, zapcore.ArrayEncoder.AppendInt32) }
+func (r *arrayRecording) AppendInt16(v int16)     { record(r, v, zapcore.ArrayEncoder.AppendInt16) }
+func (r *arrayRecording) AppendInt8(v int8)       { record(r, v, zapcore.ArrayEncoder.AppendInt8) }
+func (r *arrayRecording) AppendString(v string)   { record(r, v, zapcore.ArrayEncoder.AppendString) }
+func (r *arrayRecording) AppendTime(v time.Time)  { record(r, v, zapcore.ArrayEncoder.AppendTime) }
+func (r *arrayRecording) AppendUint(v uint)       { record(r, v, zapcore.ArrayEncoder.AppendUint) }
+func (r *arrayRecording) AppendUint64(v uint64)   { record(r, v, zapcore.ArrayEncoder.AppendUint64) }
+func (r *arrayRecording) AppendUint32(v uint32)   { record(r, v, zapcore.ArrayEncoder.AppendUint32) }
+func (r *arrayRecording) AppendUint16(v uint16)   { record(r, v, zapcore.ArrayEncoder.AppendUint16) }
+func (r *arrayRecording) AppendUint8(v uint8)     { record(r, v, zapcore.ArrayEncoder.AppendUint8) }
+func (r *arrayRecording) AppendUintptr(v uintptr) { record(r, v, zapcore.ArrayEncoder.AppendUintptr) }
+func (r *arrayRecording) AppendByteString(v []byte) {
+	record(r, bytes.Clone(v), zapcore.ArrayEncoder.AppendByteString)
+}
