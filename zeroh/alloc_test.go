@@ -13,6 +13,8 @@ import (
 	"github.com/taskscope/taskscope/zeroh"
 )
 
+type key struct{}
+
 // scopeOf returns a scope of n fields.
 func scopeOf(n int) scope.Scope {
 	var args []any
@@ -46,6 +48,7 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 	} {
 		l := zerolog.New(io.Discard).Level(zerolog.InfoLevel).Hook(zeroh.New(opts))
 		child := l.With().Int("a", 1).Logger()
+		mine := l.With().Timestamp().Ctx(context.WithValue(context.Background(), key{}, 1)).Logger()
 		for _, fields := range []int{0, 1, 4, 64} {
 			scopeOf(fields).Run(func() {
 				for way, line := range map[string]func(){
@@ -53,6 +56,7 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 					"a child's line":         func() { child.Info().Int("own", 1).Msg("m") },
 					"a line without fields":  func() { l.Info().Msg("") },
 					"a line of another task": func() { l.Info().Ctx(ctx).Msg("m") },
+					"a context of its own":   func() { mine.Info().Msg("m") },
 					"a disabled level":       func() { l.Debug().Int("own", 1).Msg("m") },
 				} {
 					if n := testing.AllocsPerRun(100, line); n > 0 {
@@ -64,30 +68,37 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestALineOfLoggerAllocatesNothing(t *testing.T) {
+func TestALineOfForAllocatesNothing(t *testing.T) {
 	skipUnlessLean(t)
-	base := zerolog.New(io.Discard)
-	for _, fields := range []int{4, 64} {
+	f := zeroh.For(zerolog.New(io.Discard).Level(zerolog.InfoLevel), nil)
+	hooked := zeroh.For(zerolog.New(io.Discard).Hook(zeroh.New(nil)), nil)
+	for _, fields := range []int{0, 1, 4, 64} {
 		scopeOf(fields).Run(func() {
-			l := zeroh.Logger(base)
-			if n := testing.AllocsPerRun(100, func() { l.Info().Int("own", 1).Msg("m") }); n > 0 {
-				t.Errorf("a line, %d fields: %v allocations", fields, n)
-			}
-			if n := testing.AllocsPerRun(100, func() { zeroh.Logger(base).Info().Int("own", 1).Msg("m") }); n > 0 {
-				t.Errorf("Logger and a line, %d fields: %v allocations", fields, n)
+			for way, line := range map[string]func(){
+				"a line":               func() { f.Info().Int("own", 1).Msg("m") },
+				"an error":             func() { f.Err(io.EOF).Msg("m") },
+				"a disabled level":     func() { f.Debug().Int("own", 1).Msg("m") },
+				"L and a line":         func() { f.L().Info().Int("own", 1).Msg("m") },
+				"L and two lines":      func() { l := f.L(); l.Info().Msg("m"); l.Warn().Msg("m") },
+				"a base with the hook": func() { hooked.Info().Int("own", 1).Msg("m") },
+			} {
+				if n := testing.AllocsPerRun(100, line); n > 0 {
+					t.Errorf("%s, %d fields: %v allocations", way, fields, n)
+				}
 			}
 		})
 	}
 }
 
-// A scope for each item of a list, with a line each: the scope, and a list of what it adds.
-func TestALineOfAScopeForEachItemAllocatesNoFragment(t *testing.T) {
+// A scope for each item of a list, with a line each: the scope, its fields as attributes, what
+// is remembered, and its bytes.
+func TestALineOfAScopeForEachItem(t *testing.T) {
 	skipUnlessLean(t)
 	l := zerolog.New(io.Discard).Hook(zeroh.New(nil))
 	scopeOf(4).Run(func() {
 		line := func() { l.Info().Int("own", 1).Msg("m") }
 		n := testing.AllocsPerRun(100, func() { scope.With("item", "x").Run(line) })
-		if n > 2 {
+		if n > 4 {
 			t.Errorf("%v allocations", n)
 		}
 	})

@@ -74,7 +74,7 @@ func TestALineCanBeReadInThisBuild(t *testing.T) {
 			t.Errorf("the hook:\ngot  %v\nwant %v", got, want)
 		}
 		out.Reset()
-		zeroh.Logger(zerolog.New(&out)).Info().Str("own", "x").Msg("m")
+		zeroh.For(zerolog.New(&out), nil).Info().Str("own", "x").Msg("m")
 		if got := decode(t, out.Bytes()); !reflect.DeepEqual(got, want) {
 			t.Errorf("Logger:\ngot  %v\nwant %v", got, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -53,6 +54,7 @@ func (fields conformantFields) MarshalZerologObject(e *zerolog.Event) {
 		switch group, ok := f.Value.(adaptertest.Group); {
 		case !ok:
 			e.Fields([]any{f.Key, f.Value})
+		case isEmpty(group): // as in log/slog
 		case f.Key == "":
 			conformantFields(group).MarshalZerologObject(e)
 		default:
@@ -61,6 +63,14 @@ func (fields conformantFields) MarshalZerologObject(e *zerolog.Event) {
 			e.Dict(f.Key, dict)
 		}
 	}
+}
+
+// isEmpty reports whether there is nothing in group but groups in which there is nothing.
+func isEmpty(group adaptertest.Group) bool {
+	return !slices.ContainsFunc(group, func(f adaptertest.Field) bool {
+		inner, ok := f.Value.(adaptertest.Group)
+		return !ok || !isEmpty(inner)
+	})
 }
 
 func conformanceOf(format func(io.Writer) io.Writer) adaptertest.Adapter {
@@ -77,18 +87,73 @@ func conformanceOf(format func(io.Writer) io.Writer) adaptertest.Adapter {
 	}
 }
 
-var (
-	conformantJSON    = conformanceOf(func(w io.Writer) io.Writer { return w })
-	conformantConsole = conformanceOf(func(w io.Writer) io.Writer {
-		return zerolog.ConsoleWriter{Out: w, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}
-	})
-)
+// forConformant is a Logger of For as adaptertest sees it.
+type forConformant struct {
+	base zerolog.Logger
+	opts *logadapters.Options
+	*zeroh.Logger
+}
 
-func TestConformance(t *testing.T) { adaptertest.Run(t, conformantJSON) }
+func newForConformant(base zerolog.Logger, opts *logadapters.Options) forConformant {
+	return forConformant{base, opts, zeroh.For(base, opts)}
+}
 
-func TestSameBytesJSON(t *testing.T) { adaptertest.RunGenerated(t, conformantJSON, 5000) }
+func (l forConformant) Log(_ context.Context, msg string, fields ...adaptertest.Field) {
+	l.Info().EmbedObject(conformantFields(fields)).Msg(msg)
+}
 
-func TestSameBytesConsole(t *testing.T) { adaptertest.RunGenerated(t, conformantConsole, 5000) }
+func (l forConformant) Disabled(_ context.Context, msg string, fields ...adaptertest.Field) {
+	l.Debug().EmbedObject(conformantFields(fields)).Msg(msg)
+}
+
+func (l forConformant) With(fields ...adaptertest.Field) adaptertest.Logger {
+	return newForConformant(l.base.With().EmbedObject(conformantFields(fields)).Logger(), l.opts)
+}
+
+func (l forConformant) Group(string) adaptertest.Logger { panic("zerolog has no groups") }
+
+func forConformanceOf(format func(io.Writer) io.Writer) adaptertest.Adapter {
+	a := conformanceOf(format)
+	logger := func(w io.Writer) zerolog.Logger { return zerolog.New(format(w)).Level(zerolog.InfoLevel) }
+	a.New = func(w io.Writer, opts *logadapters.Options) adaptertest.Logger {
+		return newForConformant(logger(w), opts)
+	}
+	a.Reference = func(w io.Writer, fields []adaptertest.Field) adaptertest.Logger {
+		return adaptertest.AttachLast(conformant{logger(w), nil}, fields)
+	}
+	a.Lacks |= adaptertest.Contexts
+	return a
+}
+
+func asJSON(w io.Writer) io.Writer { return w }
+
+func onConsole(w io.Writer) io.Writer {
+	return zerolog.ConsoleWriter{Out: w, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}
+}
+
+// adapters are the two ways in, in both formats.
+var adapters = map[string]adaptertest.Adapter{
+	"hook, JSON": conformanceOf(asJSON), "hook, console": conformanceOf(onConsole),
+	"For, JSON": forConformanceOf(asJSON), "For, console": forConformanceOf(onConsole),
+}
+
+func TestConformance(t *testing.T) {
+	for _, way := range []string{"hook, JSON", "For, JSON"} {
+		t.Run(way, func(t *testing.T) { adaptertest.Run(t, adapters[way]) })
+	}
+}
+
+func TestSameBytesJSON(t *testing.T) {
+	for _, way := range []string{"hook, JSON", "For, JSON"} {
+		t.Run(way, func(t *testing.T) { adaptertest.RunGenerated(t, adapters[way], 5000) })
+	}
+}
+
+func TestSameBytesConsole(t *testing.T) {
+	for _, way := range []string{"hook, console", "For, console"} {
+		t.Run(way, func(t *testing.T) { adaptertest.RunGenerated(t, adapters[way], 5000) })
+	}
+}
 
 type nilPointerError struct{}
 
@@ -99,7 +164,7 @@ func (*nilPointerError) Error() string { return "never called" }
 func TestErrorThatIsANilPointerIsNull(t *testing.T) {
 	for _, write := range []func(*bytes.Buffer){
 		func(w *bytes.Buffer) { l := zerolog.New(w).Hook(zeroh.New(nil)); l.Info().Msg("hello") },
-		func(w *bytes.Buffer) { zeroh.Logger(zerolog.New(w)).Info().Msg("hello") },
+		func(w *bytes.Buffer) { zeroh.For(zerolog.New(w), nil).Info().Msg("hello") },
 	} {
 		var line bytes.Buffer
 		err := (*nilPointerError)(nil)
@@ -108,21 +173,5 @@ func TestErrorThatIsANilPointerIsNull(t *testing.T) {
 		if line.String() != want {
 			t.Errorf("got  %swant %s", &line, want)
 		}
-	}
-}
-
-type panickingMarshaler struct{}
-
-func (panickingMarshaler) MarshalJSON() ([]byte, error) { panic("boom") }
-
-// Logger has no hook: it must not leave the value to the logger it makes either.
-func TestLoggerSurvivesAValueThatPanics(t *testing.T) {
-	var line bytes.Buffer
-	scope.New("a", 1, "bad", panickingMarshaler{}, "z", 2).Run(func() {
-		zeroh.Logger(zerolog.New(&line)).Info().Msg("hello")
-	})
-	want := `{"level":"info","a":1,"bad":"!PANIC: boom","z":2,"message":"hello"}` + "\n"
-	if line.String() != want {
-		t.Errorf("got  %swant %s", &line, want)
 	}
 }

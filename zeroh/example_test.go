@@ -49,20 +49,24 @@ func ExampleNew_context() {
 	// {"level":"info","job":"import-7","message":"taking over"}
 }
 
-// Logger is for a function that logs many lines: the fields are in the logger. Its base
-// has no hook.
-func ExampleLogger() {
-	base := zerolog.New(os.Stdout)
+// For is for a program that hands its loggers on itself, and for a function that logs many
+// lines: the fields are in the logger, behind those that it had.
+func ExampleFor() {
+	logger := zeroh.For(zerolog.New(os.Stdout).With().Str("module", "import").Logger(), nil)
 
 	scope.New("request_id", "r-1").Run(func() {
-		logger := zeroh.Logger(base)
+		logger.Info().Msg("begin")
+		rows := logger.L()
 		for i := range 2 {
-			logger.Info().Int("row", i).Msg("imported")
+			rows.Info().Int("row", i).Msg("imported")
 		}
 	})
+	logger.Info().Msg("idle")
 	// Output:
-	// {"level":"info","request_id":"r-1","row":0,"message":"imported"}
-	// {"level":"info","request_id":"r-1","row":1,"message":"imported"}
+	// {"level":"info","module":"import","request_id":"r-1","message":"begin"}
+	// {"level":"info","module":"import","request_id":"r-1","row":0,"message":"imported"}
+	// {"level":"info","module":"import","request_id":"r-1","row":1,"message":"imported"}
+	// {"level":"info","module":"import","message":"idle"}
 }
 
 func ExampleNew_group() {

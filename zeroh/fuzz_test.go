@@ -13,7 +13,8 @@ func FuzzSameBytes(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		adaptertest.SameBytes(t, conformantJSON, adaptertest.FromBytes(data))
-		adaptertest.SameBytes(t, conformantConsole, adaptertest.FromBytes(data))
+		for _, adapter := range adapters {
+			adaptertest.SameBytes(t, adapter, adaptertest.FromBytes(data))
+		}
 	})
 }

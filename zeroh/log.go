@@ -20,7 +20,8 @@ func LogAttrs(l *zerolog.Logger) func(ctx context.Context, level slog.Level, msg
 			l = &log.Logger
 		}
 		if e := l.WithLevel(zeroLevel(level)).Ctx(ctx); e.Enabled() {
-			addAll(e, logadapters.FieldsOf(attrs...))
+			fields := logadapters.FieldsOf(attrs...)
+			addAll(e, &fields, false)
 			e.Msg(msg)
 		}
 	}

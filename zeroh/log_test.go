@@ -101,19 +101,3 @@ func TestLogAttrsOfNilIsTheGlobalLoggerOfTheMoment(t *testing.T) {
 	scope.New("request_id", "r-1").Run(func() { logAttrs(t.Context(), slog.LevelInfo, "m") })
 	wantLines(t, &out, `{"level":"info","request_id":"r-1","message":"m"}`)
 }
-
-func TestALoggerAskedForWhileLoggingIsDisabledSpoilsNoLaterOne(t *testing.T) {
-	level := zerolog.GlobalLevel()
-	defer zerolog.SetGlobalLevel(level)
-	scope.New("took", time.Second).Run(func() {
-		var while, after, fresh bytes.Buffer
-		zerolog.SetGlobalLevel(zerolog.Disabled)
-		zeroh.Logger(zerolog.New(&while)).Info().Msg("m")
-		zerolog.SetGlobalLevel(level)
-		zeroh.Logger(zerolog.New(&after)).Info().Msg("m")
-		scope.New("took", time.Second).Run(func() { zeroh.Logger(zerolog.New(&fresh)).Info().Msg("m") })
-		if while.Len() != 0 || after.String() != fresh.String() {
-			t.Errorf("wrote %q while disabled, then %q and not %q", &while, &after, &fresh)
-		}
-	})
-}

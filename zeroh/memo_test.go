@@ -80,6 +80,25 @@ func TestALongLivedScopeDoesNotCollectWhatHooksMade(t *testing.T) {
 	runtime.KeepAlive(s)
 }
 
+func TestWhatForMadeDiesWithItsScope(t *testing.T) {
+	opts, watched := watching()
+	f := zeroh.For(zerolog.New(io.Discard), opts)
+	const scopes = 200
+	for i := range scopes {
+		scope.New("i", i).Run(func() {
+			f.Info().Msg("m")
+			f.Info().Msg("remembered")
+		})
+	}
+	if len(*watched) != scopes {
+		t.Errorf("%d scopes were encoded %d times", scopes, len(*watched))
+	}
+	if n := alive(*watched, 0); n > 0 {
+		t.Errorf("of %d of %d scopes something is left", n, len(*watched))
+	}
+	runtime.KeepAlive(f)
+}
+
 // A sink is a writer that is watched: a remembered logger refers to its base's. It has a
 // pointer so that it gets memory of its own: small objects without share a block, and Go
 // 1.25 keeps weak pointers to all of it.
@@ -90,35 +109,20 @@ type sink struct {
 
 func (s *sink) Write(p []byte) (int, error) { s.lines++; return len(p), nil }
 
-func TestALoggerDiesWithItsScope(t *testing.T) {
-	var watched []weak.Pointer[zerolog.Logger]
-	base := zerolog.New(io.Discard)
-	for i := range 200 {
-		scope.New("i", i).Run(func() {
-			l := zeroh.Logger(base)
-			l.Info().Msg("m")
-			watched = append(watched, weak.Make(l))
-		})
-	}
-	if n := alive(watched, 0); n > 0 {
-		t.Errorf("%d of %d loggers are alive after their scopes", n, len(watched))
-	}
-}
-
 func TestALongLivedScopeDoesNotCollectLoggersAndTheirBases(t *testing.T) {
 	var watched []weak.Pointer[sink]
 	s := scope.New("k", 1)
 	s.Run(func() {
 		for range 1000 {
 			w := new(sink)
-			zeroh.Logger(zerolog.New(w)).Info().Msg("m")
+			zeroh.For(zerolog.New(w), nil).Info().Msg("m")
 			if w.lines != 1 {
 				t.Fatal("the line went elsewhere")
 			}
 			watched = append(watched, weak.Make(w))
 		}
 	})
-	if n := alive(watched, 20); n > 20 {
+	if n := alive(watched, 100); n > 100 {
 		t.Errorf("a scope keeps %d of %d bases", n, len(watched))
 	}
 	runtime.KeepAlive(s)

@@ -255,7 +255,7 @@ func TestANilPointerErrorIsNull(t *testing.T) {
 	} {
 		s.Run(func() { l.Info().Msg("m") })
 		wantLines(t, &out, `{"level":"info","err":null,"z":1,"message":"m"}`)
-		s.Run(func() { zeroh.Logger(zerolog.New(&out)).Info().Msg("m") })
+		s.Run(func() { zeroh.For(zerolog.New(&out), nil).Info().Msg("m") })
 		wantLines(t, &out, `{"level":"info","err":null,"z":1,"message":"m"}`)
 	}
 	scope.New("z", 1, "err", none).Run(func() { l.Info().Msg("m") })
@@ -268,124 +268,10 @@ func TestANilPointerErrorIsNull(t *testing.T) {
 	}
 }
 
-func TestLoggerIsRememberedForBaseAndScope(t *testing.T) {
-	var out bytes.Buffer
-	base := zerolog.New(&out).With().Str("service", "s").Logger()
-	copied := base
-	other := base.With().Int("a", 1).Logger()
-	leveled := base.Level(zerolog.WarnLevel)
-	s := scope.New("k", 1)
-	s.Run(func() {
-		l := zeroh.Logger(base)
-		if zeroh.Logger(base) != l || zeroh.Logger(copied) != l {
-			t.Error("made anew for the same base and scope")
-		}
-		loggers := map[*zerolog.Logger]bool{l: true}
-		for _, b := range []zerolog.Logger{other, leveled, base.Sample(&zerolog.BasicSampler{N: 1}), base.Output(io.Discard), base.Hook(zerolog.NewLevelHook())} {
-			loggers[zeroh.Logger(b)] = true
-		}
-		if len(loggers) != 6 {
-			t.Errorf("6 bases share %d loggers", len(loggers))
-		}
-		l.Info().Int("own", 2).Msg("m")
-		zeroh.Logger(other).Info().Msg("m")
-		zeroh.Logger(leveled).Info().Msg("hidden")
-		wantLines(t, &out, `{"level":"info","service":"s","k":1,"own":2,"message":"m"}`, `{"level":"info","service":"s","a":1,"k":1,"message":"m"}`)
-
-		scope.Set("more", 2)
-		if zeroh.Logger(base) == l {
-			t.Error("a changed scope has the old logger")
-		}
-		zeroh.Logger(base).Info().Msg("m")
-		l.Info().Msg("as of then")
-		wantLines(t, &out, `{"level":"info","service":"s","k":1,"more":2,"message":"m"}`, `{"level":"info","service":"s","k":1,"message":"as of then"}`)
-		scope.With("child", true).Run(func() { zeroh.Logger(base).Info().Msg("m") })
-		wantLines(t, &out, `{"level":"info","service":"s","k":1,"more":2,"child":true,"message":"m"}`)
-	})
-}
-
-func TestLoggerFollowsUpdateContextOfItsBase(t *testing.T) {
-	var out bytes.Buffer
-	base := zerolog.New(&out)
-	scope.New("k", 1).Run(func() {
-		zeroh.Logger(base).Info().Msg("m")
-		base.UpdateContext(func(c zerolog.Context) zerolog.Context { return c.Int("a", 1) })
-		zeroh.Logger(base).Info().Msg("m")
-		base.UpdateContext(func(c zerolog.Context) zerolog.Context { return c.Int("b", 2) })
-		zeroh.Logger(base).Info().Msg("m")
-	})
-	wantLines(t, &out, `{"level":"info","k":1,"message":"m"}`, `{"level":"info","a":1,"k":1,"message":"m"}`, `{"level":"info","a":1,"b":2,"k":1,"message":"m"}`)
-}
-
-func TestLoggerWithoutAScopeIsACopyOfItsBase(t *testing.T) {
-	var out bytes.Buffer
-	base := zerolog.New(&out).With().Int("a", 1).Logger()
-	l := zeroh.Logger(base)
-	l.Info().Msg("m")
-	l.UpdateContext(func(c zerolog.Context) zerolog.Context { return c.Int("b", 2) })
-	base.Info().Msg("m")
-	zeroh.Logger(base).Info().Msg("m")
-	wantLines(t, &out, `{"level":"info","a":1,"message":"m"}`, `{"level":"info","a":1,"message":"m"}`, `{"level":"info","a":1,"message":"m"}`)
-	scope.New().Run(func() { zeroh.Logger(base).Info().Msg("m") })
-	wantLines(t, &out, `{"level":"info","a":1,"message":"m"}`)
-}
-
-// Logger resolves when it is called, not for each line.
-func TestLoggerResolvesALogValuerWhenItIsCalled(t *testing.T) {
-	var out bytes.Buffer
-	base := zerolog.New(&out)
-	scope.New("v", new(asked)).Run(func() {
-		l := zeroh.Logger(base)
-		l.Info().Msg("m")
-		l.Info().Msg("m")
-		zeroh.Logger(base).Info().Msg("m")
-	})
-	wantLines(t, &out, `{"level":"info","v":1,"message":"m"}`, `{"level":"info","v":1,"message":"m"}`, `{"level":"info","v":2,"message":"m"}`)
-}
-
-func TestLoggerSeesThatTheTaskHasEnded(t *testing.T) {
-	if scope.Carrier() == "portable" {
-		t.Skip("a goroutine left behind has no scope here")
-	}
-	var out bytes.Buffer
-	base := zerolog.New(&out)
-	ended, done := make(chan bool), make(chan bool)
-	scope.New("k", 1).Run(func() {
-		zeroh.Logger(base).Info().Msg("live")
-		go func() {
-			defer close(done)
-			<-ended
-			zeroh.Logger(base).Info().Msg("left behind")
-		}()
-	})
-	close(ended)
-	<-done
-	wantLines(t, &out, `{"level":"info","k":1,"message":"live"}`, `{"level":"info","k":1,"scope_ended":true,"message":"left behind"}`)
-}
-
-// A funcWriter can't be compared, so a logger that has it can't be told from others.
-type funcWriter func(p []byte)
-
-func (f funcWriter) Write(p []byte) (int, error) { f(p); return len(p), nil }
-
-func TestLoggerTakesABaseThatCanNotBeCompared(t *testing.T) {
-	var out bytes.Buffer
-	first := zerolog.New(funcWriter(func(p []byte) { out.WriteString("1 "); out.Write(p) }))
-	second := zerolog.New(funcWriter(func(p []byte) { out.WriteString("2 "); out.Write(p) }))
-	scope.New("k", 1).Run(func() {
-		for range 2 {
-			zeroh.Logger(first).Info().Msg("m")
-			zeroh.Logger(second).Info().Msg("m")
-		}
-	})
-	wantLines(t, &out, `1 {"level":"info","k":1,"message":"m"}`, `2 {"level":"info","k":1,"message":"m"}`,
-		`1 {"level":"info","k":1,"message":"m"}`, `2 {"level":"info","k":1,"message":"m"}`)
-}
-
 func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {
 	var out bytes.Buffer
 	w := zerolog.SyncWriter(&out)
-	l, base := stamping(w, nil), zerolog.New(w)
+	l, base := stamping(w, nil), zeroh.For(zerolog.New(w), nil)
 	const tasks, lines = 20, 8
 	for i := range tasks {
 		s := scope.New("task", i, "k", 1)
@@ -397,7 +283,7 @@ func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {
 				if j%2 == 0 {
 					l.Info().Int("want", i).Msg("m")
 				} else {
-					zeroh.Logger(base).Info().Int("want", i).Msg("m")
+					base.Info().Int("want", i).Msg("m")
 				}
 			}))
 		}
@@ -429,16 +315,17 @@ func TestOptionsApply(t *testing.T) {
 		{logadapters.Options{Group: "g"}, `"g":{"a":1,"b":2,"level":"mine","message":"mine","time":"mine"}`},
 		{logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "x_" + a.Key; return a, a.Value.Kind() == slog.KindInt64 }}, `"x_a":1,"x_b":2`},
 		{logadapters.Options{Filter: func(slog.Attr) (slog.Attr, bool) { panic("no") }}, `"a":"!PANIC: no","b":"!PANIC: no"`},
+		{logadapters.Options{MaxFields: 1}, `"b":2,"scope_dropped":1`},
 	} {
 		var out bytes.Buffer
-		l := stamping(&out, &c.opts)
-		s.Run(func() { l.Info().Msg("m") })
-		wantLines(t, &out, `{"level":"info",`+c.want+`,"message":"m"}`)
+		l, f := stamping(&out, &c.opts), zeroh.For(zerolog.New(&out), &c.opts)
+		s.Run(func() {
+			l.Info().Msg("m")
+			f.Info().Msg("m")
+		})
+		want := `{"level":"info",` + c.want + `,"message":"m"}`
+		wantLines(t, &out, want, want)
 	}
-	var out bytes.Buffer
-	l := stamping(&out, &logadapters.Options{MaxFields: 1})
-	scope.New("a", 1, "b", 2).Run(func() { l.Info().Msg("m") })
-	wantLines(t, &out, `{"level":"info","b":2,"scope_dropped":1,"message":"m"}`)
 }
 
 type badJSON struct{ A int }
@@ -469,7 +356,7 @@ func TestBadValuesSpoilNoLine(t *testing.T) {
 			for _, s := range []scope.Scope{scope.New("v", v, "z", 26), scope.New("a", 1, "v", v, "z", 26)} {
 				s.Run(func() {
 					l.Info().Int("own", 2).Msg("m")
-					zeroh.Logger(zerolog.New(&out)).Info().Int("own", 2).Msg("m")
+					zeroh.For(zerolog.New(&out), nil).Info().Int("own", 2).Msg("m")
 				})
 				n := 0
 				for line := range strings.Lines(out.String()) {
@@ -497,7 +384,7 @@ func TestManyAndLongFieldsAreWrittenWhole(t *testing.T) {
 	l := stamping(&out, nil)
 	scope.New(args...).Run(func() {
 		l.Info().Msg("m")
-		zeroh.Logger(zerolog.New(&out)).Info().Msg("m")
+		zeroh.For(zerolog.New(&out), nil).Info().Msg("m")
 	})
 	for line := range strings.Lines(out.String()) {
 		var m map[string]any

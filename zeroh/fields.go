@@ -1,0 +1,204 @@
+package zeroh
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"github.com/taskscope/taskscope/internal/values"
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that
+// what is remembered depends on. The names of fields are looked at whenever something is
+// derived.
+type cache[L any] struct {
+	options *logadapters.Options
+	base    L
+	attach  func(l L, fields logadapters.Fields) L
+	stacks  bool // attach may call zerolog.ErrorStackMarshaler
+	last    atomic.Pointer[settled[L]]
+}
+
+// A settled cache is right while the variables of zerolog have these values.
+type settled[L any] struct {
+	level, message, time string
+	stacks               bool
+	logadapters.Cache[L]
+}
+
+func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
+	last := c.last.Load()
+	if last == nil || c.stacks && last.stacks != (zerolog.ErrorStackMarshaler != nil) {
+		last = c.settle()
+	}
+	d := last.Lookup(s)
+	if c.last.Load() != last {
+		return c.lookup(s)
+	}
+	return d
+}
+
+func (c *cache[L]) settle() *settled[L] {
+	n := &settled[L]{level: zerolog.LevelFieldName, message: zerolog.MessageFieldName, time: zerolog.TimestampFieldName}
+	n.stacks = c.stacks && zerolog.ErrorStackMarshaler != nil
+	n.Options, n.Base, n.Quiet = c.options, c.base, true
+	n.Reserved = []string{n.level, n.message, n.time}
+	n.Attach = func(l L, fields logadapters.Fields) L {
+		if n.level != zerolog.LevelFieldName || n.message != zerolog.MessageFieldName || n.time != zerolog.TimestampFieldName {
+			c.settle()
+		}
+		return c.attach(l, fields)
+	}
+	c.last.Store(n)
+	return n
+}
+
+// A fragment is a piece of a line: the fields of a scope. The zero fragment has none.
+//
+// json is what stands between the braces of an object with these fields. RawJSON writes a key
+// and then any bytes, which makes it one call for all fields. json is nil if the fields could
+// not be encoded in advance.
+type fragment struct {
+	key  string // the first key
+	json []byte
+	rest int // json[rest:] is what follows the first key and its colon
+
+	// fields is nil iff json is right for every line. Else they are encoded with the line.
+	fields *logadapters.Fields
+	plain  bool      // encoding fields calls no user's method
+	before *fragment // what comes in front
+}
+
+// attach returns l with fields behind.
+func attach(l fragment, fields logadapters.Fields) fragment {
+	f := encode(&fields)
+	if f.json == nil || slices.ContainsFunc(fields.Attrs, hasStack) {
+		f.fields = &logadapters.Fields{}
+		*f.fields = fields
+		f.plain = !slices.ContainsFunc(fields.Attrs, func(a slog.Attr) bool { return !values.IsPlain(a.Value) })
+	}
+	switch {
+	case l.json == nil && l.fields == nil:
+	case l.fields == nil && f.fields == nil:
+		l.json = slices.Concat(l.json, []byte(","), f.json)
+		return l
+	default:
+		before := l
+		f.before = &before
+	}
+	return f
+}
+
+// addTo adds f, of s, to e.
+func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
+	if f.before != nil {
+		f.before.addTo(e, s)
+	}
+	switch {
+	case f.fields == nil, f.json != nil && zerolog.ErrorStackMarshaler == nil:
+		e.RawJSON(f.key, f.json[f.rest:])
+	case f.plain:
+		addAll(e, f.fields, true)
+	default:
+		logadapters.Encode(s, func() { addAll(e, f.fields, true) })
+	}
+}
+
+// addAll adds fields to e with the methods of zerolog. Where it is safe, a field whose value's
+// method panics says so; else the panic goes on.
+func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
+	into := e
+	if fields.Group != "" {
+		into = e.CreateDict()
+	}
+	for i := range fields.Attrs {
+		if safe {
+			addOrSay(into, fields, i)
+		} else {
+			add(into, fields, i)
+		}
+	}
+	if fields.Group != "" {
+		e.Dict(fields.Group, into)
+	}
+}
+
+// addOrSay is add, or says that a method of the value panicked: zerolog has added nothing then.
+func addOrSay(e *zerolog.Event, fields *logadapters.Fields, i int) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.Str(fields.Attrs[i].Key, fmt.Sprintf("!PANIC: %v", p))
+		}
+	}()
+	add(e, fields, i)
+}
+
+// add adds field i. Event.Fields is the method that takes a value of any type and has
+// zerolog's own encoding for those that it knows. The others do the same without boxing what
+// is most common.
+func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
+	switch a := &fields.Attrs[i]; a.Value.Kind() {
+	case slog.KindString:
+		e.Str(a.Key, a.Value.String())
+	case slog.KindInt64:
+		e.Int64(a.Key, a.Value.Int64())
+	case slog.KindUint64:
+		e.Uint64(a.Key, a.Value.Uint64())
+	case slog.KindBool:
+		e.Bool(a.Key, a.Value.Bool())
+	case slog.KindGroup:
+		addGroup(e, a)
+	default:
+		e.Fields([]any{a.Key, orNil(fields.Any(i))})
+	}
+}
+
+func addGroup(e *zerolog.Event, a *slog.Attr) {
+	dict, members := e.CreateDict(), a.Value.Group()
+	for i := range members {
+		if m := &members[i]; m.Value.Kind() == slog.KindGroup {
+			addGroup(dict, m)
+		} else {
+			dict.Fields([]any{m.Key, orNil(m.Value.Any())})
+		}
+	}
+	e.Dict(a.Key, dict)
+}
+
+// orNil returns v with nil in place of an error that is a nil pointer, alone or in a slice:
+// Event.Fields writes nothing for it, which no reader of JSON accepts.
+func orNil(v any) any {
+	switch v := v.(type) {
+	case error:
+		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+			return nil
+		}
+	case []error:
+		errs := slices.Clone(v)
+		for i, err := range errs {
+			errs[i], _ = orNil(err).(error)
+		}
+		return errs
+	}
+	return v
+}
+
+// hasStack reports whether zerolog may write a stack with a, in an event that has Stack set.
+func hasStack(a slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindAny:
+		switch a.Value.Any().(type) {
+		case error, zerolog.LogObjectMarshaler, []zerolog.LogObjectMarshaler:
+			return true
+		}
+	case slog.KindGroup:
+		return slices.ContainsFunc(a.Value.Group(), hasStack)
+	}
+	return false
+}

@@ -1,0 +1,513 @@
+package zeroh_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/zeroh"
+)
+
+// These tests run in both builds, with the tag binary_log and without it.
+
+// recorded keeps lines, one for each Write.
+type recorded struct {
+	mu    sync.Mutex
+	lines [][]byte
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, bytes.Clone(p))
+	return len(p), nil
+}
+
+func (r *recorded) take() (lines [][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines, r.lines = r.lines, nil
+	return lines
+}
+
+// wantSame compares with the lines of a logger without the adapter, and empties both.
+func wantSame(t *testing.T, what string, got, want *recorded) {
+	t.Helper()
+	if g, w := got.take(), want.take(); !reflect.DeepEqual(g, w) {
+		t.Errorf("%s:\ngot  %q\nwant %q", what, g, w)
+	}
+}
+
+// waysIn are loggers that write to w and are stamped.
+func waysIn(w *recorded, opts *logadapters.Options) map[string]func() *zerolog.Event {
+	l, f := zerolog.New(w).Hook(zeroh.New(opts)), zeroh.For(zerolog.New(w), opts)
+	return map[string]func() *zerolog.Event{"the hook": l.Info, "For": f.Info, "L": func() *zerolog.Event { return f.L().Info() }}
+}
+
+// A talker's methods call say, once.
+type talker struct {
+	say   func()
+	depth int
+}
+
+func (v *talker) talk() string {
+	if v.depth++; v.depth > 50 {
+		panic("there is no end")
+	}
+	v.say()
+	return "said"
+}
+
+type (
+	talkingObject struct{ *talker }
+	talkingValuer struct{ *talker }
+	talkingJSON   struct{ *talker }
+	talkingError  struct{ *talker }
+	talkingText   struct{ *talker }
+)
+
+func (v talkingObject) MarshalZerologObject(e *zerolog.Event) { e.Str("v", v.talk()) }
+func (v talkingValuer) LogValue() slog.Value                  { return slog.StringValue(v.talk()) }
+func (v talkingJSON) MarshalJSON() ([]byte, error)            { return []byte(`"` + v.talk() + `"`), nil }
+func (v talkingError) Error() string                          { return v.talk() }
+func (v talkingText) MarshalText() ([]byte, error)            { return []byte(v.talk()), nil }
+
+var talkers = map[string]func(*talker) any{
+	"MarshalZerologObject": func(v *talker) any { return talkingObject{v} },
+	"LogValue":             func(v *talker) any { return talkingValuer{v} },
+	"MarshalJSON":          func(v *talker) any { return talkingJSON{v} },
+	"Error":                func(v *talker) any { return talkingError{v} },
+	"MarshalText":          func(v *talker) any { return talkingText{v} },
+	"a member":             func(v *talker) any { return slog.GroupValue(slog.Any("m", talkingValuer{v})) },
+	"a list of errors":     func(v *talker) any { return []error{talkingError{v}} },
+}
+
+func TestAValueWhoseMethodLogsHasBothLinesWritten(t *testing.T) {
+	for method, value := range talkers {
+		for inner := range waysIn(nil, nil) {
+			for outer := range waysIn(nil, nil) {
+				wantBothLines(t, value, inner, outer, func() {}, method+", "+inner+" inside "+outer)
+			}
+			// Encoded with the line: while logging is disabled, nothing can be encoded in advance.
+			wantBothLines(t, value, inner, "the hook", func() { zerolog.SetGlobalLevel(zerolog.Disabled) }, method+", "+inner+" in a line that was disabled")
+		}
+	}
+}
+
+// wantBothLines has a line written whose scope has a value that logs. Another one comes before,
+// and amid is called between its beginning and its end.
+func wantBothLines(t *testing.T, value func(*talker) any, inner, outer string, amid func(), what string) {
+	t.Helper()
+	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
+	for _, before := range []bool{false, true} {
+		var out recorded
+		ways := waysIn(&out, nil)
+		v := new(talker)
+		v.say = func() { ways[inner]().Msg("inner") }
+		scope.New("plain", "1", "v", value(v), "z", slog.GroupValue(slog.Bool("b", true))).Run(func() {
+			e := ways[outer]()
+			if amid(); before {
+				e.Msg("before")
+				zerolog.SetGlobalLevel(zerolog.TraceLevel)
+				out.take()
+				e = ways[outer]()
+			}
+			e.Msg("outer")
+		})
+		disabled := zerolog.GlobalLevel() == zerolog.Disabled
+		zerolog.SetGlobalLevel(zerolog.TraceLevel)
+		var messages []string
+		for _, line := range out.take() {
+			got := decode(t, line)
+			want := map[string]any{"level": "info", "plain": "1", "z": map[string]any{"b": true}, "message": "inner"}
+			if got["message"] == "outer" {
+				want["message"], want["v"] = "outer", got["v"]
+				if !strings.Contains(fmt.Sprint(got["v"]), "said") {
+					t.Errorf("%s: %v", what, got)
+				}
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %v, want %v", what, got, want)
+			}
+			messages = append(messages, got["message"].(string))
+		}
+		// What is remembered isn't encoded again, and nothing is logged while that is disabled.
+		text := fmt.Sprint(messages)
+		if text != "[inner outer]" && (text != "[outer]" || !before && !disabled) {
+			t.Errorf("%s, with a line before %v: %v", what, before, messages)
+		}
+	}
+}
+
+// What a value's method sets or runs ends with it, and it may wait for another line.
+func TestAValueWhoseMethodSetsRunsAndWaits(t *testing.T) {
+	for method, value := range talkers {
+		for way := range waysIn(new(recorded), nil) {
+			var out recorded
+			ways := waysIn(&out, nil)
+			v := new(talker)
+			s := scope.New("plain", 1, "v", value(v))
+			v.say = func() {
+				scope.Set("leaked", true)
+				scope.New("other", 2).Run(func() { ways[way]().Msg("another task") })
+				done := make(chan bool)
+				go s.Without("v").Wrap(func() { defer close(done); ways[way]().Msg("another goroutine") })()
+				<-done
+			}
+			s.Run(func() {
+				ways[way]().Msg("outer")
+				if _, ok := scope.Get("leaked"); ok {
+					t.Errorf("%s, %s: what it set is still bound", method, way)
+				}
+			})
+			for _, line := range out.take() {
+				got := decode(t, line)
+				if got["leaked"] != nil || (got["other"] != nil) != (got["message"] == "another task") || (got["v"] != nil) != (got["message"] == "outer") {
+					t.Errorf("%s, %s: %v", method, way, got)
+				}
+			}
+		}
+	}
+}
+
+func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
+	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
+	args := []any{"a", 1, "took", time.Second, "err", errors.New("boom"), "obj", map[string]int{"n": 1}}
+	for name, opts := range map[string]*logadapters.Options{"root": nil, "group": {Group: "g"}} {
+		var got, want recorded
+		ref := zerolog.New(&want)
+		l := zerolog.New(&got).Hook(zeroh.New(opts))
+		write := func(args []any) {
+			if e := ref.Info().Int("own", 1); opts == nil {
+				e.Fields(args).Msg("m")
+			} else {
+				e.Dict("g", e.CreateDict().Fields(args)).Msg("m")
+			}
+		}
+		scope.New(args...).Run(func() {
+			e := l.Info().Int("own", 1)
+			zerolog.SetGlobalLevel(zerolog.Disabled)
+			e.Msg("m")
+			zerolog.SetGlobalLevel(zerolog.TraceLevel)
+			l.Info().Int("own", 1).Msg("m")
+			scope.Set("later", "x")
+			l.Info().Int("own", 1).Msg("m")
+			scope.Set("last", 2)
+			l.Info().Int("own", 1).Msg("m")
+		})
+		write(args)
+		write(args)
+		write(append(args, "later", "x"))
+		write(append(args, "later", "x", "last", 2))
+		wantSame(t, name, &got, &want)
+	}
+
+	var got, want recorded
+	f := zeroh.For(zerolog.New(&got), nil)
+	scope.New(args...).Run(func() {
+		zerolog.SetGlobalLevel(zerolog.Disabled)
+		f.Info().Msg("never")
+		kept := f.L()
+		zerolog.SetGlobalLevel(zerolog.TraceLevel)
+		kept.Info().Msg("m")
+		f.Info().Msg("m")
+	})
+	child := zerolog.New(&want).With().Fields(args).Logger()
+	child.Info().Msg("m")
+	child.Info().Msg("m")
+	wantSame(t, "For", &got, &want)
+}
+
+func TestAValueThatPanicsInALineThatWasDisabledCostsOnlyItsField(t *testing.T) {
+	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
+	var out recorded
+	l := zerolog.New(&out).Hook(zeroh.New(nil))
+	scope.New("a", "1", "bad", unreadable{}, "g", slog.GroupValue(slog.Any("bad", unreadable{})), "z", "26").Run(func() {
+		e := l.Info()
+		zerolog.SetGlobalLevel(zerolog.Disabled)
+		e.Msg("m")
+		zerolog.SetGlobalLevel(zerolog.TraceLevel)
+		l.Info().Msg("m")
+	})
+	lines := out.take()
+	for _, line := range lines {
+		want := map[string]any{"level": "info", "a": "1", "bad": "!PANIC: no object", "g": "!PANIC: no object", "z": "26", "message": "m"}
+		if got := decode(t, line); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	if len(lines) != 2 {
+		t.Errorf("%d lines", len(lines))
+	}
+}
+
+// A causer writes an error of its own, which has a stack, too.
+type causer struct{}
+
+func (causer) MarshalZerologObject(e *zerolog.Event) { e.Err(errors.New("cause")) }
+
+func TestErrorsHaveTheirStackAsWithEventFields(t *testing.T) {
+	defer func() { zerolog.ErrorStackMarshaler = nil }()
+	marshalers := map[string]func(error) any{
+		"none": nil, "text": func(err error) any { return "stack of " + err.Error() }, "another": func(error) any { return 17 },
+		"nothing": func(error) any { return nil },
+	}
+	err := errors.New("boom")
+	fields := [][]any{{"a", 1}, {"err", err}, {"obj", causer{}}, {"objs", []zerolog.LogObjectMarshaler{causer{}}}, {"z", "26"}}
+	var got, want recorded
+	hook := zeroh.New(nil)
+	grouped := zeroh.New(&logadapters.Options{Group: "g"})
+	stacked := func(w *recorded) zerolog.Logger { return zerolog.New(w).With().Stack().Logger() }
+	hooked, plain, inGroup := stacked(&got).Hook(hook), zerolog.New(&got).Hook(hook), stacked(&got).Hook(grouped)
+	f, plainFor := zeroh.For(stacked(&got), nil), zeroh.For(zerolog.New(&got), nil)
+	ref, plainRef := stacked(&want), zerolog.New(&want)
+	add := func(e *zerolog.Event, n int) *zerolog.Event {
+		for _, field := range fields[:n] {
+			e.Fields(field)
+		}
+		return e
+	}
+	attach := func(l zerolog.Logger, n int) zerolog.Logger {
+		for _, field := range fields[:n] {
+			l = l.With().Fields(field).Logger()
+		}
+		return l
+	}
+	s := scope.New()
+	for n := range len(fields) + 1 {
+		if n > 0 {
+			s = s.With(fields[n-1]...)
+		}
+		for range 2 { // what is remembered is so for each marshaler
+			for name, m := range marshalers {
+				zerolog.ErrorStackMarshaler = m
+				s.Run(func() {
+					hooked.Info().Msg("m")
+					plain.Info().Msg("m")
+					plain.Info().Stack().Msg("m")
+					inGroup.Info().Msg("m")
+				})
+				add(ref.Info(), n).Msg("m")
+				add(plainRef.Info(), n).Msg("m")
+				add(plainRef.Info().Stack(), n).Msg("m")
+				if e := ref.Info(); n > 0 {
+					e.Dict("g", add(e.CreateDict(), n)).Msg("m")
+				} else {
+					e.Msg("m")
+				}
+				// For is as a child made by hand: it keeps what one marshaler has written.
+				if name == "none" || name == "text" {
+					s.Run(func() {
+						f.Info().Msg("m")
+						plainFor.Info().Msg("m")
+					})
+					l, plain := attach(ref, n), attach(plainRef, n)
+					l.Info().Msg("m")
+					plain.Info().Msg("m")
+				}
+				wantSame(t, fmt.Sprintf("%d fields, marshaler %s", n, name), &got, &want)
+			}
+		}
+	}
+}
+
+func TestAHookThatIsThereTwiceStampsOnce(t *testing.T) {
+	var got, want recorded
+	h := zeroh.New(nil)
+	second := zeroh.New(&logadapters.Options{Group: "second"})
+	noEmail := zeroh.New(&logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, a.Key == "k" }})
+	nothing := zeroh.New(&logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, false }})
+	own := context.WithValue(context.Background(), key{}, 1)
+	between := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) { e.Bool("between", true) })
+	log := func(l zerolog.Logger) {
+		mine := l.With().Ctx(own).Logger()
+		for range 2 {
+			l.Info().Msg("m")
+			l.Info().Ctx(own).Msg("m")
+			mine.Info().Msg("m")
+			mine.Info().Ctx(context.Background()).Msg("m")
+		}
+	}
+	for name, c := range map[string]struct {
+		hooks []zerolog.Hook
+		args  []any
+	}{
+		"once":                       {[]zerolog.Hook{h, between}, []any{"k", 1, "email", "x"}},
+		"the same":                   {[]zerolog.Hook{h, between, h}, []any{"k", 1, "email", "x"}},
+		"the same three times":       {[]zerolog.Hook{h, h, between, h}, []any{"k", 1, "email", "x"}},
+		"another":                    {[]zerolog.Hook{h, between, second}, []any{"k", 1, "email", "x"}},
+		"one between":                {[]zerolog.Hook{h, between, second, h}, []any{"k", 1, "email", "x"}},
+		"the first has a filter":     {[]zerolog.Hook{noEmail, between, h}, []any{"k", 1}},
+		"the first has nothing left": {[]zerolog.Hook{nothing, between, h}, nil},
+	} {
+		scope.New("k", 1, "email", "x").Run(func() { log(zerolog.New(&got).Hook(c.hooks...)) })
+		first := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) { e.Fields(c.args) })
+		log(zerolog.New(&want).Hook(first, between))
+		wantSame(t, name, &got, &want)
+	}
+}
+
+// A hook that passes the context of its event on to another logger gets that stamped, too.
+func TestTheContextOfAStampedEventStampsOtherLines(t *testing.T) {
+	var got, want recorded
+	h := zeroh.New(nil)
+	own := context.WithValue(context.Background(), key{}, 1)
+	for name, hooks := range map[string][]zerolog.Hook{"once": {h}, "twice": {h, zeroh.New(nil)}, "the same twice": {h, h}} {
+		audit := zerolog.New(&got).Hook(hooks...)
+		l := audit.Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, msg string) {
+			if v := e.GetCtx().Value(key{}); v != nil && v != 1 {
+				t.Errorf("the context has %v", v)
+			}
+			audit.Info().Ctx(e.GetCtx()).Msg("audit")
+		}))
+		ref := zerolog.New(&want)
+		scope.New("k", 1).Run(func() {
+			if name != "the same twice" { // which an event without a context can't be told from
+				l.Info().Msg("m")
+				ref.Info().Int("k", 1).Msg("audit")
+				ref.Info().Int("k", 1).Msg("m")
+			}
+			l.Info().Ctx(own).Msg("m")
+			ref.Info().Int("k", 1).Msg("audit")
+			ref.Info().Int("k", 1).Msg("m")
+		})
+		wantSame(t, name, &got, &want)
+	}
+}
+
+func TestAHookInsideAnotherHookStamps(t *testing.T) {
+	var got, want recorded
+	h := zeroh.New(nil)
+	l, ref := zerolog.New(&got).Hook(zerolog.LevelHook{InfoHook: h}), zerolog.New(&want)
+	scope.New("k", 1).Run(func() {
+		l.Info().Msg("m")
+		l.Info().Ctx(context.WithValue(context.Background(), key{}, 1)).Msg("m")
+		l.Warn().Msg("m")
+	})
+	ref.Info().Int("k", 1).Msg("m")
+	ref.Info().Int("k", 1).Msg("m")
+	ref.Warn().Msg("m")
+	wantSame(t, "a LevelHook", &got, &want)
+}
+
+func TestADiscardedEventIsNotStamped(t *testing.T) {
+	var out recorded
+	drop := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, msg string) {
+		if msg == "drop" {
+			e.Discard()
+		}
+	})
+	l := zerolog.New(&out).Hook(drop, zeroh.New(nil))
+	v := &talker{say: func() {}}
+	scope.New("v", talkingValuer{v}).Run(func() {
+		l.Info().Msg("drop")
+		l.Info().Ctx(context.WithValue(context.Background(), key{}, 1)).Msg("drop")
+		if v.depth != 0 {
+			t.Errorf("asked %d times for lines that aren't written", v.depth)
+		}
+		l.Info().Msg("m")
+	})
+	if lines := out.take(); len(lines) != 1 || v.depth != 1 {
+		t.Errorf("%d lines, asked %d times", len(lines), v.depth)
+	}
+}
+
+func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
+	defer func(level, message, time string) {
+		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = level, message, time
+	}(zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName)
+	var got, want recorded
+	ways, ref := waysIn(&got, nil), zerolog.New(&want)
+	args := []any{"level", 1, "message", 2, "time", 3, "severity", 4, "msg", 5, "ts", 6, "z", 7}
+	log := func(own ...any) {
+		t.Helper()
+		for way, line := range ways {
+			scope.New(args...).Run(func() { line().Msg("m") })
+			if way == "the hook" {
+				ref.Info().Fields(own).Msg("m")
+			} else {
+				child := ref.With().Fields(own).Logger()
+				child.Info().Msg("m")
+			}
+			wantSame(t, way, &got, &want)
+		}
+	}
+	for range 2 {
+		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = "level", "message", "time"
+		log("severity", 4, "msg", 5, "ts", 6, "z", 7)
+		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = "severity", "msg", "ts"
+		log("level", 1, "message", 2, "time", 3, "z", 7)
+	}
+}
+
+func TestALineOfAnEndedTaskSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts *logadapters.Options
+		late []any
+	}{
+		"defaults":       {nil, []any{"k", 1, "scope_ended", true}},
+		"DropEnded":      {&logadapters.Options{Ended: logadapters.DropEnded}, []any{"scope_ended", true}},
+		"in a group":     {&logadapters.Options{Group: "g"}, []any{"g", map[string]any{"k": 1, "scope_ended": true}}},
+		"dropped, group": {&logadapters.Options{Group: "g", Ended: logadapters.DropEnded}, []any{"g", map[string]any{"scope_ended": true}}},
+	} {
+		var out, want recorded
+		ref := zerolog.New(&want)
+		for way, line := range waysIn(&out, c.opts) {
+			s := scope.New("k", 1)
+			s.Run(func() {
+				line().Msg("m")
+				out.take()
+			})
+			ctx := scope.NewContext(context.Background(), s)
+			s.Run(func() {}) // live again, and over
+			if way == "the hook" {
+				line().Ctx(ctx).Msg("late")
+				ref.Info().Fields(c.late).Msg("late")
+			} else if scope.Carrier() != "portable" {
+				ended, done := make(chan bool), make(chan bool)
+				s.Run(func() {
+					go func() {
+						defer close(done)
+						<-ended
+						line().Msg("late")
+					}()
+				})
+				close(ended)
+				<-done
+				child := ref.With().Fields(c.late).Logger()
+				child.Info().Msg("late")
+			}
+			got, want := out.take(), want.take()
+			if len(got) != len(want) {
+				t.Fatalf("%s, %s: %d lines", name, way, len(got))
+			}
+			for i := range got {
+				if got, want := decode(t, got[i]), decode(t, want[i]); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s, %s: got %v, want %v", name, way, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestEmptyGroupsAreNotWritten(t *testing.T) {
+	var got, want recorded
+	ref := zerolog.New(&want)
+	s := scope.New("e", []slog.Attr{}, "a", 1, "g", []slog.Attr{slog.Group("inner"), slog.Group("", slog.Int("b", 2)), {}}, "h", []slog.Attr{slog.Group("inner", slog.Group("more"))})
+	for way, line := range waysIn(&got, nil) {
+		s.Run(func() { line().Msg("m") })
+		ref.Info().Int("a", 1).Dict("g", zerolog.Dict().Int("b", 2)).Msg("m")
+		wantSame(t, way, &got, &want)
+	}
+}
