@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -22,7 +21,7 @@ type TransportOptions struct {
 }
 
 // Transport returns a RoundTripper that sends the scope along with each request: that of
-// the request's context or of the goroutine, as [logadapters.Pick] chooses. It sends
+// the request's context or of the goroutine, as [scope.Scope.Pick] chooses. It sends
 // X-Request-Id, traceparent (the same trace id, a new span id), and as baggage the fields
 // whose keys are declared scope.Propagated. Headers that the request has already stay. A
 // request that a redirect led to another origin gets none of them.
@@ -52,7 +51,7 @@ type transport struct {
 
 func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	if (t.opts.Skip == nil || !t.opts.Skip(req)) && !redirected(req) {
-		if s := logadapters.Pick(req.Context()); s.Len() > 0 {
+		if s := scope.Current().Pick(req.Context()); s.Len() > 0 {
 			// A RoundTripper must not change the request that it is given.
 			header := req.Header.Clone()
 			if header == nil {
@@ -66,7 +65,7 @@ func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error
 	if !t.dials {
 		return t.base.RoundTrip(req)
 	}
-	scope.Scope{}.Run(func() { resp, err = t.base.RoundTrip(req) })
+	scope.Outside(func() { resp, err = t.base.RoundTrip(req) })
 	return resp, err
 }
 

@@ -14,15 +14,15 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-	"weak"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -190,6 +190,36 @@ func TestTransportGoesByTheContextOfAnotherTask(t *testing.T) {
 	}
 }
 
+func TestTransportSendsWhatAMiddlewareHasAddedToTheContext(t *testing.T) {
+	s := http1.serve(t, headers, nil).through(nil)
+	send := func(ctx context.Context) string {
+		_, body, err := s.do(s.request("GET", "/", nil).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got sent
+		_ = json.Unmarshal([]byte(body), &got)
+		return strings.Join(got["Baggage"], ",")
+	}
+	want := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: sent %q, want %q", what, got, want)
+		}
+	}
+	h := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		ctx := scope.NewContext(r.Context(), scope.With(tenant.Name(), "acme"))
+		want("added in the context", send(ctx), "test.tenant=acme")
+		want("the request's context", send(r.Context()), "")
+		plan.Set("free")
+		want("added in the context, set later", send(ctx), "test.plan=free,test.tenant=acme")
+		want("the request's context, set later", send(r.Context()), "test.plan=free")
+		without := scope.NewContext(r.Context(), scope.Current().Without(plan.Name()))
+		want("taken away in the context", send(without), "")
+	}), nil)
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+}
+
 func TestRenamedFieldsAreSent(t *testing.T) {
 	s := http1.serve(t, headers, nil)
 	all := scope.New("request_id", "wrong", "trace_id", strings.Repeat("f", 32), "rid", "right", "tid", traceID, "", "odd")
@@ -237,7 +267,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 func TestAnotherBaseIsCalledWithTheScope(t *testing.T) {
 	failure := errors.New("no network")
 	rt := httpscope.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {
-		wantFields(t, fieldsOf(scope.Current()), map[string]string{"request_id": "r"})
+		wantFields(t, scopekit.Fields(scope.Current()), map[string]string{"request_id": "r"})
 		wantSent(t, sentIn(r.Header), sent{"X-Request-Id": {"r"}})
 		return nil, failure
 	}), nil)
@@ -356,13 +386,11 @@ type payload struct{ _ [1024]byte }
 // as long as patience lasts, while the connection stays.
 func outlived(t *testing.T, s *service, patience time.Duration) bool {
 	t.Helper()
-	var watched weak.Pointer[payload]
+	var watched testkit.Probe[payload]
 	done := make(chan struct{})
 	go func() { // whose stack is gone afterwards
 		defer close(done)
-		p := new(payload)
-		watched = weak.Make(p)
-		own := scope.New("request_id", "r", "payload", p)
+		own := scope.New("request_id", "r", "payload", watched.Watch(new(payload)))
 		own.Run(func() {
 			resp, err := s.client.Do(s.request("GET", "/", nil).WithContext(scope.NewContext(t.Context(), own)))
 			if err != nil {
@@ -374,13 +402,8 @@ func outlived(t *testing.T, s *service, patience time.Duration) bool {
 		})
 	}()
 	<-done
-	start := time.Now()
-	for n := 0; watched.Value() != nil; n++ {
-		runtime.GC()
-		if n > 20 && time.Since(start) > patience {
-			return true
-		}
-		runtime.Gosched()
+	if watched.LeftWithin(0, patience) > 0 {
+		return true
 	}
 	s.get("/")
 	if !s.reused {

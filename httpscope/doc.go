@@ -6,8 +6,15 @@
 //
 // [Handler] binds a new task to the goroutine for the time of the request. It starts from
 // the fields that were bound where Handler was called, never from what an earlier request
-// left on the connection. The request's context carries the scope too. Goroutines that
-// the handler starts inherit it; those that outlive the request are started with scope.Go.
+// left on the connection. The request's context carries the scope too: a line
+// that is given it has what is bound when the line is written, with what was set since, and
+// in a goroutine that has nothing bound what Handler has set. A middleware may add to it, for
+// the lines and the requests that are given its context:
+//
+//	r = r.WithContext(scope.NewContext(r.Context(), scope.With("user", user)))
+//
+// Goroutines that the handler starts inherit the scope; start those that outlive the request
+// with scope.Go, and what serves other requests too, such as a pool, inside scope.Outside.
 //
 // # What is trusted
 //
@@ -23,7 +30,7 @@
 //
 // # What it costs
 //
-// Handler adds some eight allocations to a request, and its id in the answer as many in
+// Handler adds some eleven allocations to a request, and its id in the answer as many in
 // net/http and the client. An access log adds some fifteen, for a
 // ResponseWriter that counts and still has the interfaces of the one that it wraps.
 package httpscope

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 )
@@ -41,7 +42,7 @@ func FuzzHeaders(f *testing.F) {
 	var out bytes.Buffer
 	var fields map[string]string
 	h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		fields = fieldsOf(scope.Current())
+		fields = scopekit.Fields(scope.Current())
 	}), &httpscope.Options{
 		Names:        map[httpscope.Field]string{httpscope.UserAgent: "user_agent.original"},
 		TrustBaggage: func(*http.Request) bool { return true },

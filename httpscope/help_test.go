@@ -1,7 +1,6 @@
 package httpscope_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"log"
@@ -11,14 +10,13 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 	"github.com/taskscope/taskscope/zaph"
@@ -26,7 +24,7 @@ import (
 )
 
 // inherits says whether a plain go statement hands the scope on in this build.
-var inherits = scope.Carrier() != "portable"
+var inherits = scopekit.Inherits()
 
 // A protocol is a way to start a server on loopback, and a client that speaks to it
 // and keeps its connections.
@@ -133,18 +131,9 @@ func (s *service) get(path string, header ...string) (*http.Response, string) {
 	return resp, body
 }
 
-// fieldsOf returns the fields of s as text, those that are never logged included.
-func fieldsOf(s scope.Scope) map[string]string {
-	m := map[string]string{}
-	for key, value := range s.All() {
-		m[key] = value.String()
-	}
-	return m
-}
-
 // echo answers with the fields of its scope, for fieldsIn.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-	_ = json.NewEncoder(w).Encode(fieldsOf(scope.Current()))
+	_ = json.NewEncoder(w).Encode(scopekit.Fields(scope.Current()))
 })
 
 func fieldsIn(t *testing.T, body string) (m map[string]string) {
@@ -169,58 +158,6 @@ func wantKeys(t *testing.T, got map[string]string, want ...string) {
 	}
 }
 
-// lines takes log lines in JSON, whoever writes them.
-type lines struct {
-	mu      sync.Mutex
-	all     []line
-	arrived chan line
-}
-
-type line map[string]any
-
-func newLines() *lines { return &lines{arrived: make(chan line, 1000)} }
-
-func (l *lines) Write(p []byte) (int, error) {
-	for text := range bytes.Lines(p) {
-		m := line{}
-		if err := json.Unmarshal(text, &m); err != nil {
-			m = line{"bad": string(text)}
-		}
-		l.mu.Lock()
-		l.all = append(l.all, m)
-		l.mu.Unlock()
-		l.arrived <- m
-	}
-	return len(p), nil
-}
-
-// next waits for the next line.
-func (l *lines) next(t *testing.T) line {
-	t.Helper()
-	select {
-	case m := <-l.arrived:
-		return m
-	case <-time.After(20 * time.Second):
-		t.Fatal("no line")
-		return nil
-	}
-}
-
-// none reports lines that nobody has asked for.
-func (l *lines) none(t *testing.T) {
-	t.Helper()
-	for {
-		select {
-		case m := <-l.arrived:
-			t.Errorf("one line too many: %v", m)
-		default:
-			return
-		}
-	}
-}
-
-func (l *lines) logger() *slog.Logger { return slogTo(l) }
-
 // A logger of each kind that stamps its lines and writes them to out, as JSON.
 
 func slogTo(out io.Writer) *slog.Logger {
@@ -235,33 +172,4 @@ func zapTo(out io.Writer) *zap.Logger {
 func zeroTo(out io.Writer) *zerolog.Logger {
 	l := zerolog.New(out).Hook(zeroh.New(nil))
 	return &l
-}
-
-// wantLine compares the members of m that want names; a nil says that m has none.
-func wantLine(t *testing.T, m, want line) {
-	t.Helper()
-	for key, value := range want {
-		if got, ok := m[key]; ok != (value != nil) || ok && got != value {
-			t.Errorf("%s is %v, want %v\nin %v", key, got, value, m)
-		}
-	}
-}
-
-// An errorLog takes the lines of net/http's own log.
-type errorLog chan string
-
-func (l errorLog) Write(p []byte) (int, error) {
-	l <- string(p)
-	return len(p), nil
-}
-
-// receive waits for something to come out of c.
-func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
-	t.Helper()
-	select {
-	case v = <-c:
-	case <-time.After(20 * time.Second):
-		t.Errorf("no %s", what) // not Fatal: handlers wait too
-	}
-	return v
 }

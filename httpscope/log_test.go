@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
 	"github.com/taskscope/taskscope/zeroh"
@@ -26,13 +27,13 @@ import (
 // loggers has, for each of the three, the function for Options.Log that writes to out.
 var loggers = []struct {
 	name            string
-	log             func(out *lines) httpscope.LogFunc
+	log             func(out *testkit.Lines) httpscope.LogFunc
 	msg             string // the key of the message
 	info, warn, err string // how it writes the levels
 }{
-	{"slog", func(out *lines) httpscope.LogFunc { return out.logger().LogAttrs }, "msg", "INFO", "WARN", "ERROR"},
-	{"zap", func(out *lines) httpscope.LogFunc { return zaph.LogAttrs(zapTo(out)) }, "msg", "info", "warn", "error"},
-	{"zerolog", func(out *lines) httpscope.LogFunc { return zeroh.LogAttrs(zeroTo(out)) }, "message", "info", "warn", "error"},
+	{"slog", func(out *testkit.Lines) httpscope.LogFunc { return slogTo(out).LogAttrs }, "msg", "INFO", "WARN", "ERROR"},
+	{"zap", func(out *testkit.Lines) httpscope.LogFunc { return zaph.LogAttrs(zapTo(out)) }, "msg", "info", "warn", "error"},
+	{"zerolog", func(out *testkit.Lines) httpscope.LogFunc { return zeroh.LogAttrs(zeroTo(out)) }, "message", "info", "warn", "error"},
 }
 
 // deep sets a field n calls further down.
@@ -55,15 +56,15 @@ func TestOneLineForEachRequest(t *testing.T) {
 	})
 	for _, l := range loggers {
 		t.Run(l.name, func(t *testing.T) {
-			out := newLines()
+			out := testkit.NewLines()
 			overEach(t, build(h, &httpscope.Options{Log: l.log(out)}), func(t *testing.T, s *service) {
 				for i := range 3 {
 					id := fmt.Sprint("r-", i)
 					if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", id)); err != nil {
 						t.Fatal(err)
 					}
-					got := out.next(t)
-					wantLine(t, got, line{
+					got := out.Next(t)
+					got.Want(t, testkit.Line{
 						"level": l.info, l.msg: "request", "service": "shop", "request_id": id, "http.request.method": "POST",
 						"deep": "yes", "items": 3.0, "within_run": nil, "scope_ended": nil,
 						"http.response.status_code": 201.0, "http.response.body.size": 12.0,
@@ -71,7 +72,7 @@ func TestOneLineForEachRequest(t *testing.T) {
 					if d, ok := got["http.server.request.duration"].(float64); !ok || d < 0 || d > 60 {
 						t.Errorf("duration %v", got["http.server.request.duration"])
 					}
-					out.none(t)
+					out.None(t)
 				}
 			})
 		})
@@ -147,34 +148,34 @@ func TestStatusAndSize(t *testing.T) {
 		}), 1, "late").ServeHTTP, 503.0, 4, "ERROR"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			out := newLines()
-			overEach(t, httpscope.Handler(c.h, &httpscope.Options{Log: out.logger().LogAttrs}), func(t *testing.T, s *service) {
+			out := testkit.NewLines()
+			overEach(t, httpscope.Handler(c.h, &httpscope.Options{Log: slogTo(out).LogAttrs}), func(t *testing.T, s *service) {
 				resp, body, err := s.do(s.request(c.method, "/", nil))
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantLine(t, out.next(t), line{
+				out.Next(t).Want(t, testkit.Line{
 					"http.response.status_code": c.status, "http.response.body.size": c.size, "level": c.level, "error.type": nil,
 				})
 				// The line says what the client has got.
 				if float64(resp.StatusCode) != c.status || float64(len(body)) != c.size {
 					t.Errorf("the client has got %d and %d bytes", resp.StatusCode, len(body))
 				}
-				out.none(t)
+				out.None(t)
 			})
 		})
 	}
 }
 
 func TestInformationalResponsesAreNotTheStatus(t *testing.T) {
-	out := newLines()
+	out := testkit.NewLines()
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(http.StatusProcessing)
 		w.WriteHeader(http.StatusAccepted)
 	})
-	overEach(t, httpscope.Handler(h, &httpscope.Options{Log: out.logger().LogAttrs}), func(t *testing.T, s *service) {
+	overEach(t, httpscope.Handler(h, &httpscope.Options{Log: slogTo(out).LogAttrs}), func(t *testing.T, s *service) {
 		var hints []int
 		req := s.request("GET", "/", nil)
 		trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
@@ -188,12 +189,12 @@ func TestInformationalResponsesAreNotTheStatus(t *testing.T) {
 		if fmt.Sprint(hints) != "[103 102]" || resp.StatusCode != http.StatusAccepted {
 			t.Errorf("the client has got %v and %d", hints, resp.StatusCode)
 		}
-		wantLine(t, out.next(t), line{"http.response.status_code": 202.0})
+		out.Next(t).Want(t, testkit.Line{"http.response.status_code": 202.0})
 	})
 }
 
 func TestAHijackedRequestHasNoStatus(t *testing.T) {
-	out := newLines()
+	out := testkit.NewLines()
 	s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
@@ -203,22 +204,22 @@ func TestAHijackedRequestHasNoStatus(t *testing.T) {
 		defer conn.Close()
 		scope.Set("step", "hijacked")
 		_, _ = io.WriteString(conn, "HTTP/1.1 299 By hand\r\nContent-Length: 0\r\n\r\n")
-	}), &httpscope.Options{Log: out.logger().LogAttrs}), nil)
+	}), &httpscope.Options{Log: slogTo(out).LogAttrs}), nil)
 	if resp, _ := s.get("/", "X-Request-Id", "h"); resp.StatusCode != 299 {
 		t.Errorf("status %d", resp.StatusCode)
 	}
-	wantLine(t, out.next(t), line{"request_id": "h", "step": "hijacked", "level": "INFO", "http.response.status_code": nil, "http.response.body.size": 0.0})
-	out.none(t)
+	out.Next(t).Want(t, testkit.Line{"request_id": "h", "step": "hijacked", "level": "INFO", "http.response.status_code": nil, "http.response.body.size": 0.0})
+	out.None(t)
 }
 
 func TestAFailedHijackLeavesTheStatus(t *testing.T) {
-	out := newLines()
+	out := testkit.NewLines()
 	httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, _, err := w.(http.Hijacker).Hijack(); err == nil {
 			t.Error("hijacked")
 		}
-	}), &httpscope.Options{Log: out.logger().LogAttrs}).ServeHTTP(hijacker{plain{http.Header{}}}, newRequest(t))
-	wantLine(t, out.next(t), line{"http.response.status_code": 200.0})
+	}), &httpscope.Options{Log: slogTo(out).LogAttrs}).ServeHTTP(hijacker{plain{http.Header{}}}, newRequest(t))
+	out.Next(t).Want(t, testkit.Line{"http.response.status_code": 200.0})
 }
 
 type customError struct{ text string }
@@ -248,10 +249,10 @@ func TestAPanicIsLoggedAndPropagates(t *testing.T) {
 	})
 	for _, l := range loggers {
 		t.Run(l.name, func(t *testing.T) {
-			out := newLines()
+			out := testkit.NewLines()
 			for _, p := range protocols {
 				t.Run(p.name, func(t *testing.T) {
-					netHTTP := make(errorLog, 10)
+					netHTTP := make(testkit.Chan, 10)
 					propagated := make(chan any, 1)
 					inner := httpscope.Handler(h, &httpscope.Options{Log: l.log(out)})
 					s := p.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -275,26 +276,26 @@ func TestAPanicIsLoggedAndPropagates(t *testing.T) {
 						if _, _, err := s.do(s.request("POST", path, nil, "X-Request-Id", "p")); err == nil {
 							t.Errorf("%s was answered", path)
 						}
-						got := out.next(t)
-						wantLine(t, got, line{
+						got := out.Next(t)
+						got.Want(t, testkit.Line{
 							"level": l.err, l.msg: "request", "request_id": "p", "deep": "yes", "scope_ended": nil,
 							"exception.message": c.message, "http.response.status_code": c.status, "error.type": nil,
 						})
 						if stack := fmt.Sprint(got["exception.stacktrace"]); !strings.Contains(stack, c.function) {
 							t.Errorf("%s: %s isn't in the stack\n%s", path, c.function, stack)
 						}
-						seen := receive(t, propagated, "panic")
+						seen := testkit.Receive(t, propagated, "panic")
 						if fmt.Sprint(seen) != c.message {
 							t.Errorf("%s: what propagates is %v", path, seen)
 						}
 						if path == "/error" && seen != failure {
 							t.Errorf("what propagates is another error: %v", seen)
 						}
-						text := receive(t, netHTTP, "line of net/http")
+						text := testkit.Receive(t, netHTTP, "line of net/http")
 						if !strings.Contains(text, "panic serving") || !strings.Contains(text, c.function) {
 							t.Errorf("net/http has logged\n%s", text)
 						}
-						out.none(t)
+						out.None(t)
 					}
 				})
 			}
@@ -309,15 +310,15 @@ func TestErrAbortHandlerIsAnAbort(t *testing.T) {
 	})
 	for _, l := range loggers {
 		t.Run(l.name, func(t *testing.T) {
-			out := newLines()
+			out := testkit.NewLines()
 			for _, p := range protocols {
 				t.Run(p.name, func(t *testing.T) {
-					netHTTP := make(errorLog, 10)
+					netHTTP := make(testkit.Chan, 10)
 					s := p.serve(t, httpscope.Handler(h, &httpscope.Options{Log: l.log(out)}), netHTTP)
 					if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "a")); err == nil {
 						t.Error("an aborted request was answered")
 					}
-					wantLine(t, out.next(t), line{
+					out.Next(t).Want(t, testkit.Line{
 						"level": l.warn, "request_id": "a", "step": 1.0, "error.type": "abort",
 						"http.response.status_code": nil, "exception.message": nil, "exception.stacktrace": nil,
 					})
@@ -335,33 +336,33 @@ func TestErrAbortHandlerIsAnAbort(t *testing.T) {
 }
 
 func TestGoexitIsLogged(t *testing.T) {
-	out := newLines()
+	out := testkit.NewLines()
 	h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		scope.Set("step", 1)
 		runtime.Goexit()
-	}), &httpscope.Options{Log: out.logger().LogAttrs})
+	}), &httpscope.Options{Log: slogTo(out).LogAttrs})
 	overEach(t, h, func(t *testing.T, s *service) {
 		if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "g")); err == nil {
 			t.Error("the request was answered")
 		}
-		wantLine(t, out.next(t), line{
+		out.Next(t).Want(t, testkit.Line{
 			"level": "ERROR", "request_id": "g", "step": 1.0, "error.type": "goexit",
 			"http.response.status_code": nil, "exception.message": nil, "scope_ended": nil,
 		})
-		out.none(t)
+		out.None(t)
 	})
 }
 
 func TestAPanicInBadIDIsLoggedToo(t *testing.T) {
-	out := newLines()
+	out := testkit.NewLines()
 	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{
-		Log:   out.logger().LogAttrs,
+		Log:   slogTo(out).LogAttrs,
 		BadID: func(*http.Request, int) { explode("no good id") },
 	}), nil)
 	if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "no good")); err == nil {
 		t.Error("the request was answered")
 	}
-	wantLine(t, out.next(t), line{"level": "ERROR", "exception.message": "no good id"})
+	out.Next(t).Want(t, testkit.Line{"level": "ERROR", "exception.message": "no good id"})
 }
 
 // A foreign SetGoroutineLabels may take the scope from the goroutine; the line has the
@@ -369,24 +370,24 @@ func TestAPanicInBadIDIsLoggedToo(t *testing.T) {
 func TestTheLineSurvivesALostScope(t *testing.T) {
 	for _, l := range loggers {
 		t.Run(l.name, func(t *testing.T) {
-			out := newLines()
+			out := testkit.NewLines()
 			s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				pprof.SetGoroutineLabels(context.Background())
 				l.log(out)(context.Background(), slog.LevelInfo, "lost")
 			}), &httpscope.Options{Log: l.log(out)}), nil)
 			s.get("/", "X-Request-Id", "r")
-			if lost := out.next(t); inherits { // where it isn't in the slot, it can't be lost
-				wantLine(t, lost, line{l.msg: "lost", "request_id": nil})
+			if lost := out.Next(t); inherits { // where it isn't in the slot, it can't be lost
+				lost.Want(t, testkit.Line{l.msg: "lost", "request_id": nil})
 			}
-			wantLine(t, out.next(t), line{l.msg: "request", "request_id": "r", "scope_ended": nil})
+			out.Next(t).Want(t, testkit.Line{l.msg: "request", "request_id": "r", "scope_ended": nil})
 		})
 	}
 }
 
 // A client that pipelines gets its answers in order, each with a line of its own.
 func TestPipelinedRequestsHaveALineEach(t *testing.T) {
-	out := newLines()
-	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{Log: out.logger().LogAttrs}), nil)
+	out := testkit.NewLines()
+	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{Log: slogTo(out).LogAttrs}), nil)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -396,7 +397,7 @@ func TestPipelinedRequestsHaveALineEach(t *testing.T) {
 	if _, err := io.Copy(io.Discard, bufio.NewReader(conn)); err != nil {
 		t.Fatal(err)
 	}
-	wantLine(t, out.next(t), line{"request_id": "a"})
-	wantLine(t, out.next(t), line{"request_id": "b"})
-	out.none(t)
+	out.Next(t).Want(t, testkit.Line{"request_id": "a"})
+	out.Next(t).Want(t, testkit.Line{"request_id": "b"})
+	out.None(t)
 }

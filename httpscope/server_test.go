@@ -21,7 +21,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/zaph"
 )
 
 var uuid7 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
@@ -99,10 +102,10 @@ func TestTheConnectionsOwnScopeIsPutBack(t *testing.T) {
 		}
 	}), nil)
 	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		before := fieldsOf(scope.Current())
+		before := scopekit.Fields(scope.Current())
 		defer func() {
 			_ = recover()
-			outcomes <- outcome{before, fieldsOf(scope.Current())}
+			outcomes <- outcome{before, scopekit.Fields(scope.Current())}
 		}()
 		inner.ServeHTTP(w, r)
 	})
@@ -110,7 +113,7 @@ func TestTheConnectionsOwnScopeIsPutBack(t *testing.T) {
 		overEach(t, outer, func(t *testing.T, s *service) {
 			for _, path := range []string{"/", "/panic", "/labels", "/"} {
 				s.get(path)
-				got := receive(t, outcomes, "outcome")
+				got := testkit.Receive(t, outcomes, "outcome")
 				wantFields(t, got.after, got.before)
 				if inherits {
 					wantFields(t, got.before, map[string]string{"server": "one"})
@@ -147,8 +150,8 @@ func TestAfterARequestThatEndsEarlyTheNextStartsAfresh(t *testing.T) {
 }
 
 func TestAHijackedConnectionStaysInTheTaskOfItsRequest(t *testing.T) {
-	log := newLines()
-	logger := log.logger()
+	log := testkit.NewLines()
+	logger := slogTo(log)
 	h := build(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/hijack" {
 			echo(w, r)
@@ -180,7 +183,7 @@ func TestAHijackedConnectionStaysInTheTaskOfItsRequest(t *testing.T) {
 	_, body := s.get("/", "X-Request-Id", "r-2")
 	wantFresh(t, fieldsIn(t, body), "r-2")
 	fmt.Fprint(conn, "ping")
-	wantLine(t, log.next(t), line{"request_id": "h-1", "step": "hijacked", "service": "shop", "scope_ended": nil})
+	log.Next(t).Want(t, testkit.Line{"request_id": "h-1", "step": "hijacked", "service": "shop", "scope_ended": nil})
 	if pong, err := io.ReadAll(conn); err != nil || string(pong) != "pong" {
 		t.Errorf("the connection says %q, %v", pong, err)
 	}
@@ -195,8 +198,8 @@ func withTimeouts(h http.Handler) http.Handler {
 }
 
 func TestTimeoutHandlerOutside(t *testing.T) {
-	log := newLines()
-	logger := log.logger()
+	log := testkit.NewLines()
+	logger := slogTo(log)
 	release := make(chan struct{})
 	h := build(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -213,7 +216,7 @@ func TestTimeoutHandlerOutside(t *testing.T) {
 				t.Errorf("status %d", resp.StatusCode)
 			}
 			release <- struct{}{}
-			wantLine(t, log.next(t), line{"msg": "too late", "request_id": "slow", "service": "shop", "scope_ended": nil})
+			log.Next(t).Want(t, testkit.Line{"msg": "too late", "request_id": "slow", "service": "shop", "scope_ended": nil})
 			_, body := s.get("/", "X-Request-Id", "quick")
 			wantFresh(t, fieldsIn(t, body), "quick")
 		}
@@ -226,8 +229,8 @@ func TestTimeoutHandlerInside(t *testing.T) {
 	if !inherits {
 		t.Skip("a plain go statement hands nothing on here")
 	}
-	log := newLines()
-	logger := log.logger()
+	log := testkit.NewLines()
+	logger := slogTo(log)
 	release := make(chan struct{})
 	h := build(withTimeouts(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -248,7 +251,7 @@ func TestTimeoutHandlerInside(t *testing.T) {
 			wantFresh(t, fieldsIn(t, body), "quick")
 		}
 		release <- struct{}{}
-		wantLine(t, log.next(t), line{"msg": "left behind", "request_id": "slow", "service": "shop", "scope_ended": true})
+		log.Next(t).Want(t, testkit.Line{"msg": "left behind", "request_id": "slow", "service": "shop", "scope_ended": true})
 	})
 }
 
@@ -278,13 +281,13 @@ func TestRequestsAtTheSameTimeSeeTheirOwn(t *testing.T) {
 			}()
 		}
 		for range n {
-			receive(t, arrived, "request")
+			testkit.Receive(t, arrived, "request")
 		}
 		for range n {
 			release <- struct{}{}
 		}
 		for range n {
-			b := receive(t, bodies, "response")
+			b := testkit.Receive(t, bodies, "response")
 			got := fieldsIn(t, b[1])
 			if got["own"] != b[0] || got["request_id"] != "r-"+b[0][1:] {
 				t.Errorf("%s has %v", b[0], got)
@@ -309,14 +312,14 @@ func TestEachRequestIsATaskOfItsOwn(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		long := receive(t, scopes, "request")
+		long := testkit.Receive(t, scopes, "request")
 		s.get("/")
-		short := receive(t, scopes, "request")
+		short := testkit.Receive(t, scopes, "request")
 		if long.SameTask(short) || !short.Ended() || long.Ended() {
 			t.Errorf("one task: %v; the short one has ended: %v, the long one: %v", long.SameTask(short), short.Ended(), long.Ended())
 		}
 		release <- struct{}{}
-		receive(t, done, "response")
+		testkit.Receive(t, done, "response")
 		if !long.Ended() {
 			t.Error("the long one hasn't ended")
 		}
@@ -533,8 +536,8 @@ func TestRoute(t *testing.T) {
 		}
 		return m
 	}
-	log := newLines()
-	opts := &httpscope.Options{Log: log.logger().LogAttrs}
+	log := testkit.NewLines()
+	opts := &httpscope.Options{Log: slogTo(log).LogAttrs}
 	// within is a middleware that doesn't show what it wraps.
 	within := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) })
@@ -579,7 +582,7 @@ func TestRoute(t *testing.T) {
 					t.Errorf("http.route is %q, want %v", got, c.want)
 				}
 			}
-			wantLine(t, log.next(t), line{"http.route": c.atLog})
+			log.Next(t).Want(t, testkit.Line{"http.route": c.atLog})
 		})
 	}
 }
@@ -678,14 +681,14 @@ func TestFieldsAddsFields(t *testing.T) {
 }
 
 func TestTheContextCarriesTheScope(t *testing.T) {
-	log := newLines()
-	logger := log.logger()
+	log := testkit.NewLines()
+	logger := slogTo(log)
 	h := build(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, ok := scope.FromContext(r.Context())
 		if !ok || !s.SameTask(scope.Current()) {
 			t.Error("the context doesn't carry the request's task")
 		}
-		wantFresh(t, fieldsOf(s), "ctx")
+		wantFresh(t, scopekit.Fields(s), "ctx")
 		scope.Set("step", 1)
 		logger.InfoContext(r.Context(), "here")
 		done := make(chan struct{})
@@ -699,11 +702,47 @@ func TestTheContextCarriesTheScope(t *testing.T) {
 	}), nil)
 	overEach(t, h, func(t *testing.T, s *service) {
 		s.get("/", "X-Request-Id", "ctx")
-		wantLine(t, log.next(t), line{"msg": "here", "request_id": "ctx", "step": 1.0})
-		wantLine(t, log.next(t), line{"msg": "elsewhere, nothing bound", "request_id": nil})
-		wantLine(t, log.next(t), line{"msg": "elsewhere", "request_id": "ctx", "step": nil})
-		wantLine(t, log.next(t), line{"msg": "in another task", "request_id": "ctx"})
+		log.Next(t).Want(t, testkit.Line{"msg": "here", "request_id": "ctx", "step": 1.0})
+		log.Next(t).Want(t, testkit.Line{"msg": "elsewhere, nothing bound", "request_id": nil})
+		log.Next(t).Want(t, testkit.Line{"msg": "elsewhere", "request_id": "ctx", "step": nil})
+		log.Next(t).Want(t, testkit.Line{"msg": "in another task", "request_id": "ctx"})
 	})
+}
+
+func TestTheContextMeansWhatIsBound(t *testing.T) {
+	loggers := map[string]func(log *testkit.Lines, ctx context.Context, msg string){
+		"slog":    func(log *testkit.Lines, ctx context.Context, msg string) { slogTo(log).InfoContext(ctx, msg) },
+		"zap":     func(log *testkit.Lines, ctx context.Context, msg string) { zapTo(log).Info(msg, zaph.Context(ctx)) },
+		"zerolog": func(log *testkit.Lines, ctx context.Context, msg string) { zeroTo(log).Info().Ctx(ctx).Msg(msg) },
+	}
+	for name, info := range loggers {
+		t.Run(name, func(t *testing.T) {
+			log := testkit.NewLines()
+			line := func(ctx context.Context, want testkit.Line) {
+				t.Helper()
+				info(log, ctx, "line")
+				want["request_id"] = "ctx"
+				log.Next(t).Want(t, want)
+			}
+			handle := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				line(r.Context(), testkit.Line{"user": "u1", "step": nil})
+				scope.Set("step", 1)
+				line(r.Context(), testkit.Line{"user": "u1", "step": 1.0})
+				scope.Set("step", 2)
+				line(r.Context(), testkit.Line{"user": "u1", "step": 2.0})
+				scope.Delete("http.request.method")
+				line(r.Context(), testkit.Line{"user": "u1", "step": 2.0, "http.request.method": nil})
+			})
+			middleware := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				line(r.Context(), testkit.Line{"user": nil})
+				handle(w, r.WithContext(scope.NewContext(r.Context(), scope.With("user", "u1"))))
+				line(r.Context(), testkit.Line{"user": nil, "step": 2.0})
+			})
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+			r.Header.Set("X-Request-Id", "ctx")
+			build(middleware, nil).ServeHTTP(httptest.NewRecorder(), r)
+		})
+	}
 }
 
 func TestProfilerLabelsOfTheRequestsContextKeepTheScopeLive(t *testing.T) {
@@ -713,10 +752,10 @@ func TestProfilerLabelsOfTheRequestsContextKeepTheScopeLive(t *testing.T) {
 			if v, _ := pprof.Label(ctx, "foreign"); v != "label" {
 				t.Errorf("the foreign label is %q", v)
 			}
-			wantKeys(t, fieldsOf(scope.Current()), "service", "request_id", "http.request.method", "before")
+			wantKeys(t, scopekit.Fields(scope.Current()), "service", "request_id", "http.request.method", "before")
 			scope.Set("inside", "2")
 		})
-		wantKeys(t, fieldsOf(scope.Current()), "service", "request_id", "http.request.method", "before", "inside")
+		wantKeys(t, scopekit.Fields(scope.Current()), "service", "request_id", "http.request.method", "before", "inside")
 		pprof.SetGoroutineLabels(r.Context()) // as a tracer does at the end of a span
 		scope.Set("after", "3")
 		echo(w, r)
@@ -730,7 +769,7 @@ func TestProfilerLabelsOfTheRequestsContextKeepTheScopeLive(t *testing.T) {
 }
 
 func TestSkip(t *testing.T) {
-	log := newLines()
+	log := testkit.NewLines()
 	h := build(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := scope.FromContext(r.Context()); ok != (r.URL.Path != "/healthz") {
 			t.Errorf("%s: a scope in the context: %v", r.URL.Path, ok)
@@ -739,7 +778,7 @@ func TestSkip(t *testing.T) {
 	}), &httpscope.Options{
 		Skip:  func(r *http.Request) bool { return r.URL.Path == "/healthz" },
 		BadID: func(*http.Request, int) { t.Error("BadID was called") },
-		Log:   log.logger().LogAttrs,
+		Log:   slogTo(log).LogAttrs,
 	})
 	overEach(t, h, func(t *testing.T, s *service) {
 		for range 2 {
@@ -749,10 +788,10 @@ func TestSkip(t *testing.T) {
 			if id, ok := resp.Header["X-Request-Id"]; ok {
 				t.Errorf("the response has the id %q", id)
 			}
-			log.none(t)
+			log.None(t)
 			_, body = s.get("/", "X-Request-Id", "r")
 			wantFresh(t, fieldsIn(t, body), "r")
-			log.next(t)
+			log.Next(t)
 		}
 	})
 }
@@ -787,9 +826,7 @@ func TestANilHandlerPanicsAtOnce(t *testing.T) {
 // Of the allocations that a request costs anyway, which are hundreds over a connection,
 // these are what its scope, its context and its id add.
 func TestAllocations(t *testing.T) {
-	if raceEnabled || scope.Carrier() != "direct" {
-		t.Skip("the race detector and the other ways to bind a scope allocate")
-	}
+	scopekit.SkipUnlessLean(t)
 	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	r := httptest.NewRequest("GET", "/", nil)
 	cost := func(h http.Handler) float64 {
@@ -801,8 +838,8 @@ func TestAllocations(t *testing.T) {
 		opts *httpscope.Options
 		max  float64
 	}{
-		"no log": {nil, 10},
-		"log":    {&httpscope.Options{Log: nop}, 24},
+		"no log": {nil, 13},
+		"log":    {&httpscope.Options{Log: nop}, 27},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
 			t.Errorf("%s: %v allocations, want %v at the most", name, got, c.max)

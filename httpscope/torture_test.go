@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
 	"github.com/taskscope/taskscope/zeroh"
@@ -33,7 +34,7 @@ import (
 // has been attributed to, by way of the scope. Not one may differ.
 func TestTorture(t *testing.T) {
 	total := 50_000
-	if raceEnabled || testing.Short() || !inherits {
+	if testkit.Race || testing.Short() || !inherits {
 		total = 10_000
 	}
 	tt := &torture{}

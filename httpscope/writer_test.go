@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -51,16 +52,16 @@ func interfacesOf(w http.ResponseWriter) (names []string) {
 
 // withAndWithout runs fn with Options that wrap the ResponseWriter and with some that
 // don't.
-func withAndWithout(t *testing.T, fn func(t *testing.T, opts *httpscope.Options, out *lines)) {
+func withAndWithout(t *testing.T, fn func(t *testing.T, opts *httpscope.Options, out *testkit.Lines)) {
 	t.Run("no log", func(t *testing.T) { fn(t, nil, nil) })
 	t.Run("log", func(t *testing.T) {
-		out := newLines()
-		fn(t, &httpscope.Options{Log: out.logger().LogAttrs}, out)
+		out := testkit.NewLines()
+		fn(t, &httpscope.Options{Log: slogTo(out).LogAttrs}, out)
 	})
 }
 
 func TestTheResponseWriterKeepsItsInterfaces(t *testing.T) {
-	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *lines) {
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {
 		outside, inside := make(chan []string, 1), make(chan []string, 1)
 		h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			inside <- interfacesOf(w)
@@ -70,7 +71,7 @@ func TestTheResponseWriterKeepsItsInterfaces(t *testing.T) {
 			h.ServeHTTP(w, r)
 		}), func(t *testing.T, s *service) {
 			s.get("/")
-			got, want := receive(t, inside, "request"), receive(t, outside, "request")
+			got, want := testkit.Receive(t, inside, "request"), testkit.Receive(t, outside, "request")
 			if !slices.Equal(got, want) {
 				t.Errorf("got  %q\nwant %q", got, want)
 			}
@@ -120,7 +121,7 @@ func (c copier) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func TestTheResponseWriterGetsNoInterfaceThatItHasNot(t *testing.T) {
-	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *lines) {
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {
 		p := plain{http.Header{}}
 		for _, c := range []struct {
 			w    http.ResponseWriter
@@ -167,7 +168,7 @@ func TestAFileReachesReadFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, out *lines) {
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, out *testkit.Lines) {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
@@ -182,13 +183,13 @@ func TestAFileReachesReadFrom(t *testing.T) {
 			t.Errorf("ReadFrom was given %T, not the file", from)
 		}
 		if out != nil {
-			wantLine(t, out.next(t), line{"http.response.body.size": 7.0, "http.response.status_code": 200.0})
+			out.Next(t).Want(t, testkit.Line{"http.response.body.size": 7.0, "http.response.status_code": 200.0})
 		}
 	})
 }
 
 func TestPush(t *testing.T) {
-	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *lines) {
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {
 		var pushed string
 		push := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if err := w.(http.Pusher).Push("/style.css", nil); err != nil {
@@ -209,7 +210,7 @@ func TestServerSentEventsArriveOneByOne(t *testing.T) {
 		"ResponseController": func(w http.ResponseWriter) error { return http.NewResponseController(w).Flush() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			withAndWithout(t, func(t *testing.T, opts *httpscope.Options, out *lines) {
+			withAndWithout(t, func(t *testing.T, opts *httpscope.Options, out *testkit.Lines) {
 				received := make(chan struct{})
 				h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", "text/event-stream")
@@ -247,7 +248,7 @@ func TestServerSentEventsArriveOneByOne(t *testing.T) {
 						t.Error(err)
 					}
 					if out != nil {
-						wantLine(t, out.next(t), line{"events": 3.0, "http.response.body.size": 27.0})
+						out.Next(t).Want(t, testkit.Line{"events": 3.0, "http.response.body.size": 27.0})
 					}
 				})
 			})
@@ -256,7 +257,7 @@ func TestServerSentEventsArriveOneByOne(t *testing.T) {
 }
 
 func TestDeadlinesReachTheConnection(t *testing.T) {
-	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *lines) {
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {
 		outcome := make(chan error, 1)
 		h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := http.NewResponseController(w)
@@ -283,19 +284,19 @@ func TestDeadlinesReachTheConnection(t *testing.T) {
 					resp.Body.Close()
 				}
 			}()
-			if err := receive(t, outcome, "end of the read"); !errors.Is(err, os.ErrDeadlineExceeded) {
+			if err := testkit.Receive(t, outcome, "end of the read"); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("the read ends with %v", err)
 			}
 			stop.Close()
-			receive(t, done, "response")
+			testkit.Receive(t, done, "response")
 		})
 	})
 }
 
 func TestWebSocket(t *testing.T) {
-	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, out *lines) {
-		talk := newLines()
-		logger := talk.logger()
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, out *testkit.Lines) {
+		talk := testkit.NewLines()
+		logger := slogTo(talk)
 		h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, err := websocket.Accept(w, r, nil)
 			if err != nil {
@@ -330,16 +331,16 @@ func TestWebSocket(t *testing.T) {
 			if _, text, err := conn.Read(ctx); err != nil || string(text) != strings.ToUpper(word) {
 				t.Errorf("%s is answered by %q, %v", word, text, err)
 			}
-			wantLine(t, talk.next(t), line{"request_id": "ws", "last": word, "scope_ended": nil})
+			talk.Next(t).Want(t, testkit.Line{"request_id": "ws", "last": word, "scope_ended": nil})
 		}
 		if out != nil {
-			out.none(t) // the request is going on
+			out.None(t) // the request is going on
 		}
 		if err := conn.Close(websocket.StatusNormalClosure, ""); err != nil {
 			t.Error(err)
 		}
 		if out != nil {
-			wantLine(t, out.next(t), line{"request_id": "ws", "last": "two", "http.response.status_code": 101.0, "level": "INFO"})
+			out.Next(t).Want(t, testkit.Line{"request_id": "ws", "last": "two", "http.response.status_code": 101.0, "level": "INFO"})
 		}
 	})
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package httpscope_test
-
-const raceEnabled = false
