@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -21,18 +22,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// lean is how many lines are written where each costs more.
-func lean(lines, fewer int64) int64 {
-	if raceEnabled || testing.Short() || scope.Carrier() != "direct" {
-		return fewer
-	}
-	return lines
-}
-
 func TestEachLineIsWhatTheModelPredicts(t *testing.T) {
 	for seed := range uint64(4) {
 		r := newRun(seed+1, wrappers{})
-		r.units(0, lean(25_000, 3_000), atATime)
+		r.units(0, scopekit.Amount[int64](25_000, 3_000), atATime)
 		if err := r.verdict(); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +40,7 @@ func TestEachLineIsWhatTheModelPredicts(t *testing.T) {
 func TestEachLineIsWhatTheModelPredictsWhileProfilesAndDumpsAreTaken(t *testing.T) {
 	stop := watch()
 	r := newRun(1, wrappers{})
-	r.units(0, lean(50_000, 5_000), atATime)
+	r.units(0, scopekit.Amount[int64](50_000, 5_000), atATime)
 	t.Log(stop())
 	if err := r.verdict(); err != nil {
 		t.Fatal(err)
@@ -65,7 +58,7 @@ func TestASeedGivesTheSameProgram(t *testing.T) {
 		return fmt.Sprint(r.lines[0].Load(), r.lines[1].Load(), r.lines[2].Load(), r.reads.Load(), r.started.Load())
 	}
 	differs := false
-	for unit := range uint64(lean(50, 15)) {
+	for unit := range uint64(scopekit.Amount(50, 15)) {
 		first := count(1, unit)
 		for range 3 {
 			if again := count(1, unit); again != first {
@@ -91,6 +84,8 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 	wanted := []string{
 		"Set", "SetAttrs", "Delete", "Clear", "Get", "All", "Run", "try", "panic", "Goexit", "range", "Pull", "pool", "submit", "job",
 		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended",
+		"pick what is bound", "pick another task", "pick what was not added", "pick nothing more", "pick what was added",
+		"pick what went on before", "Pick pick what was added",
 		"start go", "start WaitGroup.Go", "start scope.Go", "start Go of a new task", "start go, left behind",
 		"start time.AfterFunc", "start time.AfterFunc Wrap", "start time.AfterFunc Wrap of a new task",
 		"start context.AfterFunc", "start context.AfterFunc Wrap", "start context.AfterFunc Wrap of a new task",
@@ -224,36 +219,5 @@ func TestTheCommandReportsEachLogger(t *testing.T) {
 	}
 	if exit := mainWith([]string{"-seed", "x"}, io.Discard); exit != 2 {
 		t.Errorf("exit %d of a command that is wrong", exit)
-	}
-}
-
-// What docs/leaks.md compares with has lines of its own, as many as there are tenths, and one before.
-func TestTheCommandMeasuresTasksByHand(t *testing.T) {
-	var out strings.Builder
-	if exit := mainWith([]string{"-byhand", "-n", "200"}, &out); exit != 0 {
-		t.Errorf("exit %d:\n%s", exit, &out)
-	}
-	if n := strings.Count(out.String(), "\n"); n != 11 {
-		t.Errorf("%d lines:\n%s", n, &out)
-	}
-}
-
-func TestNothingIsLeftAfterShortTasks(t *testing.T) {
-	if _, err := measureTasks(int(lean(20_000, 400))); err != nil {
-		t.Error(err)
-	}
-}
-
-// What docs/leaks.md says of things that outlive the scope in which they were opened.
-func TestWhatPinsAScopeLetsGoOfIt(t *testing.T) {
-	const n = 5
-	for _, p := range pins {
-		m := p.measure(n)
-		if m.remedied > 0 || m.closed > 0 {
-			t.Errorf("%s: %d of %d kept with the remedy, %d after closing", p.what, m.remedied, n, m.closed)
-		}
-		if scope.Carrier() != "portable" && m.open != n {
-			t.Errorf("%s: %d of %d kept; the document is wrong", p.what, m.open, n)
-		}
 	}
 }

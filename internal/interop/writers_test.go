@@ -1,4 +1,4 @@
-package foreign
+package interop
 
 import (
 	"context"
@@ -68,7 +68,7 @@ func withStart(w writer) writer {
 
 var otelTracer = otelpyroscope.NewTracerProvider(sdktrace.NewTracerProvider(),
 	otelpyroscope.WithSpanIDLabelScope(otelpyroscope.ScopeAllSpans), // by default the root span's only
-	otelpyroscope.WithSpanNameLabelScope(otelpyroscope.ScopeAllSpans)).Tracer("foreign")
+	otelpyroscope.WithSpanNameLabelScope(otelpyroscope.ScopeAllSpans)).Tracer("interop")
 
 // received has something to take when the agent stub has got a trace.
 var received = make(chan struct{}, 1)

@@ -1,11 +1,10 @@
 // Torture runs a generated program on package scope and compares each line that slog,
 // zap and zerolog write, and what the store answers, with an exact model.
 //
-//	go run ./torture -n 1000000              # lines; -seed gives a program again
-//	go run ./torture -seed 7 -unit 1234      # one unit of it: what a deviation names
-//	go run ./torture -table -n 1000000       # all builds; writes docs/torture.md
-//	go run ./torture -stress                 # under the runtime's own stress; writes docs/stress.md
-//	go run ./torture -leaks                  # what is left after a million tasks; writes docs/leaks.md
+//	go run ./internal/torture -n 1000000         # lines; -seed gives a program again
+//	go run ./internal/torture -seed 7 -unit 1234 # one unit of it: what a deviation names
+//	go run ./internal/torture -table -n 1000000  # all builds; writes docs/results/torture.md
+//	go run ./internal/torture -stress            # under the runtime's own stress; writes docs/results/stress.md
 //
 // The program is made of units, and a unit of goroutines that set, delete, run, fork in
 // each way there is, panic, exit, change profiler labels, pass contexts on, iterate and
@@ -32,10 +31,8 @@ func mainWith(args []string, out io.Writer) (exit int) {
 	seed := flags.Uint64("seed", 0, "of the program; 0 draws one")
 	unit := flags.Int64("unit", -1, "run this unit only, -n lines of it over and over")
 	watched := flags.Bool("watched", false, "with profiles, traces and heap dumps running all the while")
-	table := flags.Bool("table", false, "run all builds and write docs/torture.md")
-	stress := flags.Bool("stress", false, "run under the runtime's own stress and write docs/stress.md")
-	leaks := flags.Bool("leaks", false, "run -n short tasks and write docs/leaks.md")
-	byHand := flags.Bool("byhand", false, "print what -leaks compares with: the heap, the objects and the goroutines of -n tasks without taskscope")
+	table := flags.Bool("table", false, "run all builds and write docs/results/torture.md")
+	stress := flags.Bool("stress", false, "run under the runtime's own stress and write docs/results/stress.md")
 	if flags.Parse(args) != nil {
 		return 2
 	}
@@ -45,13 +42,9 @@ func mainWith(args []string, out io.Writer) (exit int) {
 	var err error
 	switch {
 	case *table:
-		err = writeTable(out, "docs/torture.md", *lines, *seed)
+		err = writeTable(out, "docs/results/torture.md", *lines, *seed)
 	case *stress:
-		err = writeStress(out, "docs/stress.md", *lines, *seed)
-	case *leaks:
-		err = writeLeaks(out, "docs/leaks.md", int(*lines))
-	case *byHand:
-		err = printByHand(out, int(*lines))
+		err = writeStress(out, "docs/results/stress.md", *lines, *seed)
 	default:
 		err = tortured(out, *seed, *unit, *lines, *watched)
 	}

@@ -1,4 +1,4 @@
-// Package foreign holds the tests of scopes beside other code that writes profiler
+// Package interop holds the tests of scopes beside other code that writes profiler
 // labels: the tracer of dd-trace-go, otel-profiling-go, and TagWrapper of pyroscope-go.
 // It is a module of its own, so that their dependencies stay out of the root's.
 //
@@ -6,4 +6,4 @@
 // TestTables sees; after a change, write them anew with
 //
 //	go test . -run TestTables -update
-package foreign
+package interop

@@ -21,10 +21,12 @@ type field struct {
 	json string // as all three loggers encode it
 }
 
-// A state is a scope. nil is the zero Scope. Nothing in it changes once it is made.
+// A state is a scope. nil is the zero Scope. Nothing in it changes once it is made, except
+// what contexts know of it.
 type state struct {
 	fields []field
 	task   *task
+	history
 }
 
 // The keys of three fields have policies; the others have none.
@@ -75,10 +77,12 @@ func (st *state) find(key string) int {
 // with returns st with more fields, in task t.
 func (st *state) with(t *task, fields ...field) *state {
 	next := &state{task: t}
+	next.from, next.added = st, true
 	if st != nil {
 		next.fields = slices.Grow(slices.Clone(st.fields), len(fields))
 	}
 	for _, f := range fields {
+		next.given = append(next.given, f.key)
 		if i := next.find(f.key); i >= 0 {
 			next.fields[i] = f
 		} else {
@@ -88,11 +92,28 @@ func (st *state) with(t *task, fields ...field) *state {
 	return next
 }
 
+// set is with for Set, which adds only if no key is there.
+func (st *state) set(t *task, fields ...field) *state {
+	next := st.with(t, fields...)
+	next.added = !slices.ContainsFunc(fields, func(f field) bool { return st.find(f.key) >= 0 })
+	return next
+}
+
+func (st *state) clear() *state {
+	if st.len() == 0 {
+		return st
+	}
+	next := &state{task: st.task}
+	next.from = st
+	return next
+}
+
 func (st *state) without(keys ...string) *state {
 	if st == nil || !slices.ContainsFunc(keys, func(k string) bool { return st.find(k) >= 0 }) {
 		return st
 	}
 	next := &state{task: st.task}
+	next.from = st
 	for _, f := range st.fields {
 		if !slices.Contains(keys, f.key) {
 			next.fields = append(next.fields, f)
@@ -106,6 +127,7 @@ type ctx struct {
 	real   context.Context
 	scoped bool   // a NewContext is in it
 	scope  *state // of the innermost
+	binding
 	// What it answers when pprof asks for its labels: the scope that is bound where it is
 	// asked iff live, else this one, frozen by pprof.WithLabels.
 	live   bool
@@ -123,18 +145,10 @@ func (c ctx) answer(bound *state) *state {
 	return c.frozen
 }
 
-func (c ctx) newContext(s scope.Scope, st *state) ctx {
-	c.real = scope.NewContext(c.real, s)
+func (c ctx) newContext(s scope.Scope, st, bound *state) ctx {
+	c.binding = bind(bound, st, func() { c.real = scope.NewContext(c.real, s) })
 	c.scoped, c.scope, c.live, c.frozen = true, st, true, nil
 	return c
-}
-
-// pick is rule 7: the context's scope iff it is of another task than the bound one.
-func (c ctx) pick(bound *state) *state {
-	if c.scoped && c.scope != nil && (bound == nil || bound.task != c.scope.task) {
-		return c.scope
-	}
-	return bound
 }
 
 // A held scope is a Scope and its model.

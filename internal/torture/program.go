@@ -357,23 +357,19 @@ func (g *goroutine) startedTask() *task {
 func (g *goroutine) set() {
 	f, value, _ := g.newField()
 	g.did("Set", f.key, g.values)
-	scope.Set(f.key, value)
-	g.bound = g.bound.with(g.startedTask(), f.asSet(value))
+	g.bound = g.bound.makes(func() { scope.Set(f.key, value) },
+		func() *state { return g.bound.set(g.startedTask(), f.asSet(value)) })
 }
 
 func (g *goroutine) delete() {
 	keys := []string{g.key(), g.key()}[:1+g.rng.IntN(2)]
 	g.did("Delete", keys[0], len(keys))
-	scope.Delete(keys...)
-	g.bound = g.bound.without(keys...)
+	g.bound = g.bound.makes(func() { scope.Delete(keys...) }, func() *state { return g.bound.without(keys...) })
 }
 
 func (g *goroutine) clear() {
 	g.did("Clear", "", 0)
-	scope.Clear()
-	if g.bound != nil {
-		g.bound = &state{task: g.bound.task}
-	}
+	g.bound = g.bound.makes(scope.Clear, g.bound.clear)
 }
 
 // context returns one of the contexts that the goroutine has, or the background.
@@ -388,12 +384,16 @@ func (g *goroutine) log() {
 	k, v := kind(g.rng.IntN(int(kinds))), variant(g.rng.IntN(int(variants)))
 	repeat := g.rng.IntN(5) == 0
 	var given context.Context
+	var other *state
 	st := g.bound
 	if g.rng.IntN(3) == 0 {
 		c := g.context()
 		given = c.real
-		if !(k == zeroKind && v == nested) { // zeroh.Logger has the scope of its moment
-			st = c.pick(g.bound)
+		if !(k == zeroKind && v == nested) { // a Logger of zeroh.For looks at no ctx
+			var how string
+			if st, other, how = c.pick(g.bound); g.seen != nil {
+				g.seen.Store(how, true)
+			}
 		}
 	}
 	g.n++
@@ -405,6 +405,9 @@ func (g *goroutine) log() {
 	g.want = appendLine(g.want[:0], k, v, st, ended, g.at, g.n, repeat)
 	g.write(k, v, given, g.at, g.n, repeat)
 	got, lines := g.taken(g.at)
+	if other != nil && lines == 1 && !bytes.Equal(got, g.want) {
+		g.want = appendLine(g.want[:0], k, v, other, ended, g.at, g.n, repeat)
+	}
 	if lines != 1 || !bytes.Equal(got, g.want) {
 		g.fail(fmt.Sprintf("line %d of the goroutine, by %s, %d lines written", g.n, k, lines), string(got), string(g.want))
 	}
@@ -473,25 +476,37 @@ func (g *goroutine) iterate() {
 func (g *goroutine) someScope() heldScope {
 	args, fields := g.args()
 	current := heldScope{scope.Current(), g.bound}
-	switch g.rng.IntN(8) {
+	switch g.rng.IntN(10) {
+	case 8: // longer than the chain of nodes that the store allows
+		if g.bound == nil {
+			return current
+		}
+		s := current
+		for i := range 10 + g.rng.IntN(12) {
+			f, value, _ := g.newField()
+			f.key = "deep" + fmt.Sprint(i)
+			s = s.with([]any{f.key, value}, []field{f.asSet(value)})
+		}
+		return s
+	case 9:
+		return g.picked()
 	case 0:
 		return g.fresh(scope.New(args...), fields)
 	case 1, 2:
 		if len(args) == 0 {
 			return current
 		}
-		s := scope.With(args...)
 		if g.bound == nil {
-			return g.fresh(s, fields)
+			return g.fresh(scope.With(args...), fields)
 		}
-		return heldScope{s, g.bound.with(g.bound.task, fields...)}
+		return current.with(args, fields)
 	case 3:
 		key := g.key()
-		return heldScope{current.real.Without(key), g.bound.without(key)}
+		s := current.real
+		st := g.bound.makes(func() { s = s.Without(key) }, func() *state { return g.bound.without(key) })
+		return heldScope{s, st}
 	case 4:
-		s := current.real.Detach()
-		t := &task{scope: s}
-		return heldScope{s, g.bound.with(t)}
+		return current.detach()
 	case 5:
 		if len(g.scopes) > 0 {
 			return g.scopes[g.rng.IntN(len(g.scopes))]
@@ -502,6 +517,35 @@ func (g *goroutine) someScope() heldScope {
 	return current
 }
 
+// picked is what a context says: with a scope to go on from, Pick must do as with any other.
+func (g *goroutine) picked() heldScope {
+	c := g.context()
+	st, other, how := c.pick(g.bound)
+	if other != nil {
+		return heldScope{scope.Current(), g.bound}
+	}
+	var s scope.Scope
+	st = g.bound.makes(func() { s = scope.Current().Pick(c.real) }, func() *state { return st })
+	g.did("Pick", how, 0)
+	return heldScope{s, st}
+}
+
+// with is the scope with more fields. It is not the zero Scope.
+func (s heldScope) with(args []any, fields []field) heldScope {
+	next := s
+	next.st = s.st.makes(func() { next.real = s.real.With(args...) },
+		func() *state { return s.st.with(s.st.task, fields...) })
+	return next
+}
+
+func (s heldScope) detach() heldScope {
+	t := &task{}
+	next := s
+	next.st = s.st.makes(func() { next.real = s.real.Detach() }, func() *state { return s.st.with(t) })
+	t.scope = next.real
+	return next
+}
+
 func (g *goroutine) fresh(s scope.Scope, fields []field) heldScope {
 	return heldScope{s, (*state)(nil).with(&task{scope: s}, fields...)}
 }
@@ -510,9 +554,7 @@ func (g *goroutine) fresh(s scope.Scope, fields []field) heldScope {
 func (g *goroutine) freshScope() heldScope {
 	args, fields := g.args()
 	if g.rng.IntN(2) == 0 {
-		s := scope.Current().Detach()
-		t := &task{scope: s}
-		return heldScope{s, g.bound.with(t)}
+		return heldScope{scope.Current(), g.bound}.detach()
 	}
 	return g.fresh(scope.New(args...), fields)
 }
@@ -541,10 +583,12 @@ func (g *goroutine) setAttrs() {
 		fields, attrs = append(fields, f), append(attrs, attr)
 	}
 	g.did("SetAttrs", "", len(attrs))
-	scope.SetAttrs(attrs...)
-	if len(attrs) > 0 {
-		g.bound = g.bound.with(g.startedTask(), fields...)
-	}
+	g.bound = g.bound.makes(func() { scope.SetAttrs(attrs...) }, func() *state {
+		if len(attrs) == 0 {
+			return g.bound
+		}
+		return g.bound.set(g.startedTask(), fields...)
+	})
 }
 
 type contextKey struct{}
@@ -559,7 +603,7 @@ func (g *goroutine) keepContext() {
 		c = g.labelled(c)
 	default:
 		s := g.someScope()
-		c = c.newContext(s.real, s.st)
+		c = c.newContext(s.real, s.st, g.bound)
 	}
 	g.did("keep a context", "", how)
 	keep(g, &g.ctxs, c)
@@ -732,7 +776,7 @@ func (m message) mayPass(live []*task) bool {
 func (g *goroutine) message() (m message) {
 	m.c = g.context()
 	if g.rng.IntN(2) == 0 {
-		m.c = m.c.newContext(scope.Current(), g.bound)
+		m.c = m.c.newContext(scope.Current(), g.bound, g.bound)
 	}
 	if len(g.scopes) > 0 {
 		m.s = g.scopes[g.rng.IntN(len(g.scopes))]

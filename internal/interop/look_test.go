@@ -1,4 +1,4 @@
-package foreign
+package interop
 
 import (
 	"bytes"
@@ -90,7 +90,7 @@ func labels(t testing.TB) map[string]string {
 	for _, sample := range p.Sample {
 		if !slices.ContainsFunc(sample.Location, func(at *profile.Location) bool {
 			return slices.ContainsFunc(at.Line, func(l profile.Line) bool {
-				return strings.HasSuffix(l.Function.Name, "foreign.labels")
+				return strings.HasSuffix(l.Function.Name, "interop.labels")
 			})
 		}) {
 			continue

@@ -1,21 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/taskscope/taskscope/internal/results"
 )
 
 // A build is this program built and run in one way.
@@ -95,7 +91,7 @@ Measured with %s.
 
 | build | carrier | lines | slog | zap | zerolog | reads | goroutines | deviations | s |
 |---|---|---|---|---|---|---|---|---|---|
-`, lines, seed, with())
+`, lines, seed, results.MeasuredWith())
 	return writeRuns(out, file, &text, tableBuilds, func(b build) []string {
 		return []string{"-n", strconv.FormatInt(max(lines/b.divide, 1000), 10), "-seed", strconv.FormatUint(seed, 10)}
 	}, func(row *strings.Builder, b build, output string) {
@@ -118,7 +114,7 @@ Measured with %s.
 
 | build and environment | carrier | lines | goroutines | CPU profiles | goroutine profiles | traces | heap dumps | s |
 |---|---|---|---|---|---|---|---|---|
-`, lines, seed, with())
+`, lines, seed, results.MeasuredWith())
 	return writeRuns(out, file, &text, stressBuilds, func(b build) []string {
 		return []string{"-watched", "-n", strconv.FormatInt(max(lines/b.divide, 1000), 10), "-seed", strconv.FormatUint(seed, 10)}
 	}, func(row *strings.Builder, b build, output string) {
@@ -128,20 +124,6 @@ Measured with %s.
 		}
 		fmt.Fprintf(row, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", b.name, m[8], m[3], m[2], w[1], w[2], w[3], w[4], m[9])
 	})
-}
-
-// with says what is measured with.
-func with() string {
-	versions := runtime.Version()
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			switch dep.Path {
-			case "go.uber.org/zap", "github.com/rs/zerolog":
-				versions += ", " + path.Base(dep.Path) + " " + dep.Version
-			}
-		}
-	}
-	return fmt.Sprintf("%s on %s/%s, GOMAXPROCS=%d", versions, runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
 }
 
 // writeRuns builds and runs all builds and writes a row of each behind text.
@@ -155,7 +137,7 @@ func writeRuns(out io.Writer, file string, text *strings.Builder, builds []build
 	for _, b := range builds {
 		program := filepath.Join(folder, "torture.exe")
 		fmt.Fprintf(out, "== %s\n", b.name)
-		if output, err := command(b.buildEnv, "go", append([]string{"build", "-o", program}, append(b.flags, "./torture")...)...); err != nil {
+		if output, err := results.Command(b.buildEnv, "go", append([]string{"build", "-o", program}, append(b.flags, "./internal/torture")...)...); err != nil {
 			if b.optional {
 				fmt.Fprintf(text, "| %s | not run: %s |\n", b.name, lastLine(output, err))
 				fmt.Fprintf(out, "not run: %s\n", lastLine(output, err))
@@ -163,7 +145,7 @@ func writeRuns(out io.Writer, file string, text *strings.Builder, builds []build
 			}
 			return fmt.Errorf("%s: %w\n%s", b.name, err, output)
 		}
-		output, err := command(b.env, program, args(b)...)
+		output, err := results.Command(b.env, program, args(b)...)
 		fmt.Fprint(out, output)
 		if err == nil {
 			if m := reported.FindStringSubmatch(output); m == nil {
@@ -179,28 +161,7 @@ func writeRuns(out io.Writer, file string, text *strings.Builder, builds []build
 		}
 		row(text, b, output)
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return errors.Join(append(failed, os.WriteFile(file, []byte(text.String()), 0o644))...)
-}
-
-// command runs a program in the current folder with more in its environment. What would
-// change how it runs in this environment is left out.
-func command(env []string, name string, args ...string) (output string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	for _, setting := range os.Environ() {
-		switch name, _, _ := strings.Cut(setting, "="); name {
-		case "TASKSCOPE_CARRIER", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOEXPERIMENT":
-		default:
-			cmd.Env = append(cmd.Env, setting)
-		}
-	}
-	cmd.Env = append(cmd.Env, env...)
-	text, err := cmd.CombinedOutput()
-	return string(text), err
+	return errors.Join(append(failed, results.Write(file, text.String()))...)
 }
 
 func lastLine(output string, err error) string {

@@ -1,8 +1,8 @@
-module github.com/taskscope/taskscope/foreign
+module github.com/taskscope/taskscope/internal/interop
 
 go 1.25.0
 
-replace github.com/taskscope/taskscope => ../
+replace github.com/taskscope/taskscope => ../..
 
 require (
 	github.com/DataDog/dd-trace-go/v2 v2.10.1

@@ -1,4 +1,4 @@
-package foreign
+package interop
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/labels.md anew")
 
-const doc = "../docs/labels.md"
+const doc = "../../docs/labels.md"
 
 // An outcome is what is seen of a use at each place: of the fields on log lines, and of
 // the labels.

@@ -37,7 +37,7 @@ const (
 	plain    variant = iota
 	child            // has a field of its own
 	repeater         // has a field whose key is in many scopes
-	nested           // has a group open; of zerolog: zeroh.Logger
+	nested           // has a group open; of zerolog: of zeroh.For
 	variants
 )
 
@@ -56,6 +56,7 @@ type loggers struct {
 	slog [variants]*slog.Logger
 	zap  [variants]*zap.Logger
 	zero [variants]zerolog.Logger
+	each *zeroh.Logger // in place of the nested one
 }
 
 func newLoggers(w wrappers) *loggers {
@@ -84,6 +85,7 @@ func newLoggers(w wrappers) *loggers {
 	r := zerolog.New(&l.sink)
 	hooked := r.Hook(hook)
 	l.zero = [variants]zerolog.Logger{hooked, hooked.With().Int("own", 7).Logger(), hooked.With().Str(repeatedKey, "mine").Logger(), r}
+	l.each = zeroh.For(r, nil)
 	return l
 }
 
@@ -112,7 +114,7 @@ func (l *loggers) write(k kind, v variant, c context.Context, at, n int, repeat 
 	default:
 		logger := &l.zero[v]
 		if v == nested {
-			logger = zeroh.Logger(*logger)
+			logger = l.each.L()
 		}
 		e := logger.Info().Int("at", at).Int("n", n)
 		if repeat {
@@ -125,7 +127,9 @@ func (l *loggers) write(k kind, v variant, c context.Context, at, n int, repeat 
 	}
 }
 
-// appendLine appends the line that write must write, from its level on.
+// appendLine appends the line that write must write, from its level on. The scope's fields
+// are attached last: behind what With has attached, outside a group, in front of the line's
+// own. A zerolog.Hook sees the event only when those are written: there they are behind.
 func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int, repeat bool) []byte {
 	own := func() {
 		line = strconv.AppendInt(append(line, `"at":`...), int64(at), 10)
@@ -147,11 +151,10 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 		of(v)
 		if v == nested {
 			line = st.appendFields(line, ended, "")
-			own()
-			line = append(line, ',')
-		} else {
-			own()
-			line = append(line, ',')
+		}
+		own()
+		line = append(line, ',')
+		if v != nested {
 			line = st.appendFields(line, ended, "")
 		}
 		return append(line, "\"message\":\"m\"}\n"...)
@@ -165,8 +168,8 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 	} else {
 		line = append(line, `"level":"info","msg":"m",`...)
 	}
-	line = st.appendFields(line, ended, without)
 	of(v)
+	line = st.appendFields(line, ended, without)
 	if v == nested {
 		line = append(line, `"group":{`...)
 	}
