@@ -71,7 +71,7 @@ func TestAPI(t *testing.T) {
 }
 
 // notForImport are the folders whose packages nobody is meant to import.
-var notForImport = []string{"benchmarks", "examples", "foreign", "torture", "internal", "testdata", "vendor"}
+var notForImport = []string{"benchmarks", "examples", "internal", "testdata", "vendor"}
 
 // publicFolders returns the folders of the packages that others may import, those of
 // nested modules included.

@@ -128,6 +128,8 @@ func TestBlocksOfDocuments(t *testing.T) {
 				if prints != text {
 					t.Errorf("the program prints\n%s\nand %s says\n%s", prints, d.name, text)
 				}
+			case b.language == "mermaid": // TestTheDrawingShowsTheImports compares it with the code
+			case b.language == "text" && d.name == "CONTRIBUTING.md": // a commit message
 			case b.language == "text":
 				if !tests.has(printedBy[text]) {
 					t.Errorf("no test looks for what %s says is printed:\n%s", d.name, text)
@@ -188,7 +190,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 		names.api[name[strings.LastIndex(name, "-")+1:]] = string(text)
 	}
 	for _, d := range documents(t) {
-		names.folder = path.Dir(d.name)
+		names.document, names.folder = d.name, path.Dir(d.name)
 		complain := func(where, what string) {
 			if what != "" {
 				t.Errorf("%s, %s: %s", d.name, where, what)
@@ -221,6 +223,7 @@ type namer struct {
 	makefile string
 	api      map[string]string // of a package, by the last element of its path
 	index    testIndex
+	document string // that is read
 	folder   string // of the document
 
 	targets, tests, paths, exported, links int // that were looked at
@@ -248,7 +251,7 @@ func (n *namer) missing(code string) string {
 				if !strings.Contains(n.makefile, "$("+m[1]+")") {
 					return "the Makefile doesn't use " + m[1]
 				}
-			} else if !strings.Contains(n.makefile, "\n"+word+": ## ") {
+			} else if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(word) + `:.* ## `).MatchString(n.makefile) {
 				return "the Makefile has no documented target " + word
 			}
 		}
@@ -313,6 +316,9 @@ func (n *namer) leads(target string) string {
 	}
 	target, heading, _ := strings.Cut(target, "#")
 	file := path.Join(n.folder, target)
+	if target == "" { // a heading of the same page
+		file = n.document
+	}
 	if strings.HasPrefix(file, "..") || !there(file) {
 		return "there is no " + file
 	}

@@ -3,7 +3,6 @@
 package taskscope_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,6 +25,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 	"github.com/taskscope/taskscope/zaph"
@@ -38,7 +38,7 @@ func TestOneRequestThreeLoggers(t *testing.T) {
 	if scope.Carrier() == "portable" {
 		t.Skip("a plain go statement inherits nothing on the portable carrier")
 	}
-	var out buffer
+	var out testkit.Buffer
 	logTo(t, &out)
 
 	answered := make(chan struct{}) // closed when the client has the response
@@ -123,7 +123,7 @@ func charge(amount int) {
 // carries another request's fields, and none is lost.
 func TestManyRequestsOnKeptAliveConnections(t *testing.T) {
 	const clients, rounds = 8, 25
-	var out buffer
+	var out testkit.Buffer
 	logTo(t, &out)
 
 	var answered [clients * rounds]chan struct{}
@@ -342,22 +342,4 @@ func (b *barrier) wait(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// A buffer is a bytes.Buffer that goroutines share.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -188,8 +188,8 @@ func TestPoliciesAreAboutScopeFields(t *testing.T) {
 	}
 }
 
-// Hidden is about lines. What is declared Profiled as well is in profiles, with its value.
-func TestAHiddenKeyThatIsProfiledIsInProfiles(t *testing.T) {
+// What is declared Profiled as well as Hidden or Redacted is in no profile with its value.
+func TestASecretThatIsProfiledIsInNoProfile(t *testing.T) {
 	if scope.Carrier() == "portable" {
 		t.Skip("on the portable path a scope has no profiler labels")
 	}
@@ -200,12 +200,35 @@ func TestAHiddenKeyThatIsProfiledIsInProfiles(t *testing.T) {
 		if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
 			t.Fatal(err)
 		}
-		for text, want := range map[string]bool{"value-1": true, "value-2": false, scope.RedactedText: true, "value-3": false} {
+		for text, want := range map[string]bool{"security_test_hidden": false, "value-1": false, "value-2": false, scope.RedactedText: true, "value-3": false} {
 			if strings.Contains(b.String(), text) != want {
 				t.Errorf("%s in the goroutine profile: %v, want %v", text, !want, want)
 			}
 		}
 	})
+}
+
+// SECURITY.md says that no package reads the mark Traced. Whoever writes the first that
+// does must say there where the values go.
+func TestNoPackageReadsTraced(t *testing.T) {
+	declared := false
+	goFiles(t, func(file string, _ []string, text string) {
+		if strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		for line := range strings.Lines(text) {
+			code, _, _ := strings.Cut(line, "//")
+			switch uses := regexp.MustCompile(`\bTraced\b`).MatchString(code); {
+			case uses && path.Dir(file) == "scope" && strings.TrimSpace(code) == "Traced":
+				declared = true
+			case uses:
+				t.Errorf("%s: %s", file, line)
+			}
+		}
+	})
+	if !declared {
+		t.Error("the declaration of Traced isn't found: is this test looking in the right place?")
+	}
 }
 
 func readSecurity(t *testing.T) string {
