@@ -10,13 +10,22 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
+.PHONY: check
+check: formatted ## before a commit: gofmt, go vet, staticcheck and the short tests of the root module
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -short ./...
+
+.PHONY: formatted
+formatted: ## gofmt has nothing to change
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w: $$unformatted"; exit 1; fi
+
 .PHONY: test
 test: ## run all tests of all modules
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GO) test $(TESTFLAGS) ./...); done
 
 .PHONY: lint
-lint: ## gofmt, go vet, staticcheck, go mod tidy
-	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w: $$unformatted"; exit 1; fi
+lint: formatted ## gofmt, go vet, staticcheck (staticcheck.conf), go mod tidy, in all modules
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) mod tidy -diff); done
 
 .PHONY: bench
@@ -27,12 +36,12 @@ bench: ## measure taskscope and its peers side by side, into benchmarks/RESULTS.
 fuzz: ## run each fuzz target for FUZZTIME (default 10s)
 	@set -e; for f in $$(git grep --untracked -lE '^func Fuzz' -- '*_test.go'); do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$f); do \
-			echo "== $$f $$target"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+			echo "== $$f $$target"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .); \
 		done; \
 	done
 
 .PHONY: matrix
-matrix: ## run the tests on each Go version and platform, into docs/matrix.md (-quick: MATRIXFLAGS=-quick)
+matrix: ## run the tests on each Go version and platform, into docs/results/matrix.md (-quick: MATRIXFLAGS=-quick)
 	scripts/matrix.sh $(MATRIXFLAGS)
 
 .PHONY: vuln
@@ -43,13 +52,13 @@ N ?= 1000000
 SEED ?= 1
 
 .PHONY: torture
-torture: ## compare N log lines (default 1000000) of a generated program (SEED) with a model, into docs/torture.md
-	$(GO) run ./torture -table -n $(N) -seed $(SEED)
+torture: ## compare N log lines (default 1000000) of a generated program (SEED) with a model, into docs/results/torture.md
+	$(GO) run ./internal/torture -table -n $(N) -seed $(SEED)
 
 .PHONY: stress
-stress: ## torture under profilers, collector checks, sanitizers and Go experiments, into docs/stress.md
-	$(GO) run ./torture -stress -n $(N) -seed $(SEED)
+stress: ## torture under profilers, collector checks, sanitizers and Go experiments, into docs/results/stress.md
+	$(GO) run ./internal/torture -stress -n $(N) -seed $(SEED)
 
 .PHONY: leaks
-leaks: ## run N short tasks and see what is left, and what pins a scope, into docs/leaks.md
-	$(GO) run ./torture -leaks -n $(N)
+leaks: ## run N short tasks and see what is left, and what pins a scope, into docs/results/leaks.md
+	$(GO) run ./internal/leaks -n $(N)

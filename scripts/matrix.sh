@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests on each supported Go version and on other platforms, and writes a table
-# of what ran and how to docs/matrix.md. It goes on after a failure, and fails at the end.
+# of what ran and how to docs/results/matrix.md. It goes on after a failure, and fails at the end.
 #
 #	scripts/matrix.sh [-quick] [-o file]
 #
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 unset TASKSCOPE_CARRIER # would choose another path
 
-quick=false out=docs/matrix.md self="make matrix"
+quick=false out=docs/results/matrix.md self="make matrix"
 while [ $# -gt 0 ]; do
 	case $1 in
 	-quick) quick=true out=/dev/stdout self="make matrix MATRIXFLAGS=-quick" ;;
