@@ -160,9 +160,8 @@ func (d *Derived[L]) make(attrs []slog.Attr) {
 	if c.Expand != nil {
 		f = f.expanded(c.Expand)
 	}
-	if o.Duplicates != KeepBoth && len(c.Reserved) > 0 {
-		f = f.without(func(key string) bool { return slices.Contains(c.Reserved, key) })
-	}
+	isReserved := func(key string) bool { return o.Duplicates != KeepBoth && slices.Contains(c.Reserved, key) }
+	f = f.without(isReserved)
 	if d.base != nil && slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return d.base.Has(a.Key) }) {
 		// A Filter or Expand gave a field the key of an older one: it takes that one's place.
 		d.base = nil
@@ -175,12 +174,12 @@ func (d *Derived[L]) make(attrs []slog.Attr) {
 		for i := left; i < len(f.Attrs); i++ {
 			newest.append(f, i)
 		}
-		newest.add(slog.Int(DroppedKey, left), nil)
 		f = newest
+		f.mark(slog.Int(DroppedKey, left), isReserved)
 	}
 	if d.ended {
 		f.Attrs = slices.Clone(f.Attrs) // they may be the scope's own
-		f.add(slog.Bool(EndedKey, true), nil)
+		f.mark(slog.Bool(EndedKey, true), isReserved)
 	}
 	d.attach(f)
 }

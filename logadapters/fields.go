@@ -1,6 +1,7 @@
 package logadapters
 
 import (
+	"cmp"
 	"log/slog"
 	"math"
 	"slices"
@@ -75,6 +76,13 @@ func (f *Fields) add(a slog.Attr, orig any) {
 	}
 	if f.orig != nil {
 		f.orig[i] = orig
+	}
+}
+
+// mark adds a, which says something about the scope, unless it would repeat a reserved key.
+func (f *Fields) mark(a slog.Attr, isReserved func(key string) bool) {
+	if key := cmp.Or(f.Group, a.Key); !isReserved(key) {
+		f.add(a, nil)
 	}
 }
 
