@@ -10,27 +10,35 @@
 //
 // # Writing an adapter
 //
-//  1. Choose L, the type of what a scope's fields become: a child logger if the logger has a
-//     With, else encoded bytes or a list of fields.
-//  2. Make a [Cache] for each logger, and for each of its children. Base is the logger itself.
-//     Attach attaches [Fields] to an L: a function of ten lines that takes each attribute,
-//     [Fields.Any] for its value, members of groups, and the name of the group that all go
-//     into, if there is one.
-//  3. Say in Reserved which keys the logger writes itself. A child adds those that its With
-//     attaches. Pass With on at once, so that values are encoded when the program attaches them.
-//  4. For a line that is enabled, ask [Pick] for the scope, giving it the line's context if
-//     there is one, and [Cache.Lookup] for what was derived from it. If that is nil, write
-//     the line as the logger does.
-//  5. Else look for keys that the line has as well: [Derived.Has] tells. By default write with
-//     [Derived.Without] these; with ScopeWins leave them out of the line and write with
-//     Derived.Value; with KeepBoth just write with Derived.Value.
-//  6. If the logger can open a group, attach what is inside it in Finish, so that the scope's
-//     fields stay outside, and reserve the group's name. Keep what the program attaches there
-//     as it was at that moment.
-//  7. If the logger encodes attached values later than Attach, with the line, wrap that in
-//     [Encode]. Then a value whose method logs can't make the program log without end.
-//  8. Run the cases of package adaptertest.
+// The example below is a whole one, for a small logger. These are the steps.
 //
-// The example is a whole small adapter that passes them. What a correct one does is spelled
-// out, case by case, in package adaptertest.
+// Choose L, what a line of one scope is written with. If the logger has children that are
+// cheap to keep, L is a child: a slog.Handler, a zapcore.Core. If it only has a hook that adds
+// to a line, L is what the hook adds, encoded.
+//
+// Write Attach. It takes an L and gives one with more fields behind those that it has. Use
+// [Fields.Any] for values that the logger encodes by their Go type. Put the fields into an
+// object if Fields.Group is set.
+//
+// Give each logger a [Cache]. Base is the logger itself. A child logger has a Cache of its own:
+// when With is called on your adapter, call the logger's With at once, make a new adapter of the
+// result, and add the new keys to Reserved.
+//
+// Write a line: Lookup(Pick(ctx)). If that is nil, write the line with Base. If it isn't, write
+// it with Derived.Value. Where the logger shows you the line's own keys, ask Derived.Has for
+// each, and if the line repeats one, do as Options.Duplicates says: use [Derived.Without], or
+// leave out the line's field.
+//
+// If the logger has groups or namespaces, keep what is attached inside one, as it is at that
+// moment, and attach it again in Finish. Then the scope's fields stay outside.
+//
+// If values of the scope are encoded later than in Attach, with the line itself, do that inside
+// [Encode]. Values may have methods that log, and without it such a method would be called for
+// its own line.
+//
+// Don't ask the logger more than you have to: its levels, sampling and hooks should see each line
+// once. Don't catch panics of the logger or its writer, and never write a line again.
+//
+// Then run the conformance suite in package adaptertest, which spells out, case by case, what a
+// correct adapter does, and compares thousands of generated lines.
 package logadapters

@@ -7,140 +7,152 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A Diary is the logger that the adapter is for. It writes lines of JSON.
-type Diary struct {
+// A Logger is the logger that the adapter is written for. It writes lines of JSON.
+type Logger struct {
 	w        io.Writer
-	attached []byte
+	attached []byte // by With, encoded
 }
 
-// A Pair is a field of a Diary. A Value of type []Pair is an object.
-type Pair struct {
+// A Field is a key and a value. The value may be a Group.
+type Field struct {
 	Key   string
 	Value any
 }
 
-// With returns a child of d that has these pairs on each line.
-func (d Diary) With(pairs ...Pair) Diary {
-	d.attached = slices.Concat(d.attached, encode(pairs))
-	return d
+// A Group is an object, or an item of one.
+type Group []Field
+
+// With returns a child of l with fields on each line.
+func (l *Logger) With(fields ...Field) *Logger {
+	return &Logger{l.w, appendFields(slices.Clip(l.attached), fields)}
 }
 
-// Info writes a line.
-func (d Diary) Info(msg string, pairs ...Pair) {
-	line := slices.Concat(encode([]Pair{{"msg", msg}}), d.attached, encode(pairs))
-	_, _ = d.w.Write(slices.Concat([]byte("{"), line[:len(line)-1], []byte("}\n")))
+// Log writes a line.
+func (l *Logger) Log(msg string, fields ...Field) {
+	line := appendFields([]byte("{"), Group{{"msg", msg}})
+	line = appendFields(append(line, l.attached...), fields)
+	line[len(line)-1] = '}' // was the last field's comma
+	_, _ = l.w.Write(append(line, '\n'))
 }
 
-// encode returns pairs with a comma behind each.
-func encode(pairs []Pair) (text []byte) {
-	for _, p := range pairs {
-		if members, ok := p.Value.([]Pair); ok {
-			p.Value = json.RawMessage("{" + strings.TrimSuffix(string(encode(members)), ",") + "}")
+func appendFields(text []byte, fields []Field) []byte {
+	for _, f := range fields {
+		text = append(appendValue(text, f.Key), ':')
+		if group, ok := f.Value.(Group); ok {
+			text = append(appendFields(append(text, '{'), group), '}')
+			if len(group) > 0 {
+				text = slices.Delete(text, len(text)-2, len(text)-1) // the comma
+			}
+		} else {
+			text = appendValue(text, f.Value)
 		}
-		key, _ := json.Marshal(p.Key)
-		value, err := json.Marshal(p.Value)
-		if err != nil {
-			value, _ = json.Marshal(err.Error())
-		}
-		text = append(append(append(append(text, key...), ':'), value...), ',')
+		text = append(text, ',')
 	}
 	return text
 }
 
-// A Stamped is the adapter: a Diary whose lines have the fields of the scope.
-type Stamped struct {
-	opts  *logadapters.Options
-	bare  Diary // writes lines without a scope
-	cache logadapters.Cache[Diary]
+func appendValue(text []byte, v any) []byte {
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		encoded, _ = json.Marshal(err.Error())
+	}
+	return append(text, encoded...)
 }
 
-// New returns an adapter for d.
-func New(d Diary, opts *logadapters.Options) *Stamped { return newStamped(d, opts, []string{"msg"}) }
+// A StampingLogger is the adapter: a Logger whose lines are stamped.
+type StampingLogger struct {
+	cache logadapters.Cache[*Logger]
+}
 
-func newStamped(d Diary, opts *logadapters.Options, reserved []string) *Stamped {
-	if opts == nil {
-		opts = new(logadapters.Options)
-	}
-	s := &Stamped{opts: opts, bare: d}
-	s.cache.Options, s.cache.Base, s.cache.Attach, s.cache.Reserved = opts, d, attachPairs, reserved
+// NewStampingLogger returns an adapter for l. nil opts are the defaults.
+func NewStampingLogger(l *Logger, opts *logadapters.Options) *StampingLogger {
+	return newStampingLogger(l, opts, []string{"msg"})
+}
+
+// newStampingLogger also takes the keys that lines of l have already.
+func newStampingLogger(l *Logger, opts *logadapters.Options, reserved []string) *StampingLogger {
+	s := new(StampingLogger)
+	s.cache.Options, s.cache.Base, s.cache.Reserved = opts, l, reserved
+	s.cache.Attach = func(l *Logger, fields logadapters.Fields) *Logger { return l.With(convert(fields)...) }
 	return s
 }
 
-// With returns a child. What is attached to it is encoded now, once, and its keys are reserved.
-func (s *Stamped) With(pairs ...Pair) *Stamped {
-	reserved := slices.Clone(s.cache.Reserved)
-	for _, p := range pairs {
-		reserved = append(reserved, p.Key)
-	}
-	return newStamped(s.bare.With(pairs...), s.opts, reserved)
-}
-
-// Info writes a line. ctx may be nil.
-func (s *Stamped) Info(ctx context.Context, msg string, pairs ...Pair) {
-	derived := s.cache.Lookup(logadapters.Pick(ctx))
-	if derived == nil {
-		s.bare.Info(msg, pairs...)
-		return
-	}
-	has := func(key string) bool {
-		return slices.ContainsFunc(pairs, func(p Pair) bool { return p.Key == key })
-	}
-	switch s.opts.Duplicates {
-	case logadapters.EventWins:
-		derived.Without(has).Info(msg, pairs...)
-	case logadapters.ScopeWins:
-		own := slices.DeleteFunc(slices.Clone(pairs), func(p Pair) bool { return derived.Has(p.Key) })
-		derived.Value.Info(msg, own...)
-	case logadapters.KeepBoth:
-		derived.Value.Info(msg, pairs...)
-	}
-}
-
-// attachPairs is called once for each scope, with the fields that d doesn't have.
-func attachPairs(d Diary, fields logadapters.Fields) Diary {
-	var pairs []Pair
+// convert returns the scope's fields as those of a Logger.
+func convert(fields logadapters.Fields) []Field {
+	var converted Group
 	for i, a := range fields.Attrs {
 		if a.Value.Kind() == slog.KindGroup {
-			pairs = append(pairs, Pair{a.Key, members(a.Value.Group())})
+			converted = append(converted, Field{a.Key, convertGroup(a.Value.Group())})
 		} else {
-			pairs = append(pairs, Pair{a.Key, fields.Any(i)})
+			converted = append(converted, Field{a.Key, fields.Any(i)})
 		}
 	}
 	if fields.Group != "" {
-		pairs = []Pair{{fields.Group, pairs}}
+		return []Field{{fields.Group, converted}}
 	}
-	return d.With(pairs...)
+	return converted
 }
 
-func members(attrs []slog.Attr) (pairs []Pair) {
-	for _, a := range attrs {
+func convertGroup(members []slog.Attr) Group {
+	converted := Group{}
+	for _, a := range members {
 		if a.Value.Kind() == slog.KindGroup {
-			pairs = append(pairs, Pair{a.Key, members(a.Value.Group())})
+			converted = append(converted, Field{a.Key, convertGroup(a.Value.Group())})
 		} else {
-			pairs = append(pairs, Pair{a.Key, a.Value.Any()})
+			converted = append(converted, Field{a.Key, a.Value.Any()})
 		}
 	}
-	return pairs
+	return converted
 }
 
-// A whole adapter. Diary stands for the logger that it is for.
+// With passes fields on at once: they are encoded now, and once.
+func (s *StampingLogger) With(fields ...Field) *StampingLogger {
+	reserved := slices.Clip(s.cache.Reserved)
+	for _, f := range fields {
+		reserved = append(reserved, f.Key)
+	}
+	return newStampingLogger(s.cache.Base.With(fields...), s.cache.Options, reserved)
+}
+
+// Log writes a line with the fields of the scope that speaks for it.
+func (s *StampingLogger) Log(ctx context.Context, msg string, fields ...Field) {
+	d := s.cache.Lookup(logadapters.Pick(ctx))
+	if d == nil {
+		s.cache.Base.Log(msg, fields...)
+		return
+	}
+	repeated := func(f Field) bool { return d.Has(f.Key) }
+	opts := s.cache.Options
+	switch {
+	case opts != nil && opts.Duplicates == logadapters.KeepBoth || !slices.ContainsFunc(fields, repeated):
+		d.Value.Log(msg, fields...)
+	case opts != nil && opts.Duplicates == logadapters.ScopeWins:
+		d.Value.Log(msg, slices.DeleteFunc(slices.Clone(fields), repeated)...)
+	default:
+		d.Without(func(key string) bool {
+			return slices.ContainsFunc(fields, func(f Field) bool { return f.Key == key })
+		}).Log(msg, fields...)
+	}
+}
+
+// A whole adapter for a small logger. The conformance suite in package adaptertest has no
+// complaint about it.
 func Example() {
-	log := New(Diary{w: os.Stdout}, nil)
-	shop := log.With(Pair{"service", "shop"})
+	log := NewStampingLogger(&Logger{w: os.Stdout}, nil)
+	cards := log.With(Field{"component", "cards"})
+
 	scope.New("request_id", "r-17", "user", "ann").Run(func() {
-		log.Info(context.Background(), "charging card")
-		scope.Set("step", 2)
-		shop.Info(context.Background(), "charged", Pair{"cents", 1995}, Pair{"user", "bob"})
+		log.Log(context.Background(), "charging card", Field{"cents", 1299})
+		cards.Log(context.Background(), "declined", Field{"user", "bob"})
 	})
-	log.Info(context.Background(), "idle")
+	log.Log(context.Background(), "idle")
 	// Output:
-	// {"msg":"charging card","request_id":"r-17","user":"ann"}
-	// {"msg":"charged","service":"shop","request_id":"r-17","step":2,"cents":1995,"user":"bob"}
+	// {"msg":"charging card","request_id":"r-17","user":"ann","cents":1299}
+	// {"msg":"declined","component":"cards","request_id":"r-17","user":"bob"}
 	// {"msg":"idle"}
 }

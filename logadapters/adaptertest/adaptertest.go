@@ -31,6 +31,10 @@ type Adapter struct {
 	// becomes what the logger has for an object.
 	Reference func(w io.Writer, fields []Field) Logger
 
+	// Twice, if it isn't nil, returns New's logger with nil options and the adapter put over
+	// it a second time.
+	Twice func(w io.Writer) Logger
+
 	// Own has the keys that the logger writes itself on every line and that the
 	// adapter keeps free for it.
 	Own []string
@@ -40,8 +44,8 @@ type Adapter struct {
 
 	// Slog is true iff the logger knows slog's values itself. Reference then gets groups
 	// and slog.LogValuers as they are, to be turned into attributes with [Field.Attr].
-	// Otherwise it gets LogValuers resolved, groups without a key inlined, and no group
-	// without members.
+	// Otherwise it gets what slog shows: LogValuers resolved, groups without a key inlined,
+	// and no empty groups.
 	Slog bool
 }
 
@@ -271,9 +275,7 @@ func (a *Adapter) plain(fields []Field) []Field {
 		switch f.Value.(type) {
 		case slog.LogValuer, slog.Value, Group:
 			// In a group, slog has one kind for all ints, and one for both floats.
-			if f := resolved(f.Attr()); !isEmpty(f) {
-				plain = append(plain, f)
-			}
+			plain = appendResolved(plain, f.Attr())
 		default:
 			plain = append(plain, f)
 		}
@@ -281,27 +283,27 @@ func (a *Adapter) plain(fields []Field) []Field {
 	return plain
 }
 
-func resolved(a slog.Attr) Field {
+// appendResolved appends what log/slog shows of a: nothing for the zero Attr and for a group
+// with nothing to show, and for a group without a key its members.
+func appendResolved(fields []Field, a slog.Attr) []Field {
 	v := a.Value.Resolve()
 	if v.Kind() != slog.KindGroup {
-		return Field{a.Key, v.Any()}
-	}
-	g := Group{}
-	for _, m := range v.Group() {
-		f := resolved(m)
-		if inner, ok := f.Value.(Group); ok && f.Key == "" {
-			g = append(g, inner...)
-		} else if !isEmpty(f) {
-			g = append(g, f)
+		if a.Equal(slog.Attr{}) {
+			return fields
 		}
+		return append(fields, Field{a.Key, v.Any()})
 	}
-	return Field{a.Key, g}
-}
-
-// isEmpty reports whether f, which is resolved, is a group without members: log/slog ignores it.
-func isEmpty(f Field) bool {
-	g, ok := f.Value.(Group)
-	return ok && len(g) == 0
+	var g Group
+	for _, m := range v.Group() {
+		g = appendResolved(g, m)
+	}
+	switch {
+	case len(g) == 0:
+		return fields
+	case a.Key == "":
+		return append(fields, g...)
+	}
+	return append(fields, Field{a.Key, g})
 }
 
 // bind returns a new task's scope with these fields.

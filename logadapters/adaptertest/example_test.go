@@ -2,146 +2,63 @@ package adaptertest_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
-	"slices"
 	"testing"
+	"time"
 
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/logadapters/adaptertest"
+	"github.com/taskscope/taskscope/slogh"
 )
 
-// A Journal stands for the logger that an adapter is written for. It writes JSON lines,
-// and has a hook that may add to each.
-type Journal struct {
-	W        io.Writer
-	Hook     func(ctx context.Context) []byte
-	attached []byte
+// A slogLogger is log/slog as adaptertest sees it.
+type slogLogger struct{ slog.Handler }
+
+func (l slogLogger) Log(ctx context.Context, msg string, fields ...adaptertest.Field) {
+	l.log(ctx, slog.LevelInfo, msg, fields)
 }
 
-// With returns a child of j that writes these fields on each line.
-func (j Journal) With(fields []byte) Journal {
-	j.attached = append(j.attached[:len(j.attached):len(j.attached)], fields...)
-	return j
+func (l slogLogger) Disabled(ctx context.Context, msg string, fields ...adaptertest.Field) {
+	l.log(ctx, slog.LevelDebug, msg, fields)
 }
 
-// Info writes a line. Fields are made with AppendField.
-func (j Journal) Info(ctx context.Context, msg string, fields []byte) {
-	line := AppendField([]byte("{"), "msg", msg)
-	line = append(append(line, j.attached...), fields...)
-	line = append(line, j.Hook(ctx)...)
-	line[len(line)-1] = '}' // was the last field's comma
-	_, _ = j.W.Write(append(line, '\n'))
-}
-
-// AppendField appends a field and a comma.
-func AppendField(text []byte, key string, value any) []byte {
-	name, _ := json.Marshal(key)
-	encoded, err := json.Marshal(value)
-	if err != nil {
-		encoded, _ = json.Marshal(err.Error())
-	}
-	text = append(append(text, name...), ':')
-	return append(append(text, encoded...), ',')
-}
-
-// Object returns what AppendField has appended as a value.
-func Object(fields []byte) json.RawMessage {
-	if len(fields) > 0 {
-		fields = fields[:len(fields)-1]
-	}
-	return json.RawMessage("{" + string(fields) + "}")
-}
-
-// NewHook is the adapter.
-func NewHook(opts *logadapters.Options) func(ctx context.Context) []byte {
-	cache := &logadapters.Cache[[]byte]{Options: opts, Attach: attach, Reserved: []string{"msg"}}
-	return func(ctx context.Context) []byte {
-		if d := cache.Lookup(logadapters.Pick(ctx)); d != nil {
-			return d.Value
-		}
-		return nil
+// log does what slog.Logger does, without a time: lines must be comparable.
+func (l slogLogger) log(ctx context.Context, level slog.Level, msg string, fields []adaptertest.Field) {
+	if l.Enabled(ctx, level) {
+		r := slog.NewRecord(time.Time{}, level, msg, 0)
+		r.AddAttrs(attrs(fields)...)
+		_ = l.Handle(ctx, r)
 	}
 }
 
-// attach appends what the hook adds to lines. text is shared by goroutines: it stays as it is.
-func attach(text []byte, fields logadapters.Fields) []byte {
-	var added []byte
-	for i, a := range fields.Attrs {
-		if a.Value.Kind() == slog.KindGroup {
-			added = appendGroup(added, a)
-		} else {
-			added = AppendField(added, a.Key, fields.Any(i))
-		}
-	}
-	if fields.Group != "" {
-		added = AppendField(nil, fields.Group, Object(added))
-	}
-	return slices.Concat(text, added)
+func (l slogLogger) With(fields ...adaptertest.Field) adaptertest.Logger {
+	return slogLogger{l.WithAttrs(attrs(fields))}
 }
 
-func appendGroup(text []byte, group slog.Attr) []byte {
-	var members []byte
-	for _, a := range group.Value.Group() {
-		if a.Value.Kind() == slog.KindGroup {
-			members = appendGroup(members, a)
-		} else {
-			members = AppendField(members, a.Key, a.Value.Any())
-		}
-	}
-	return AppendField(text, group.Key, Object(members))
-}
+func (l slogLogger) Group(name string) adaptertest.Logger { return slogLogger{l.WithGroup(name)} }
 
-// A glue is a Journal as adaptertest sees it.
-type glue struct {
-	Journal
-}
-
-func (g glue) Log(ctx context.Context, msg string, fields ...adaptertest.Field) {
-	g.Info(ctx, msg, appendFields(nil, fields))
-}
-
-func (g glue) Disabled(context.Context, string, ...adaptertest.Field) {
-	// A Journal has one level.
-}
-
-func (g glue) With(fields ...adaptertest.Field) adaptertest.Logger {
-	return glue{g.Journal.With(appendFields(nil, fields))}
-}
-
-func (g glue) Group(string) adaptertest.Logger { panic("a Journal has no groups") }
-
-func appendFields(text []byte, fields []adaptertest.Field) []byte {
+func attrs(fields []adaptertest.Field) (attrs []slog.Attr) {
 	for _, f := range fields {
-		switch group, ok := f.Value.(adaptertest.Group); {
-		case !ok:
-			text = AppendField(text, f.Key, f.Value)
-		case f.Key == "":
-			text = appendFields(text, group)
-		default:
-			text = AppendField(text, f.Key, Object(appendFields(nil, group)))
-		}
+		attrs = append(attrs, f.Attr())
 	}
-	return text
+	return attrs
 }
 
-var journal = adaptertest.Adapter{
+var slogAdapter = adaptertest.Adapter{
 	New: func(w io.Writer, opts *logadapters.Options) adaptertest.Logger {
-		return glue{Journal{W: w, Hook: NewHook(opts)}}
+		return slogLogger{slogh.New(slog.NewJSONHandler(w, nil), opts)}
 	},
-	// The hook adds behind the line's own fields. So does the reference.
 	Reference: func(w io.Writer, fields []adaptertest.Field) adaptertest.Logger {
-		text := appendFields(nil, fields)
-		return glue{Journal{W: w, Hook: func(context.Context) []byte { return text }}}
+		return adaptertest.AttachLast(slogLogger{slog.NewJSONHandler(w, nil)}, fields)
 	},
-	Own:   []string{"msg"},
-	Lacks: adaptertest.Groups | adaptertest.EventKeys,
+	Own:  []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey},
+	Slog: true,
 }
 
-// An adapter for a logger of one's own, and its conformance test.
+// The conformance test of an adapter, here of slogh.
 func ExampleRun() {
 	var t *testing.T // the argument of TestConformance
-	adaptertest.Run(t, journal)
-	adaptertest.RunGenerated(t, journal, 5000)
+	adaptertest.Run(t, slogAdapter)
+	adaptertest.RunGenerated(t, slogAdapter, 5000)
 }

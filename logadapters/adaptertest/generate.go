@@ -1,6 +1,7 @@
 package adaptertest
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -88,8 +89,14 @@ type program struct {
 	opts  *logadapters.Options
 	early bool // the loggers are made before the scope is bound
 	seen  int  // how many lines there are before the scope has all of its fields
+	ended bool // the lines come after the task's end
 	steps []step
 	lines []event
+
+	// What a middleware adds: some events are given it in a context, made when half of the
+	// scope was set, or all of it.
+	added []Field
+	noise *noise
 }
 
 // A step makes a logger of a logger.
@@ -103,12 +110,54 @@ type event struct {
 	steps   int
 	msg     string
 	fields  []Field
-	context bool // give it other in a context
+	context contextKind
 }
 
+// A contextKind is what the context of an event has.
+type contextKind int
+
+const (
+	noContext    contextKind = iota
+	otherTask                // the scope of another task
+	entryContext             // what was bound before half of the scope was set
+	addedEarly               // that, and the program's added
+	addedLate                // what is bound, and the program's added
+	contextKinds
+)
+
+// A noise is what values of a scope do when their methods are called, while the adapter's
+// line is written: they log.
+type noise struct {
+	log   func()
+	calls int
+}
+
+func (n *noise) say() string {
+	if n.log != nil {
+		n.calls++
+		n.log()
+	}
+	return "said"
+}
+
+// noisyLine is on all lines that values log.
+const noisyLine = "a line that a value's method has logged"
+
+type noisyValuer struct{ *noise }
+
+func (v noisyValuer) LogValue() slog.Value { return slog.StringValue(v.say()) }
+
+type noisyValue struct{ *noise }
+
+func (v noisyValue) MarshalJSON() ([]byte, error) { return json.Marshal(v.say()) }
+
+func (v noisyValue) MarshalText() ([]byte, error) { return []byte(v.say()), nil }
+
+func (v noisyValue) String() string { return v.say() }
+
 func (p program) String() string {
-	return fmt.Sprintf("scope %s\nother %s\noptions %+v\nseen %d\nsteps %.2000q\nlines %.2000q",
-		show(p.scope), show(p.other), p.opts, p.seen, fmt.Sprint(p.steps), fmt.Sprint(p.lines))
+	return fmt.Sprintf("scope %s\nother %s\nadded %s\noptions %+v\nseen %d\nended %t\nsteps %.2000q\nlines %.2000q",
+		show(p.scope), show(p.other), show(p.added), p.opts, p.seen, p.ended, fmt.Sprint(p.steps), fmt.Sprint(p.lines))
 }
 
 func show(fields []Field) string {
@@ -141,7 +190,7 @@ func (a *Adapter) program(g *Generator) program {
 		}
 	}
 
-	p := program{early: g.bool()}
+	p := program{early: g.bool(), noise: new(noise)}
 	p.scope = unique(g.fields(scopeKeys, 8, true))
 	switch g.upTo(8) {
 	case 1:
@@ -158,6 +207,7 @@ func (a *Adapter) program(g *Generator) program {
 	}
 	if a.Lacks&Contexts == 0 && g.upTo(4) == 1 {
 		p.other = unique(g.fields(scopeKeys, 4, true))
+		p.added = unique(g.fields(scopeKeys, 3, true))
 	}
 	for range g.upTo(4) {
 		if a.Lacks&Groups == 0 && g.bool() {
@@ -167,12 +217,11 @@ func (a *Adapter) program(g *Generator) program {
 		}
 	}
 	for range 1 + g.upTo(4) {
-		p.lines = append(p.lines, event{
-			steps:   g.upTo(len(p.steps) + 1),
-			msg:     g.text(),
-			fields:  g.fields(eventKeys, 4, false),
-			context: p.other != nil && g.bool(),
-		})
+		e := event{steps: g.upTo(len(p.steps) + 1), msg: g.text(), fields: g.fields(eventKeys, 4, false)}
+		if p.other != nil || p.added != nil {
+			e.context = contextKind(g.upTo(int(contextKinds)))
+		}
+		p.lines = append(p.lines, e)
 	}
 	if g.upTo(3) == 1 { // what most scopes have, and adapters have short cuts for
 		p.seen = g.upTo(4)
@@ -180,7 +229,45 @@ func (a *Adapter) program(g *Generator) program {
 			p.scope[i].Value = g.common()
 		}
 	}
+	if len(p.scope) > 0 && g.upTo(4) == 1 {
+		values := []any{noisyValuer{p.noise}, noisyValue{p.noise}, slog.GroupValue(slog.Any("v", noisyValuer{p.noise}))}
+		p.scope[g.upTo(len(p.scope))].Value = values[g.upTo(len(values))]
+	}
+	if g.upTo(8) == 1 && scope.Carrier() != "portable" { // a plain go statement inherits nothing there
+		p.ended = true
+		if g.bool() {
+			if p.opts == nil {
+				p.opts = new(logadapters.Options)
+			}
+			p.opts.Ended = logadapters.DropEnded
+		}
+	}
 	return p
+}
+
+// shown returns the fields that a line of e has, before the options.
+func (p *program) shown(e event, opts logadapters.Options) (fields []Field) {
+	fields = p.scope
+	switch e.context {
+	case otherTask:
+		return p.other
+	case addedEarly, addedLate:
+		fields = slices.Clone(fields)
+		for _, f := range p.added {
+			if i := slices.IndexFunc(fields, func(g Field) bool { return g.Key == f.Key }); i >= 0 {
+				fields[i] = f
+			} else {
+				fields = append(fields, f)
+			}
+		}
+	}
+	if p.ended {
+		if opts.Ended == logadapters.DropEnded {
+			fields = nil
+		}
+		fields = append(slices.Clip(fields), Field{logadapters.EndedKey, true})
+	}
+	return fields
 }
 
 // common returns a value as most fields have it.
@@ -204,20 +291,13 @@ func (a *Adapter) compare(p program) (difference string, compared int) {
 		opts = *p.opts
 	}
 	json := a.writesJSON()
-	do := func(e event, l Logger) {
-		ctx := background
-		if e.context {
-			ctx = scope.NewContext(ctx, bind(p.other))
-		}
-		l.Log(ctx, e.msg, e.fields...)
-	}
+	var contexts [contextKinds]context.Context
+	contexts[noContext] = background
+	contexts[otherTask] = scope.NewContext(background, bind(p.other))
+	do := func(e event, l Logger) { l.Log(contexts[e.context], e.msg, e.fields...) }
 	want := func(e event) (string, error) {
 		var bare, full lines
-		fields := p.scope
-		if e.context {
-			fields = p.other
-		}
-		fields = a.plain(fields)
+		fields := a.plain(p.shown(e, opts))
 		if opts.Group != "" && len(fields) > 0 {
 			fields = []Field{{opts.Group, Group(fields)}}
 		}
@@ -252,7 +332,13 @@ func (a *Adapter) compare(p program) (difference string, compared int) {
 			}
 			out.take()
 		}
-		p.bound(seen, func() {
+		half := func() {
+			contexts[entryContext] = scope.NewContext(background, scope.Current())
+			contexts[addedEarly] = scope.NewContext(contexts[entryContext], scope.With(arguments(p.added)...))
+			seen()
+		}
+		p.bound(half, func() {
+			contexts[addedLate] = scope.NewContext(contexts[addedEarly], scope.With(arguments(p.added)...))
 			if loggers == nil {
 				loggers = p.loggers(root, len(p.steps))
 			}
@@ -267,8 +353,15 @@ func (a *Adapter) compare(p program) (difference string, compared int) {
 					return
 				}
 				for _, when := range []string{"first", "second"} { // the second time it may be remembered
+					p.noise.calls, p.noise.log = 0, func() { root.Log(background, noisyLine) }
 					do(e, loggers[e.steps])
-					if got := out.take(); got != want {
+					p.noise.log = nil
+					got, noisy := out.takeWithout(noisyLine)
+					if noisy < p.noise.calls {
+						difference = fmt.Sprintf("values have logged %d lines, and %d were written by\n%s", p.noise.calls, noisy, p)
+						return
+					}
+					if got != want {
 						difference = fmt.Sprintf("the %s time, the adapter wrote\n\t%s\nand not\n\t%s\nby logger %d of\n%s", when, indent(got), indent(want), e.steps, p)
 						return
 					}
@@ -280,12 +373,19 @@ func (a *Adapter) compare(p program) (difference string, compared int) {
 	return difference, compared
 }
 
-// loggers returns l and what the first n steps make of it.
+// loggers returns l and what the first n steps make of it. Byte slices that were attached
+// are changed afterwards.
 func (p *program) loggers(l Logger, n int) []Logger {
 	loggers := []Logger{l}
 	for _, s := range p.steps[:n] {
 		if s.with != nil {
-			l = l.With(s.with...)
+			fields, bufs := withBuffers(s.with)
+			l = l.With(fields...)
+			for _, buf := range bufs {
+				for i := range buf {
+					buf[i] = '!'
+				}
+			}
 		} else {
 			l = l.Group(s.group)
 		}
@@ -294,12 +394,35 @@ func (p *program) loggers(l Logger, n int) []Logger {
 	return loggers
 }
 
+// withBuffers returns fields with byte slices of their own, and these.
+func withBuffers(fields []Field) (copied []Field, bufs [][]byte) {
+	copied = slices.Clone(fields)
+	for i, f := range copied {
+		switch v := f.Value.(type) {
+		case []byte:
+			buf := slices.Clone(v)
+			copied[i].Value, bufs = buf, append(bufs, buf)
+		case namedBytes:
+			buf := slices.Clone(v)
+			copied[i].Value, bufs = buf, append(bufs, buf)
+		case json.RawMessage:
+			buf := slices.Clone(v)
+			copied[i].Value, bufs = buf, append(bufs, buf)
+		case Group:
+			members, more := withBuffers(v)
+			copied[i].Value, bufs = Group(members), append(bufs, more...)
+		}
+	}
+	return copied, bufs
+}
+
 func last(loggers []Logger) Logger { return loggers[len(loggers)-1] }
 
 // bound calls fn with the scope bound, half of it by Set, and before that seen with the
-// other half.
+// other half. If the task is to have ended, fn is called by a goroutine that it left behind.
 func (p *program) bound(seen, fn func()) {
 	half := len(p.scope) / 2
+	over, done := make(chan struct{}), make(chan any, 1)
 	bind(p.scope[:half]).Run(func() {
 		seen()
 		for _, f := range p.scope[half:] {
@@ -312,8 +435,21 @@ func (p *program) bound(seen, fn func()) {
 				scope.Set(f.Key, f.Value)
 			}
 		}
-		fn()
+		if !p.ended {
+			done <- nil
+			fn()
+			return
+		}
+		go func() {
+			defer func() { done <- recover() }()
+			<-over
+			fn()
+		}()
 	})
+	close(over)
+	if panicked := <-done; panicked != nil {
+		panic(panicked)
+	}
 }
 
 func (a *Adapter) writesJSON() bool {

@@ -11,28 +11,45 @@ import (
 
 // lines takes what a logger writes.
 type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
+	mu    sync.Mutex
+	lines []string // one for each Write
 }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.text.Write(p)
+	l.lines = append(l.lines, string(p))
+	return len(p), nil
 }
 
 func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.text.String()
+	return strings.Join(l.lines, "")
 }
 
 // take returns what was written since the last call.
 func (l *lines) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer l.text.Reset()
-	return l.text.String()
+	text := strings.Join(l.lines, "")
+	l.lines = nil
+	return text
+}
+
+// takeWithout is take for the lines without text. It also returns how many have it.
+func (l *lines) takeWithout(text string) (rest string, with int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, text) {
+			with++
+		} else {
+			rest += line
+		}
+	}
+	l.lines = nil
+	return rest, with
 }
 
 // An object is a JSON object with its keys in order.

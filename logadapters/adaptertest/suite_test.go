@@ -7,7 +7,7 @@ import (
 )
 
 // The adapter of the example is a correct one.
-func TestJournal(t *testing.T) {
-	adaptertest.Run(t, journal)
-	adaptertest.RunGenerated(t, journal, 2000)
+func TestTheExamplesAdapterPasses(t *testing.T) {
+	adaptertest.Run(t, slogAdapter)
+	adaptertest.RunGenerated(t, slogAdapter, 2000)
 }
