@@ -3,7 +3,6 @@ package slogh
 import (
 	"context"
 	"log/slog"
-	"reflect"
 	"slices"
 
 	"github.com/taskscope/taskscope/internal/values"
@@ -43,7 +42,9 @@ func attachInFront(h slog.Handler, fields logadapters.Fields) slog.Handler {
 // Handle passes r on with the attributes in front.
 func (f *inFront) Handle(ctx context.Context, r slog.Record) error {
 	all := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	all.AddAttrs(cloneAttrs(f.attrs)...)
+	for _, a := range f.attrs {
+		all.AddAttrs(values.CloneGroups(a)) // whoever gets a slice may change it
+	}
 	if len(f.ops) == 0 {
 		r.Attrs(func(a slog.Attr) bool {
 			all.AddAttrs(a)
@@ -166,11 +167,7 @@ func freeze(attrs []slog.Attr) []slog.Attr {
 		case slog.KindGroup:
 			attrs[i].Value = slog.GroupValue(freeze(a.Value.Group())...)
 		case slog.KindAny:
-			if v := reflect.ValueOf(a.Value.Any()); v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 && !v.IsNil() {
-				c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-				reflect.Copy(c, v)
-				attrs[i].Value = slog.AnyValue(c.Interface())
-			}
+			attrs[i].Value = slog.AnyValue(values.CloneBytes(a.Value.Any()))
 		}
 	}
 	return attrs

@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/taskscope/taskscope/internal/values"
 )
 
 // A recording is an encoder that keeps what it is given as fields, in order, so that it can
@@ -103,6 +105,7 @@ func recordArray(v zapcore.ArrayMarshaler, how reflecting) (zapcore.ArrayMarshal
 }
 
 func recordReflected(v any, how reflecting) (any, error) {
+	v = values.CloneBytes(v)
 	if how == keepValue || v == nil {
 		return v, nil
 	}

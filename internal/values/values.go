@@ -4,6 +4,7 @@ package values
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 )
 
@@ -97,6 +98,17 @@ func CloneGroups(a slog.Attr) slog.Attr {
 		a.Value = slog.GroupValue(members...)
 	}
 	return a
+}
+
+// CloneBytes returns v, or a copy of it if it is a slice of bytes, of whatever type.
+func CloneBytes(v any) any {
+	b := reflect.ValueOf(v)
+	if b.Kind() != reflect.Slice || b.Type().Elem().Kind() != reflect.Uint8 || b.IsNil() {
+		return v
+	}
+	c := reflect.MakeSlice(b.Type(), b.Len(), b.Len())
+	reflect.Copy(c, b)
+	return c.Interface()
 }
 
 // maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
