@@ -7,30 +7,40 @@
 // what package scope has bound.
 //
 // A stamped line is, byte for byte, the line that the logger writes when the same fields
-// are attached by its own With: behind what the logger has attached, outside the groups that
-// it has open, and in front of the line's own. A field whose key the line has itself is left
-// out, unless [logadapters.Options] says otherwise. A slog.LogValuer in the scope is resolved
-// anew for every line; any other value may be encoded once and remembered.
-//
-// What With attaches is passed on at once. Only what it attaches inside a group is attached
-// again for each scope, as it was when With was called: LogValuers resolved, byte slices
-// copied. Other values that are changed afterwards, such as a map, show it on later lines.
+// are attached with With: they come behind what With has attached, in front of the line's
+// own, and stay outside the groups that the logger has open. A field whose key the line has
+// already is left out, unless [logadapters.Options] says otherwise. A slog.LogValuer in the
+// scope is resolved anew for every line; any other value may be encoded once and remembered.
 //
 // The wrapped handler's levels, ReplaceAttr and AddSource work as before. It is asked
 // for Enabled without the scope's fields.
 //
-// # Other packages' handlers
+// # Values that log
 //
-// From log/slog's own handlers one is derived for each scope, and remembered, so a line costs
-// what a line of a child logger costs. From any other none is derived that the program hasn't
-// asked for, since children of such handlers don't always share a lock: it gets the scope's
-// attributes with each record, in front of the record's own, and a line costs more.
+// A LogValue or a marshaler method of a scope's value may log. Such a line is stamped with
+// those fields that need no method: bools, numbers, strings, times, durations, and groups of
+// these. What such a method sets with scope.Set ends with it.
+//
+// # What is attached inside a group
+//
+// With passes attributes on at once. Inside a group (WithGroup, then With) they are also kept,
+// because the scope's fields have to stand in front of the group, and are given to log/slog's
+// own handlers again for each scope, and to others with each line. They are as they were
+// when With was called: LogValuers are asked once, byte slices copied. A map, or what a pointer
+// points at, is looked at again, and ReplaceAttr is called again.
 //
 // # Limits
 //
-// What a handler had attached before New is not seen: a field may be there twice, and a group
-// that was open already takes the scope's fields in. Attach to what New returns.
+// Handlers of other packages get the scope's fields with the line, in front of its own
+// attributes, and the groups that are open as attributes: With isn't called on them except
+// where the program does. A handler that treats attached attributes in a special way doesn't
+// see that these were attached. Beyond five attributes such a line allocates, as any
+// slog.Record does. If a value's method panics in such a handler, the panic goes to whoever
+// logs.
 //
-// A handler that counts stack frames itself, such as zapslog's, counts one too many below any
-// handler that wraps it; zapslog.WithCallerSkip(1) is the cure.
+// What a handler had before New is unknown to this package. After
+// New(h.WithGroup("g"), nil) the scope's fields are in g; after New(h.WithAttrs(attrs), nil) a
+// key of attrs that the scope has too is there twice. Attach to what New returns.
+//
+// A handler that looks for its caller on the stack finds one frame more.
 package slogh

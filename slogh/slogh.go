@@ -26,10 +26,9 @@ type Handler struct {
 type wrapped struct {
 	opts *logadapters.Options
 
-	// own iff it is one of log/slog's own handlers, or of x/exp/slog's. Handlers that these
-	// derive from one another share a lock and write a line's attributes as they write
-	// attached ones. Of any other no handler is derived that the program hasn't asked for:
-	// see inFront.
+	// own iff it is one of log/slog's own handlers. Handlers that these derive from one
+	// another share a lock and write a line's attributes as they write attached ones. Of any
+	// other no handler is derived that the program hasn't asked for: see inFront.
 	own bool
 
 	quiet bool // it has no ReplaceAttr, so plain fields are attached without a user's code
@@ -63,11 +62,11 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	if isDefault(h) {
 		h = newDefaultHandler(h)
 	}
-	switch h := h.(type) {
+	switch h.(type) {
 	case *slog.JSONHandler, *slog.TextHandler, *defaultHandler:
 		w.own, w.quiet = true, !mayReplace(h)
-	case interface{ ForExpSlog() (own bool) }: // package xslogh's
-		w.own, w.writesEmptyGroups = h.ForExpSlog(), true
+	case interface{ WritesEmptyGroups() }: // package xslogh's
+		w.writesEmptyGroups = true
 	}
 	n := &Handler{wrapped: w, bare: h, root: h}
 	n.setCache(ownKeys)

@@ -78,15 +78,8 @@ func (t target) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name)} }
 
-// ForExpSlog tells slogh what it can't see: that the handler is one for x/exp/slog, and
-// whether it is one of x/exp/slog's own.
-func (t target) ForExpSlog() (own bool) {
-	switch t.x.(type) {
-	case *xslog.JSONHandler, *xslog.TextHandler:
-		return true
-	}
-	return false
-}
+// WritesEmptyGroups tells slogh what it can't see.
+func (t target) WritesEmptyGroups() {}
 
 func convert[A, B any](as []A, f func(A) B) []B {
 	bs := make([]B, len(as))
