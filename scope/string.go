@@ -13,34 +13,38 @@ import (
 // [RedactedText]. The zero Scope is "".
 func (s Scope) String() string {
 	var b strings.Builder
-	s.n.Encode(func() {
-		var r slog.Record
-		for _, a := range s.n.logged() {
-			r.AddAttrs(slog.Attr{Key: a.Key, Value: values.Resolve(a.Value)})
-		}
-		_ = slog.NewTextHandler(&b, nil).Handle(context.Background(), r) // a Builder's Write doesn't fail
+	s.show(func(attrs []slog.Attr) {
+		line := slog.Record{Message: "m"} // and INFO, and no time
+		line.AddAttrs(attrs...)
+		_ = slog.NewTextHandler(&b, nil).Handle(context.Background(), line) // a Builder never fails
 	})
-	return strings.TrimPrefix(strings.TrimSuffix(strings.TrimPrefix(b.String(), `level=INFO msg=""`), "\n"), " ")
+	text := strings.TrimPrefix(b.String(), "level=INFO msg=m")
+	return strings.TrimSpace(text) // a space or a newline in a value is quoted
 }
 
-// LogValue returns the fields of s as a group, with what [Hidden] and [Redacted] say of
-// them: for a line that is to show a scope that isn't its own. It makes Scope a
-// [slog.LogValuer].
-func (s Scope) LogValue() slog.Value { return slog.GroupValue(s.n.logged()...) }
+// LogValue returns the fields of s as a group, as String shows them, for a line that names a
+// scope: slog.Any("caller", s).
+func (s Scope) LogValue() (v slog.Value) {
+	s.show(func(attrs []slog.Attr) { v = slog.GroupValue(attrs...) })
+	return v
+}
 
-// logged returns the fields as the policies of their keys have them on a line.
-func (n *node) logged() []slog.Attr {
-	var attrs []slog.Attr
-	n.each(nil, func(f field) bool {
-		a := f.attr()
-		policy := Policy(a.Key)
-		if policy&Redacted != 0 {
-			a.Value = slog.StringValue(RedactedText)
+// show calls fn with the fields of s as lines may show them, resolved. As with lines, what a
+// value's own method sees of a scope are plain fields, so that no method calls itself.
+func (s Scope) show(fn func([]slog.Attr)) {
+	plainOnly := max(s.n.encodingLevel(), bound().encodingLevel()) > 0
+	s.n.Encode(func() {
+		var attrs []slog.Attr
+		for _, a := range s.n.attrs(nil) {
+			policy := Policy(a.Key)
+			if policy&Redacted != 0 {
+				a.Value = slog.StringValue(RedactedText)
+			}
+			if policy&Hidden == 0 && (!plainOnly || values.IsPlain(a.Value)) {
+				a.Value = values.Resolve(a.Value)
+				attrs = append(attrs, a)
+			}
 		}
-		if policy&Hidden == 0 {
-			attrs = append(attrs, a)
-		}
-		return true
+		fn(attrs)
 	})
-	return attrs
 }

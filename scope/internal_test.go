@@ -1,0 +1,105 @@
+package scope_test
+
+import (
+	"log/slog"
+	"slices"
+	"testing"
+
+	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// bases returns how many fields those have that lines of s may be derived from.
+func bases(s scope.Scope) (fields []int) {
+	for b := s.Internal().Base(); b != nil; b = b.Base() {
+		fields = append(fields, len(b.Attrs(nil)))
+	}
+	return fields
+}
+
+func TestBaseIsAScopeWithFewerFields(t *testing.T) {
+	s := scope.New("a", 1, "b", 2)
+	for _, tc := range []struct {
+		name string
+		s    scope.Scope
+		want []int
+	}{
+		{"the zero Scope", scope.Scope{}, nil},
+		{"a new one", s, nil},
+		{"With", s.With("c", 3), []int{2}},
+		{"With twice", s.With("c", 3).With("d", 4, "e", 5), []int{3, 2}},
+		{"With of keys that repeat", s.With("c", 3, "c", 4), []int{2}},
+		{"With of a key that is there", s.With("c", 3).With("a", 2), nil},
+		{"Without", s.With("c", 3).Without("a"), nil},
+		{"Detach", s.Detach(), []int{2}},
+	} {
+		if got := bases(tc.s); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestAttrsAreWhatABaseDoesNotHave(t *testing.T) {
+	s := scope.New("a", 1, "b", 2)
+	more := s.With("c", 3).With(slog.Int("d", 4), slog.Int("e", 5))
+	c, d, e := slog.Int("c", 3), slog.Int("d", 4), slog.Int("e", 5)
+	in := more.Internal()
+	for _, tc := range []struct {
+		base memo.Scope
+		want []slog.Attr
+	}{
+		{in, nil},
+		{in.Base(), []slog.Attr{d, e}},
+		{s.Internal(), []slog.Attr{c, d, e}},
+		{nil, []slog.Attr{slog.Int("a", 1), slog.Int("b", 2), c, d, e}},
+	} {
+		if got := in.Attrs(tc.base); !slices.EqualFunc(got, tc.want, slog.Attr.Equal) {
+			t.Errorf("got %v, want %v", got, tc.want)
+		}
+	}
+}
+
+func TestEncodeCountsAndPutsBack(t *testing.T) {
+	onEachPath(t, func(t *testing.T, p path) {
+		level := func() int { return scope.Current().Internal().Encoding() }
+		s := scope.New("a", 1)
+		s.Run(func() {
+			before := scope.Current()
+			scope.New("b", 2).Internal().Encode(func() {
+				want(t, "b=2")
+				if level() != 1 || bases(scope.Current()) != nil {
+					t.Errorf("level %d, bases %v", level(), bases(scope.Current()))
+				}
+				scope.Set("c", 3)
+				scope.Set("b", 3)
+				want(t, "b=3 c=3")
+				scope.Delete("b")
+				scope.Clear()
+				if level() != 1 {
+					t.Errorf("level %d after Clear", level())
+				}
+				scope.New("other", 1).Run(func() {
+					want(t, "other=1")
+					if level() != 1 {
+						t.Errorf("level %d in a Run", level())
+					}
+				})
+				s.Internal().Encode(func() {
+					want(t, "a=1")
+					if level() != 2 {
+						t.Errorf("level %d in another Encode", level())
+					}
+				})
+				<-p.spawn(func() {
+					if level() != 1 {
+						t.Errorf("level %d in a goroutine", level())
+					}
+				})
+			})
+			if scope.Current() != before || level() != 0 {
+				t.Errorf("bound is %q with level %d", scope.Current(), level())
+			}
+		})
+		scope.Scope{}.Internal().Encode(func() { want(t, "") })
+	})
+}

@@ -1,0 +1,109 @@
+package scope_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+type failingText struct{}
+
+func (failingText) MarshalText() ([]byte, error) { panic("no text") }
+
+func TestStringIsWhatATextHandlerWrites(t *testing.T) {
+	for _, args := range [][]any{
+		{},
+		{"a", 1},
+		{"request_id", "r-17", "user", "u1"},
+		{"a", "two words", "b", `quo"ted`, "c", "", "d", "x=y", "e", "new\nline", "f", " "},
+		{"a key", 1, "k=v", 2, "", 3},
+		{"g", slog.GroupValue(slog.Int("a", 1), slog.Group("h", slog.Int("b", 2)))},
+		{slog.Group("empty"), "a", 1, slog.Group("e", slog.Group("f"))},
+		{"nil", nil, "err", errors.New("no such file"), "d", time.Second, "t", time.Unix(0, 0).UTC(), "bytes", []byte("x y")},
+		{"level", "mine", "msg", "m", "time", 1},
+		{"z", textual{"late value"}},
+	} {
+		var b bytes.Buffer
+		slog.New(slog.NewTextHandler(&b, nil)).Info("m", args...)
+		_, want, _ := strings.Cut(strings.TrimSuffix(b.String(), "\n"), " msg=m")
+		s := scope.New(args...)
+		if got := s.String(); got != strings.TrimPrefix(strings.ReplaceAll(want, `""=3`, "!BADKEY=3"), " ") {
+			t.Errorf("%v: got %s, want %s", args, got, want)
+		}
+		if got := fmt.Sprint(s); got != s.String() {
+			t.Errorf("fmt prints %s", got)
+		}
+	}
+	if got := (scope.Scope{}).String(); got != "" {
+		t.Errorf("the zero Scope is %q", got)
+	}
+}
+
+func TestStringAndLogValueObeyPolicies(t *testing.T) {
+	hidden := scope.NewKey[string](unique("hidden"), scope.Hidden)
+	redacted := scope.NewKey[any](unique("redacted"), scope.Redacted)
+	s := scope.New("a", 1, hidden.Name(), "s3cret", redacted.Name(), panics{}, "b", 2)
+	want := "a=1 " + redacted.Name() + "=[REDACTED] b=2"
+	if got := s.String(); got != want {
+		t.Errorf("String gives %s, want %s", got, want)
+	}
+	var b bytes.Buffer
+	slog.New(slog.NewTextHandler(&b, nil)).Info("m", "scope", s)
+	if want := " scope.a=1 scope." + redacted.Name() + "=[REDACTED] scope.b=2\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("the line is %s, want …%s", b.String(), want)
+	}
+	err := fmt.Errorf("in %v: %w", s, errors.New("failed"))
+	if got := err.Error(); got != "in "+want+": failed" {
+		t.Errorf("an error says %s", got)
+	}
+}
+
+func TestStringSurvivesMethodsThatPanic(t *testing.T) {
+	s := scope.New("a", 1, "b", panics{}, "c", failingText{}, "d", 2)
+	got := s.String()
+	if !strings.HasPrefix(got, `a=1 b="!PANIC: LogValue" c="!PANIC: no text`) || !strings.HasSuffix(got, " d=2") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A nosy value looks at the scope that it is in.
+type nosy struct{ look func() string }
+
+func (n nosy) LogValue() slog.Value { return slog.StringValue(n.look()) }
+
+func TestAValueMayLookAtItsOwnScope(t *testing.T) {
+	for name, look := range map[string]func() string{
+		"String":   func() string { return scope.Current().String() },
+		"LogValue": func() string { return scope.Current().LogValue().String() },
+		"of another scope": func() string {
+			return scope.New("b", nosy{func() string { return "never asked" }}, "c", 3).String()
+		},
+		"in a Run": func() (text string) {
+			scope.With("x", 1).Run(func() { text = scope.Current().String() })
+			return text
+		},
+		"after Set": func() string {
+			scope.Set("a", 2)
+			return scope.Current().String()
+		},
+	} {
+		want := map[string]string{"String": "a=1", "LogValue": "[a=1]", "of another scope": "c=3", "in a Run": `"a=1 x=1"`, "after Set": "a=2"}[name]
+		if strings.Contains(want, "=") && !strings.HasPrefix(want, `"`) {
+			want = `"` + want + `"`
+		}
+		scope.New("a", 1, "nosy", nosy{look}).Run(func() {
+			if got := scope.Current().String(); got != "a=1 nosy="+want {
+				t.Errorf("%s: got %s, want a=1 nosy=%s", name, got, want)
+			}
+			if v, _ := scope.Get("a"); v != 1 {
+				t.Errorf("%s: what the method has Set is there: a=%v", name, v)
+			}
+		})
+	}
+}
