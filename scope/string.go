@@ -24,9 +24,10 @@ func (s Scope) String() string {
 
 // LogValue returns the fields of s as a group, as String shows them, for a line that names a
 // scope: slog.Any("caller", s).
-func (s Scope) LogValue() (v slog.Value) {
-	s.show(func(attrs []slog.Attr) { v = slog.GroupValue(attrs...) })
-	return v
+func (s Scope) LogValue() slog.Value {
+	var group slog.Value
+	s.show(func(attrs []slog.Attr) { group = slog.GroupValue(attrs...) })
+	return group
 }
 
 // show calls fn with the fields of s as lines may show them, resolved. As with lines, what a
