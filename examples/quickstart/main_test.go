@@ -91,7 +91,7 @@ func TestCheckRejectsALineOfAnotherRequest(t *testing.T) {
 	for what, bad := range map[string]string{
 		"another id":   strings.Replace(good, "req-7", "req-8", 1),
 		"a longer id":  strings.Replace(good, "req-7", "req-77", 1),
-		"no id":        strings.Replace(good, `"request_id":"req-7",`, "", 1),
+		"no id":        strings.Replace(good, `"request_id":"req-7","from":"go",`, "", 1),
 		"no order":     strings.Replace(good, "order-7", "", 1),
 		"not JSON":     strings.TrimSuffix(good, "}"),
 		"a left task":  strings.Replace(good, `"from"`, `"scope_ended":true,"from"`, 1),
