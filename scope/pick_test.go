@@ -697,7 +697,7 @@ func pickProgram(t *testing.T, p path, seed uint64, steps int) (onTop, asIs int)
 
 func TestPickInRandomPrograms(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
-		programs := 60
+		programs := 30
 		if testing.Short() || testkit.Race {
 			programs = 10
 		}
