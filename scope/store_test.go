@@ -208,6 +208,56 @@ func TestMisuseOfKeysAndArgs(t *testing.T) {
 	})
 }
 
+// What log/slog would not show as a field of that key isn't stored as one.
+func TestConventionsOfSlog(t *testing.T) {
+	inlined, zero := slog.Group("", slog.Int("b", 2), slog.Group("", slog.Int("c", 3))), slog.Attr{}
+	onEachPath(t, func(t *testing.T, p path) {
+		for _, tc := range []struct {
+			args []any
+			want string
+		}{
+			{[]any{"a", 1, zero, inlined}, "a=1 b=2 c=3"},
+			{[]any{zero, inlined, zero}, "b=2 c=3"},
+			{[]any{inlined, "b", 9}, "b=9 c=3"},
+			{[]any{zero, zero}, ""},
+			{[]any{slog.Group("")}, ""},
+			{[]any{slog.Any("", nil)}, ""},
+			{[]any{slog.Group("g", inlined)}, "g=[=[b=2 =[c=3]]]"}, // inside, it is for the handler
+			{[]any{slog.Int("", 1)}, "!BADKEY=1"},
+			{[]any{"", nil}, "!BADKEY=<nil>"},
+			{[]any{"", inlined.Value}, "!BADKEY=[b=2 =[c=3]]"},
+		} {
+			wantScope(t, scope.New(tc.args...), tc.want)
+			wantScope(t, scope.New("z", 0).With(tc.args...), joined("z=0", tc.want))
+		}
+		scope.Set("", nil)
+		want(t, "!BADKEY=<nil>")
+		if v, ok := scope.Get(""); v != nil || !ok {
+			t.Errorf("Get gives %v, %v", v, ok)
+		}
+		scope.Clear()
+		scope.SetAttrs(zero, slog.Int("a", 1), inlined, slog.Int("b", 9), slog.Group("empty"))
+		want(t, "a=1 b=9 c=3 empty=[]")
+		if v, ok := scope.Get("empty"); !ok || len(v.([]slog.Attr)) != 0 {
+			t.Errorf("the empty group is %v, %v", v, ok)
+		}
+		if got := scope.Current().String(); got != "a=1 b=9 c=3" {
+			t.Errorf("shown is %s", got)
+		}
+		before := scope.Current()
+		scope.SetAttrs(zero, slog.Group(""))
+		if scope.Current() != before || before.With(zero) != before || (scope.Scope{}).With(zero) != (scope.Scope{}) {
+			t.Error("adding nothing makes another scope")
+		}
+		scope.Outside(func() {
+			scope.SetAttrs(zero)
+			if scope.Current() != (scope.Scope{}) {
+				t.Error("adding nothing binds a scope")
+			}
+		})
+	})
+}
+
 // An args list makes the fields that slog makes of it, except that a key comes once.
 func TestArgsAreAsInSlog(t *testing.T) {
 	for _, args := range [][]any{
