@@ -65,6 +65,10 @@ func (s Scope) Pick(ctx context.Context) Scope {
 	if ctx == nil || ctx == context.Background() {
 		return s
 	}
+	return s.pick(ctx)
+}
+
+func (s Scope) pick(ctx context.Context) Scope {
 	c := quietContextOf(ctx)
 	if c == nil || c.scope.n == nil || c.scope.n == s.n {
 		return s

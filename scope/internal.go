@@ -55,6 +55,13 @@ func (n *node) Encode(fn func()) {
 	inside.node.call(fn)
 }
 
+// call calls fn with n bound, and puts back what was bound before.
+func (n *node) call(fn func()) {
+	saved := n.swap()
+	defer restore(&saved)
+	fn()
+}
+
 // insides remembers the node that Encode binds, made of one with this lineage.
 var insides memo.Cache[insideNode]
 

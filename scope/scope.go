@@ -123,24 +123,26 @@ func (n *node) run(fn func()) {
 	if level := bound().encodingLevel(); level > 0 {
 		n = n.encodingAt(level)
 	}
-	defer n.leave()
-	n.call(fn)
-}
-
-// call calls fn with n bound, and puts back what was bound before.
-func (n *node) call(fn func()) {
-	var saved carrier.Saved
-	if p := profiling(); p != nil {
-		saved = n.swapLabels(p)
-	} else {
-		saved = carrier.Swap(n.header(), nil)
-	}
+	saved := n.swap()
 	defer func() {
-		if p := profiling(); p != nil {
-			restoreLabels(&saved, p)
-		} else {
-			saved.Restore(nil)
-		}
+		restore(&saved)
+		n.leave()
 	}()
 	fn()
+}
+
+// swap binds n and returns what was bound before, for restore.
+func (n *node) swap() carrier.Saved {
+	if p := profiling(); p != nil {
+		return n.swapLabels(p)
+	}
+	return carrier.Swap(n.header(), nil)
+}
+
+func restore(saved *carrier.Saved) {
+	if p := profiling(); p != nil {
+		restoreLabels(saved, p)
+	} else {
+		saved.Restore(nil)
+	}
 }
