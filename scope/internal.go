@@ -62,7 +62,7 @@ func (n *node) call(fn func()) {
 	fn()
 }
 
-// insides remembers the node that Encode binds, made of one with this lineage.
+// insides remembers the node that Encode binds, for as long as the lineage is the same.
 var insides memo.Cache[insideNode]
 
 type insideNode struct {

@@ -73,7 +73,7 @@ func labelNow(l carrier.Label) (carrier.Label, bool) {
 	return l, policy&Hidden == 0
 }
 
-// labels returns the fields of n that are to be seen in profiles, under p. Methods of values
+// labels returns the fields of n that profiles show, under p. Methods of values
 // are called inside Encode: they may call Set, which would ask for labels again.
 func (n *node) labels(p *policySet) (labels []carrier.Label) {
 	if p == nil {

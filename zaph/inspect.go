@@ -137,7 +137,7 @@ func (l *leaf) lookAt(v reflect.Value) {
 	}
 }
 
-// lookAtFields looks at what is to be attached to a lazy core.
+// lookAtFields looks at the fields that a lazy core will attach.
 func (l *leaf) lookAtFields(fields reflect.Value) {
 	if fields.Kind() != reflect.Slice {
 		return

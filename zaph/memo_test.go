@@ -92,7 +92,7 @@ func TestALongLivedScopeDoesNotCollectCores(t *testing.T) {
 			l.With(zap.Int("i", i)).Info("m")
 		}
 	})
-	// How many a scope remembers is its own affair; that it is few is the rule. Each
+	// A scope may remember any number, as long as it is small. Each
 	// logger here makes two cores.
 	if n := alive(*clones, 400); n > 400 {
 		t.Errorf("%d of %d derived cores are alive", n, len(*clones))

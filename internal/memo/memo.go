@@ -17,7 +17,7 @@ type Scope interface {
 	// if there is none, or none that can be told without keeping replaced fields in memory.
 	Base() Scope
 
-	// Attrs returns the fields that base, one of those that Base leads to, doesn't have;
+	// Attrs returns the fields that base doesn't have. base is one that Base leads to;
 	// all fields if base is nil. The slice may be the scope's own: it must not be changed,
 	// nor be given to code that might.
 	Attrs(base Scope) []slog.Attr
