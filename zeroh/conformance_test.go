@@ -41,8 +41,16 @@ func (l conformant) log(e *zerolog.Event, ctx context.Context, msg string, field
 }
 
 func (l conformant) With(fields ...adaptertest.Field) adaptertest.Logger {
-	l.Logger = l.Logger.With().EmbedObject(conformantFields(fields)).Logger()
+	l.Logger = with(l.Logger, fields)
 	return l
+}
+
+// with keeps an object that adds nothing from zerolog's EmbedObject, which writes a comma for it.
+func with(l zerolog.Logger, fields []adaptertest.Field) zerolog.Logger {
+	if isEmpty(fields) {
+		return l
+	}
+	return l.With().EmbedObject(conformantFields(fields)).Logger()
 }
 
 func (l conformant) Group(string) adaptertest.Logger { panic("zerolog has no groups") }
@@ -107,7 +115,7 @@ func (l forConformant) Disabled(_ context.Context, msg string, fields ...adapter
 }
 
 func (l forConformant) With(fields ...adaptertest.Field) adaptertest.Logger {
-	return newForConformant(l.base.With().EmbedObject(conformantFields(fields)).Logger(), l.opts)
+	return newForConformant(with(l.base, fields), l.opts)
 }
 
 func (l forConformant) Group(string) adaptertest.Logger { panic("zerolog has no groups") }
