@@ -1,6 +1,7 @@
 package logadapters
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -58,7 +59,7 @@ type Derived[L any] struct {
 	attached *L          // Value before Finish; nil if there is no Finish
 	base     *Derived[L] // of the scope that this one was made of by adding; may be nil
 	fields   Fields      // what base doesn't have
-	keys     keySet      // of all fields
+	bloom    bloom       // of the keys that the line gets at its root
 	variants variants[L]
 	ended    bool
 	empty    bool // lines get nothing
@@ -169,16 +170,10 @@ func (d *Derived[L]) make(attrs []slog.Attr) {
 		return
 	}
 	if left := len(f.Attrs) - o.MaxFields; o.MaxFields > 0 && left > 0 {
-		var newest Fields
-		newest.Group = f.Group
-		for i := left; i < len(f.Attrs); i++ {
-			newest.append(f, i)
-		}
-		f = newest
+		f.Attrs = slices.Clone(f.Attrs[left:])
 		f.mark(slog.Int(DroppedKey, left), isReserved)
 	}
 	if d.ended {
-		f.Attrs = slices.Clone(f.Attrs) // they may be the scope's own
 		f.mark(slog.Bool(EndedKey, true), isReserved)
 	}
 	d.attach(f)
@@ -204,7 +199,12 @@ func (d *Derived[L]) attach(f Fields) {
 		before := value // not value itself: that would be allocated also without a Finish
 		d.attached, d.Value = &before, c.Finish(before)
 	}
-	d.setKeys()
+	if d.base != nil {
+		d.bloom = d.base.bloom
+	}
+	for i := range f.Attrs {
+		d.bloom.add(cmp.Or(f.Group, f.Attrs[i].Key))
+	}
 }
 
 // attachOrSay is Attach for fields that it may panic with, because of a method of some value.
@@ -217,23 +217,20 @@ func (c *Cache[L]) attachOrSay(l L, f Fields) (L, Fields) {
 	if panicked == nil {
 		return with, f
 	}
-	var left Fields
-	left.Group = f.Group
-	for i := range f.Attrs {
-		left.append(f, i)
-		if _, panicked := c.try(l, f.one(i)); panicked != nil {
-			left.Attrs[i].Value = values.Panic(panicked)
-			if left.orig != nil {
-				left.orig[i] = nil
-			}
+	said := Fields{Group: f.Group}
+	for _, a := range f.Attrs {
+		orig := f.orig[a.Key]
+		if _, panicked := c.try(l, Fields{f.Group, []slog.Attr{a}, f.orig}); panicked != nil {
+			a.Value, orig = values.Panic(panicked), nil
 		}
+		said.add(a, orig)
 	}
-	if with, panicked = c.try(l, left); panicked == nil {
-		return with, left
+	if with, panicked = c.try(l, said); panicked == nil {
+		return with, said
 	}
-	left = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}
-	if with, panicked = c.try(l, left); panicked == nil {
-		return with, left
+	said = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}
+	if with, panicked = c.try(l, said); panicked == nil {
+		return with, said
 	}
 	return l, Fields{Group: f.Group}
 }

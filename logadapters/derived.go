@@ -5,13 +5,10 @@ import "sync/atomic"
 // Has reports whether the line gets key at its root. It is meant to be asked for each key of
 // each line.
 func (d *Derived[L]) Has(key string) bool {
-	return d.keys.bloom.mayHave(key) && d.has(key)
+	return d.bloom.mayHave(key) && d.has(key)
 }
 
 func (d *Derived[L]) has(key string) bool {
-	if d.keys.exact != nil {
-		return d.keys.exact[key]
-	}
 	for ; d != nil; d = d.base {
 		if d.fields.Group != "" {
 			return !d.empty && key == d.fields.Group
@@ -30,12 +27,7 @@ func (d *Derived[L]) all() Fields {
 	if d.base == nil {
 		return d.fields
 	}
-	f := d.base.all()
-	f.Attrs, f.orig = f.Attrs[:len(f.Attrs):len(f.Attrs)], f.orig[:len(f.orig):len(f.orig)]
-	for i := range d.fields.Attrs {
-		f.append(d.fields, i)
-	}
-	return f
+	return d.base.all().plus(d.fields)
 }
 
 // variant returns what Value would be with these fields in place of all.
@@ -102,45 +94,7 @@ type variant[L any] struct {
 // lines repeat.
 const maxVariants = 8
 
-// A keySet has the keys that a line gets at its root.
-type keySet struct {
-	bloom bloom
-	exact map[string]bool // nil if the keys are few, and then are compared one by one
-}
-
-// fewKeys is how many keys are compared one by one.
-const fewKeys = 16
-
-// setKeys sets the keys of d, whose fields are set.
-func (d *Derived[L]) setKeys() {
-	if d.base != nil {
-		d.keys.bloom = d.base.keys.bloom
-	}
-	if d.fields.Group != "" {
-		d.keys.bloom.add(d.fields.Group)
-		return
-	}
-	for i := range d.fields.Attrs {
-		d.keys.bloom.add(d.fields.Attrs[i].Key)
-	}
-	if d.len() > fewKeys {
-		d.keys.exact = make(map[string]bool, d.len())
-		for _, a := range d.all().Attrs {
-			d.keys.exact[a.Key] = true
-		}
-	}
-}
-
-// len returns how many fields there are.
-func (d *Derived[L]) len() (fields int) {
-	for ; d != nil; d = d.base {
-		fields += len(d.fields.Attrs)
-	}
-	return fields
-}
-
-// A bloom is a Bloom filter with one hash function over 256 bits. It tells in a nanosecond
-// of most keys that they are not in a set.
+// A bloom is a 256-bit Bloom filter over keys.
 type bloom [4]uint64
 
 func (b *bloom) add(key string) {

@@ -3,7 +3,7 @@ package logadapters
 import (
 	"cmp"
 	"log/slog"
-	"math"
+	"maps"
 	"slices"
 
 	"github.com/taskscope/taskscope/internal/values"
@@ -17,11 +17,11 @@ type Fields struct {
 	// Group is the name of the object that the fields go into. They lie at the root of
 	// the line iff it is empty.
 	Group string
-	Attrs []slog.Attr // must not be changed: it may be the scope's own
+	Attrs []slog.Attr // must not be changed
 
-	// orig is nil, or has for each attribute what was given to scope.Set, or nil, where
-	// slog changes its type: a float32 becomes a float64, and a time may lose its location.
-	orig []any
+	// orig has, by key, what was given to scope.Set where slog changes its type: a float32
+	// becomes a float64, and a time may lose its location.
+	orig map[string]any
 }
 
 // FieldsOf returns attrs, those of a line, as fields at its root, resolved.
@@ -36,7 +36,7 @@ func FieldsOf(attrs ...slog.Attr) Fields {
 // Any returns the value of attribute i for a logger that encodes Go values: as it was
 // given to scope.Set, which isn't always what slog has made of it.
 func (f *Fields) Any(i int) any {
-	if orig := f.origOf(i); orig != nil {
+	if orig, ok := f.orig[f.Attrs[i].Key]; ok {
 		return orig
 	}
 	return f.Attrs[i].Value.Any()
@@ -50,32 +50,27 @@ func (f *Fields) add(a slog.Attr, orig any) {
 			for _, m := range members {
 				f.add(m, nil)
 			}
-			return
 		}
-		if len(members) == 0 {
+		if a.Key == "" || len(members) == 0 {
 			return
 		}
 	}
 	if values.IsZero(a) {
 		return
 	}
-	if a.Key == "" {
-		a.Key = "!BADKEY"
+	a.Key = cmp.Or(a.Key, "!BADKEY")
+	if i := slices.IndexFunc(f.Attrs, func(b slog.Attr) bool { return b.Key == a.Key }); i >= 0 {
+		f.Attrs[i] = a
+	} else {
+		f.Attrs = append(f.Attrs, a)
 	}
-	i := slices.IndexFunc(f.Attrs, func(b slog.Attr) bool { return b.Key == a.Key })
-	if i < 0 {
-		i = len(f.Attrs)
-		f.Attrs = append(f.Attrs, slog.Attr{})
-		if f.orig != nil {
-			f.orig = append(f.orig, nil)
+	if orig != nil {
+		if f.orig == nil {
+			f.orig = map[string]any{}
 		}
-	}
-	f.Attrs[i] = a
-	if orig != nil && f.orig == nil {
-		f.orig = make([]any, len(f.Attrs), cap(f.Attrs))
-	}
-	if f.orig != nil {
-		f.orig[i] = orig
+		f.orig[a.Key] = orig
+	} else {
+		delete(f.orig, a.Key)
 	}
 }
 
@@ -86,60 +81,41 @@ func (f *Fields) mark(a slog.Attr, isReserved func(key string) bool) {
 	}
 }
 
+// plus returns f with the fields of g, whose keys f doesn't have, behind.
+func (f Fields) plus(g Fields) Fields {
+	f.Attrs = slices.Concat(f.Attrs, g.Attrs)
+	if g.orig != nil {
+		g.orig = maps.Clone(g.orig)
+		maps.Copy(g.orig, f.orig)
+		f.orig = g.orig
+	}
+	return f
+}
+
 // without returns f less the fields whose keys drop names. Of fields in a group it goes by
 // the name of that.
 func (f Fields) without(drop func(key string) bool) Fields {
-	if f.Group != "" {
-		if drop(f.Group) {
-			return Fields{Group: f.Group}
-		}
-		return f
+	dropped := func(a slog.Attr) bool { return drop(cmp.Or(f.Group, a.Key)) }
+	if slices.ContainsFunc(f.Attrs, dropped) {
+		f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), dropped)
 	}
-	if !slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return drop(a.Key) }) {
-		return f
-	}
-	left := Fields{}
-	for i, a := range f.Attrs {
-		if !drop(a.Key) {
-			left.append(f, i)
-		}
-	}
-	return left
-}
-
-// append appends field i of g, whose key f doesn't have.
-func (f *Fields) append(g Fields, i int) {
-	f.Attrs = append(f.Attrs, g.Attrs[i])
-	if g.orig != nil && f.orig == nil {
-		f.orig = make([]any, len(f.Attrs)-1)
-	}
-	if f.orig != nil {
-		f.orig = append(f.orig, g.origOf(i))
-	}
-}
-
-func (f *Fields) origOf(i int) any {
-	if f.orig == nil {
-		return nil
-	}
-	return f.orig[i]
+	return f
 }
 
 // expanded returns f with the fields that expand knows replaced by what it returns. expand may
 // call methods of users, so it is called once for each field.
 func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
-	isAny := func(a slog.Attr) bool { return a.Value.Kind() == slog.KindAny }
-	if !slices.ContainsFunc(f.Attrs, isAny) {
+	if !slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return a.Value.Kind() == slog.KindAny }) {
 		return f
 	}
 	g := Fields{Group: f.Group}
-	for i, a := range f.Attrs {
+	for _, a := range f.Attrs {
 		var parts []slog.Attr
-		if isAny(a) {
+		if a.Value.Kind() == slog.KindAny {
 			parts = expand(a)
 		}
 		if parts == nil {
-			g.add(a, f.origOf(i))
+			g.add(a, f.orig[a.Key])
 		}
 		for _, part := range parts {
 			g.add(part, nil)
@@ -148,17 +124,10 @@ func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
 	return g
 }
 
-// one returns field i alone.
-func (f Fields) one(i int) Fields {
-	one := Fields{Group: f.Group}
-	one.append(f, i)
-	return one
-}
-
 // collect returns what lines of s get of attrs, fields of s. plainOnly leaves out what takes
 // a user's method to encode.
-func (o *Options) collect(s scope.Scope, attrs []slog.Attr, plainOnly bool) (f Fields) {
-	f.Group = o.Group
+func (o *Options) collect(s scope.Scope, attrs []slog.Attr, plainOnly bool) Fields {
+	f := Fields{Group: o.Group}
 	if o.Filter == nil && !slices.ContainsFunc(attrs, needsCare) {
 		f.Attrs = attrs
 		return f
@@ -166,32 +135,26 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, plainOnly bool) (f F
 	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
 	for _, a := range attrs {
 		policy := scope.Policy(a.Key)
-		if policy&scope.Hidden != 0 {
-			continue
-		}
 		if policy&scope.Redacted != 0 {
 			a.Value = slog.StringValue(scope.RedactedText)
 		}
-		if plainOnly && !values.IsPlain(a.Value) {
+		if policy&scope.Hidden != 0 || plainOnly && !values.IsPlain(a.Value) {
 			continue
 		}
-		a.Value = values.Resolve(a.Value)
 		var orig any
-		if policy&scope.Redacted == 0 && lossy(a.Value) {
-			if given, _ := s.Get(a.Key); sameValue(slog.AnyValue(given), a.Value) {
-				orig = given
-			}
+		if kind := a.Value.Kind(); kind == slog.KindFloat64 || kind == slog.KindTime {
+			orig, _ = s.Get(a.Key)
 		}
+		a.Value = values.Resolve(a.Value)
 		if o.Filter != nil {
 			b, keep := o.filter(a)
 			if !keep {
 				continue
 			}
-			if b.Key != a.Key || !sameValue(a.Value, b.Value) {
+			if orig != nil && (b.Key != a.Key || !b.Value.Equal(a.Value)) {
 				orig = nil
 			}
-			b.Value = values.Resolve(b.Value)
-			a = b
+			a = slog.Attr{Key: b.Key, Value: values.Resolve(b.Value)}
 		}
 		f.add(a, orig)
 	}
@@ -205,20 +168,6 @@ func needsCare(a slog.Attr) bool {
 		return scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0
 	}
 	return true
-}
-
-// lossy reports whether v may have been something else before slog converted it.
-func lossy(v slog.Value) bool { return v.Kind() == slog.KindFloat64 || v.Kind() == slog.KindTime }
-
-// sameValue is Value.Equal for floats and times, with NaN equal to itself.
-func sameValue(v, w slog.Value) bool {
-	switch {
-	case v.Kind() != w.Kind():
-		return false
-	case v.Kind() == slog.KindFloat64:
-		return math.Float64bits(v.Float64()) == math.Float64bits(w.Float64())
-	}
-	return v.Kind() == slog.KindTime && v.Equal(w)
 }
 
 // filter calls Filter with a copy of a, which it may change.

@@ -29,29 +29,11 @@ func SetAttrs(attrs ...slog.Attr) {
 
 // Get returns the value of key in the bound scope. See [Scope.Get].
 func Get(key string) (value any, ok bool) {
-	for n := bound(); n != nil; n = n.parent { // find by hand: this is the hottest path
+	if n, i := bound().find(key); n != nil {
 		if n.key != "" {
-			if carrier.Same(n.key, key) {
-				return n.value, true
-			}
-			continue
+			return n.value, true
 		}
-		if own, ok := n.value.(*[]pair); ok {
-			for i := range *own {
-				if p := &(*own)[i]; carrier.Same(p.key, key) {
-					if v, ok := p.value.(attrValue); ok {
-						return v.Any(), true
-					}
-					return p.value, true
-				}
-			}
-		} else if own, ok := n.value.(*[]slog.Attr); ok {
-			for i, list := 0, *own; i < len(list); i++ {
-				if a := &list[i]; carrier.Same(a.Key, key) {
-					return a.Value.Any(), true
-				}
-			}
-		}
+		return n.list()[i].any(), true
 	}
 	if key == "" {
 		return Current().Get(badKey)
@@ -70,7 +52,7 @@ func GetOr[T any](key string, fallback T) T {
 }
 
 func get[T any](key string) (v T, ok bool) {
-	if f, ok := bound().find(normalizeKey(key)); ok {
+	if f, ok := bound().get(key); ok {
 		return as[T](f)
 	}
 	return v, false
@@ -89,9 +71,7 @@ func Delete(keys ...string) {
 // Clear removes all fields from the bound scope. The goroutine stays in its task.
 func Clear() {
 	if n := bound(); n.len(nil) > 0 {
-		m := new(collector).node(n.task)
-		m.inherit(n, false)
-		m.bind()
+		build(0).done(n, false).bind()
 	}
 }
 

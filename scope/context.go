@@ -108,13 +108,9 @@ func (c *scopeContext) addTo(n *node) *node {
 		return u.n
 	}
 	u := &union{of: n, ofLineage: n.lineage.Load()} // before it is used
-	m, own := newNodeN[pair](len(c.added))
-	repeats := false
-	for _, f := range c.added {
-		*own = append(*own, f.pair())
-		repeats = repeats || n.has(f.key)
-	}
-	u.n = m.follow(n, repeats, byWith)
+	b := build(len(c.added))
+	*b.fields = append(*b.fields, c.added...)
+	u.n = b.follow(n, byWith)
 	u.nLineage = u.n.lineage.Load()
 	c.last.Store(u)
 	return u.n

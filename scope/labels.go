@@ -81,29 +81,28 @@ func (n *node) labels(p *policySet) (labels []carrier.Label) {
 	}
 	inside := n.encodingLevel() > 0
 	methods := false
-	n.each(nil, func(f field) bool {
+	n.each(nil, func(f field) {
 		if policy := p.byName[f.key]; policy&Profiled == 0 || policy&Hidden != 0 {
-			return true
+			return
 		} else if policy&Redacted != 0 {
 			labels = append(labels, carrier.Label{Key: f.key, Value: RedactedText})
-			return true
+			return
 		}
 		a := f.attr()
 		l := carrier.Label{Key: a.Key}
 		if values.IsPlain(a.Value) {
 			l.Value = labelText(a.Value)
 		} else if inside {
-			return true
+			return
 		} else {
 			methods = true
 		}
 		labels = append(labels, l)
-		return true
 	})
 	if methods {
 		n.Encode(func() {
 			for i := range labels {
-				if f, _ := n.find(labels[i].Key); p.byName[f.key]&Redacted == 0 {
+				if f, _ := n.get(labels[i].Key); p.byName[f.key]&Redacted == 0 {
 					labels[i].Value = labelText(f.attr().Value)
 				}
 			}

@@ -78,11 +78,19 @@ func (n *node) origin() *origin {
 	e.Value = o
 	for {
 		old := n.lineage.Load()
-		l := old.copy()
+		marked := &struct { // together: one allocation
+			lineage
+			mark
+		}{}
+		l := &marked.lineage
+		if old != nil {
+			*l = *old
+		}
 		if l.count >= max(minMarks, 2*l.kept) {
 			l.removeDead()
 		}
-		l.marks = &mark{of: o, next: l.marks}
+		marked.mark = mark{of: o, next: l.marks}
+		l.marks = &marked.mark
 		l.count++
 		if n.lineage.CompareAndSwap(old, l) {
 			origins.Store(&n.table, e)
@@ -209,10 +217,7 @@ func (f *flattening) withoutDead() *flattening {
 func (n *node) addedTo(base *node) (added []field, ok bool) {
 	for p := n; p != nil; p = p.parent {
 		if p == base {
-			n.each(base, func(f field) bool {
-				added = append(added, f)
-				return true
-			})
+			n.each(base, func(f field) { added = append(added, f) })
 			return added, true
 		}
 	}
@@ -229,12 +234,11 @@ func (n *node) addedTo(base *node) (added []field, ok bool) {
 				continue
 			}
 			i := 0
-			n.each(nil, func(f field) bool {
+			n.each(nil, func(f field) {
 				if i >= b.fields || slices.Contains(replaced, f.key) {
 					added = append(added, f)
 				}
 				i++
-				return true
 			})
 			return added, true
 		}

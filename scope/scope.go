@@ -39,9 +39,9 @@ func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 func (s Scope) Detach() Scope {
 	m := &node{parent: s.n}
 	if s.n.depth() >= maxChain {
-		var c collector
-		c.addAll(s.n)
-		m = c.node(nil)
+		b := build(s.n.len(nil))
+		s.n.each(nil, b.append)
+		m = b.node
 	}
 	m.task = new(task)
 	m.inherit(s.n, true)
@@ -53,7 +53,7 @@ func (s Scope) Detach() Scope {
 // there. A value that came in as a [slog.Attr] comes back as [slog.Value.Any] has it:
 // slog.Int makes an int64. Get itself allocates only in that case.
 func (s Scope) Get(key string) (value any, ok bool) {
-	f, ok := s.n.find(normalizeKey(key))
+	f, ok := s.n.get(key)
 	return f.any(), ok
 }
 
@@ -68,9 +68,10 @@ func (s Scope) Len() int { return s.n.len(nil) }
 // whose key is declared [Hidden].
 func (s Scope) All() iter.Seq2[string, slog.Value] {
 	return func(yield func(string, slog.Value) bool) {
-		s.n.each(nil, func(f field) bool {
+		more := true
+		s.n.each(nil, func(f field) {
 			a := f.attr()
-			return yield(a.Key, a.Value)
+			more = more && yield(a.Key, a.Value)
 		})
 	}
 }

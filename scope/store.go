@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
@@ -29,40 +30,18 @@ type node struct {
 	table          memo.Table
 	lineage        atomic.Pointer[lineage]
 
-	// key and value are the node's only field, as Set was given it. If key is empty, the
-	// node has any number of fields, and value is a *[]slog.Attr, a *[]pair, or nil.
+	// key and value are the node's only field, as Set was given it. Iff key is empty, the node
+	// has any number of fields, and value is a *[]field.
 	key   string
 	value any
 }
 
-// A pair is a field as Set was given it. Stored as an Attr it would lose its type (an int
-// becomes an int64), and both forms together would make a scope half as large again.
-type pair struct {
-	key   string
-	value any // an attrValue iff the field was given as an Attr
-}
-
-type attrValue struct{ slog.Value }
-
-// A field is one in either form.
+// A field has its value in one of two forms. Stored as an Attr, what Set was given would lose
+// its type (an int becomes an int64), and an Attr stored in an any would be allocated.
 type field struct {
 	key   string
-	orig  any        // the value as Set was given it, or nil
-	value slog.Value // that of the Attr, if orig is nil
-}
-
-func (p pair) field() field {
-	if v, ok := p.value.(attrValue); ok {
-		return field{p.key, nil, v.Value}
-	}
-	return field{p.key, p.value, slog.Value{}}
-}
-
-func (f field) pair() pair {
-	if f.orig == nil {
-		return pair{f.key, attrValue{f.value}}
-	}
-	return pair{f.key, f.orig}
+	orig  any        // as Set was given it; nil if it came as an Attr, or is nil
+	value slog.Value // that of the Attr
 }
 
 func (f field) attr() slog.Attr {
@@ -77,29 +56,65 @@ func (f field) attr() slog.Attr {
 const maxChain = 16
 
 // A nodeN is a node with room for some fields, so that it takes one allocation.
-type nodeN[F, Room any] struct {
+type nodeN[Room any] struct {
 	node
-	fields []F
+	fields []field
 	room   Room
 }
 
-func newNodeN[F any](fields int) (n *node, own *[]F) {
-	switch {
-	case fields <= 2:
-		m := new(nodeN[F, [2]F])
-		m.fields, n, own = m.room[:0], &m.node, &m.fields
-	case fields <= 4:
-		m := new(nodeN[F, [4]F])
-		m.fields, n, own = m.room[:0], &m.node, &m.fields
-	case fields <= 8:
-		m := new(nodeN[F, [8]F])
-		m.fields, n, own = m.room[:0], &m.node, &m.fields
-	default:
-		m := new(nodeN[F, [0]F])
-		m.fields, n, own = make([]F, 0, fields), &m.node, &m.fields
+// A builder makes a node of several fields.
+type builder struct {
+	*node
+	fields *[]field
+}
+
+func build(fields int) builder {
+	switch fields {
+	case 1:
+		m := new(nodeN[[1]field])
+		return m.builder(m.room[:0])
+	case 2:
+		m := new(nodeN[[2]field])
+		return m.builder(m.room[:0])
+	case 3:
+		m := new(nodeN[[3]field])
+		return m.builder(m.room[:0])
+	case 4:
+		m := new(nodeN[[4]field])
+		return m.builder(m.room[:0])
 	}
-	n.value = own
-	return n, own
+	return new(nodeN[[0]field]).builder(make([]field, 0, fields))
+}
+
+func (m *nodeN[Room]) builder(room []field) builder {
+	m.fields, m.value = room, &m.fields
+	return builder{&m.node, &m.fields}
+}
+
+func (b builder) append(f field) { *b.fields = append(*b.fields, f) }
+
+// put appends f, or puts it in the place of the field of its key.
+func (b builder) put(f field) {
+	for i := range *b.fields {
+		if (*b.fields)[i].key == f.key {
+			(*b.fields)[i] = f
+			return
+		}
+	}
+	b.append(f)
+}
+
+// putAttr puts a as log/slog writes it: the zero Attr not at all, and of a group without a key
+// the members.
+func (b builder) putAttr(a slog.Attr) {
+	switch {
+	case a.Key == "" && a.Value.Kind() == slog.KindGroup:
+		for _, m := range a.Value.Group() {
+			b.putAttr(m)
+		}
+	case !values.IsZero(a):
+		b.put(field{normalizeKey(a.Key), nil, a.Value})
+	}
 }
 
 // A change is a way to make a node of another one.
@@ -119,25 +134,11 @@ func (n *node) set(key string, value any, by change) *node {
 
 // setAttrs is set for several fields. Without any it returns n.
 func (n *node) setAttrs(attrs []slog.Attr, by change) *node {
-	if slices.ContainsFunc(attrs, isInlined) {
-		attrs = appendInlined(nil, attrs)
-	}
-	if len(attrs) == 0 {
-		return n
-	}
-	m, own := newNodeN[slog.Attr](len(attrs))
-	list, repeats := *own, false
+	b := build(len(attrs))
 	for _, a := range attrs {
-		a.Key = normalizeKey(a.Key)
-		if i := slices.IndexFunc(list, func(b slog.Attr) bool { return b.Key == a.Key }); i >= 0 {
-			list[i] = a
-			continue
-		}
-		list = append(list, a)
-		repeats = repeats || n.has(a.Key)
+		b.putAttr(a)
 	}
-	*own = list
-	return m.follow(n, repeats, by)
+	return b.follow(n, by)
 }
 
 // setArgs is set for fields as New takes them.
@@ -147,54 +148,43 @@ func (n *node) setArgs(args []any, by change) *node {
 			return n.set(normalizeKey(key), args[1], by)
 		}
 	}
-	fields, attrs := 0, 0
+	fields := 0
 	for i := 0; i < len(args); i++ {
-		switch args[i].(type) {
-		case slog.Attr:
-			attrs++
-		case string:
+		if _, ok := args[i].(string); ok {
 			i++
 		}
 		fields++
 	}
-	if attrs == fields {
-		list := make([]slog.Attr, len(args))
-		for i, a := range args {
-			list[i] = a.(slog.Attr)
-		}
-		return n.setAttrs(list, by)
-	}
-	m, own := newNodeN[pair](fields)
-	list, repeats := *own, false
-	add := func(p pair) {
-		if i := slices.IndexFunc(list, func(q pair) bool { return q.key == p.key }); i >= 0 {
-			list[i] = p
-			return
-		}
-		list = append(list, p)
-		repeats = repeats || n.has(p.key)
-	}
+	b := build(fields)
 	for len(args) > 0 {
-		rest := args[1:]
-		switch a := args[0].(type) {
+		arg := args[0]
+		args = args[1:]
+		switch arg := arg.(type) {
 		case slog.Attr:
-			for _, a := range appendInlined(nil, []slog.Attr{a}) {
-				add(pair{normalizeKey(a.Key), attrValue{a.Value}})
-			}
+			b.putAttr(arg)
+			continue
 		case string:
-			if len(rest) == 0 {
-				add(pair{badKey, a})
-			} else {
-				add(pair{normalizeKey(a), rest[0]})
-				rest = rest[1:]
+			if len(args) > 0 {
+				b.put(field{key: normalizeKey(arg), orig: args[0]})
+				args = args[1:]
+				continue
 			}
-		default:
-			add(pair{badKey, a})
 		}
-		args = rest
+		b.put(field{key: badKey, orig: arg})
 	}
-	*own = list
-	return m.follow(n, repeats, by)
+	return b.follow(n, by)
+}
+
+// follow is follow for the node of b, if it has a field; else it returns n.
+func (b builder) follow(n *node, by change) *node {
+	if len(*b.fields) == 0 {
+		return n
+	}
+	repeats := false
+	for i := range *b.fields {
+		repeats = repeats || n.has((*b.fields)[i].key)
+	}
+	return b.node.follow(n, repeats, by)
 }
 
 // follow makes m, which nobody else has seen yet, the child of n and returns it. m is in
@@ -212,22 +202,44 @@ func (m *node) follow(n *node, repeats bool, by change) *node {
 		m.Init(m)
 		return m
 	}
-	var c collector
-	c.addAll(n)
+	b := build(n.len(nil) + m.ownLen())
+	n.each(nil, b.append)
 	var replaced []string
-	m.each(nil, func(f field) bool {
+	for i := range m.ownLen() {
+		f := m.ownField(i)
 		if n.has(f.key) {
 			replaced = append(replaced, f.key)
 		}
-		return c.put(f)
-	})
-	flat := c.node(m.task)
+		b.put(f)
+	}
 	added := !repeats || by == byWith
-	flat.inherit(n, added)
+	flat := b.done(n, added)
 	if added {
 		flat.flatten(n, replaced)
 	}
 	return flat
+}
+
+// done returns the node of b, in the task of n and made of it; added says by adding alone.
+func (b builder) done(n *node, added bool) *node {
+	b.task = n.task
+	b.inherit(n, added)
+	b.Init(b.node)
+	return b.node
+}
+
+// without returns n without the fields of keys: n itself if there are none.
+func (n *node) without(keys []string) *node {
+	if !slices.ContainsFunc(keys, func(key string) bool { return n.has(normalizeKey(key)) }) {
+		return n
+	}
+	b := build(n.len(nil))
+	n.each(nil, func(f field) {
+		if !slices.ContainsFunc(keys, func(key string) bool { return normalizeKey(key) == f.key }) {
+			b.append(f)
+		}
+	})
+	return b.done(n, false)
 }
 
 // depth returns the length of the parent chain.
@@ -238,77 +250,73 @@ func (n *node) depth() (nodes int) {
 	return nodes
 }
 
+// list returns the fields of n less those of its parent, unless it has exactly one that is in
+// the node itself.
+func (n *node) list() []field {
+	if own, ok := n.value.(*[]field); ok && n.key == "" {
+		return *own
+	}
+	return nil
+}
+
 // ownLen and ownField give the fields of n less those of its parent.
 func (n *node) ownLen() int {
 	if n.key != "" {
 		return 1
 	}
-	switch own := n.value.(type) {
-	case *[]slog.Attr:
-		return len(*own)
-	case *[]pair:
-		return len(*own)
-	}
-	return 0
+	return len(n.list())
 }
 
 func (n *node) ownField(i int) field {
 	if n.key != "" {
-		return pair{n.key, n.value}.field()
+		return field{key: n.key, orig: n.value}
 	}
-	if own, ok := n.value.(*[]slog.Attr); ok {
-		return field{(*own)[i].Key, nil, (*own)[i].Value}
+	return n.list()[i]
+}
+
+// find returns the node that has the field of key, which is not empty, and the field's number
+// there; or nil.
+func (n *node) find(key string) (*node, int) {
+	for ; n != nil; n = n.parent {
+		if n.key != "" {
+			if carrier.Same(n.key, key) {
+				return n, 0
+			}
+			continue
+		}
+		for i, list := 0, n.list(); i < len(list); i++ {
+			if carrier.Same(list[i].key, key) {
+				return n, i
+			}
+		}
 	}
-	return (*n.value.(*[]pair))[i].field()
+	return nil, 0
 }
 
 func (n *node) has(key string) bool {
-	_, ok := n.find(key)
-	return ok
+	m, _ := n.find(key)
+	return m != nil
 }
 
-// find returns the field of key, which is not empty.
-func (n *node) find(key string) (f field, ok bool) {
-	for ; n != nil; n = n.parent {
-		if carrier.Same(n.key, key) {
-			return n.ownField(0), true
-		}
-		if n.key != "" {
-			continue
-		}
-		switch own := n.value.(type) {
-		case *[]slog.Attr:
-			for i := range *own {
-				if carrier.Same((*own)[i].Key, key) {
-					return n.ownField(i), true
-				}
-			}
-		case *[]pair:
-			for i := range *own {
-				if carrier.Same((*own)[i].key, key) {
-					return n.ownField(i), true
-				}
-			}
-		}
+// get returns the field of key.
+func (n *node) get(key string) (f field, ok bool) {
+	m, i := n.find(normalizeKey(key))
+	if m == nil {
+		return f, false
 	}
-	return field{}, false
+	return m.ownField(i), true
 }
 
-// each calls yield with the fields that n has and base hasn't, the oldest first, until it
-// returns false, and reports whether it never did. base is in the parent chain of n, or nil.
-func (n *node) each(base *node, yield func(field) bool) bool {
+// each calls yield with the fields that n has and base hasn't, the oldest first. base is in the
+// parent chain of n, or nil.
+func (n *node) each(base *node, yield func(field)) {
 	if n == base {
-		return true
+		return
 	}
-	if !n.parent.each(base, yield) {
-		return false
-	}
+	n.parent.each(base, yield)
 	for i := range n.ownLen() {
-		if !yield(n.ownField(i)) {
-			return false
-		}
+		yield(n.ownField(i))
 	}
-	return true
 }
 
 // len returns how many fields each gives.
@@ -319,21 +327,9 @@ func (n *node) len(base *node) (fields int) {
 	return fields
 }
 
-// attrs returns the fields that each gives. If they are one node's and Attrs already, they
-// aren't copied.
+// attrs returns the fields that each gives.
 func (n *node) attrs(base *node) []slog.Attr {
-	fields := n.len(base)
-	for m := n; m != base; m = m.parent {
-		if own, ok := m.value.(*[]slog.Attr); ok && m.key == "" && len(*own) == fields {
-			return slices.Clip(*own)
-		}
-	}
-	attrs := make([]slog.Attr, fields)
-	for end := fields; n != base; n = n.parent { // the newest come first
-		end -= n.ownLen()
-		for i := range n.ownLen() {
-			attrs[end+i] = n.ownField(i).attr()
-		}
-	}
+	attrs := make([]slog.Attr, 0, n.len(base))
+	n.each(base, func(f field) { attrs = append(attrs, f.attr()) })
 	return attrs
 }

@@ -4,30 +4,10 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
-
-	"github.com/taskscope/taskscope/internal/values"
 )
 
-// isInlined reports whether log/slog writes a not as a field of its own: the zero Attr not
-// at all, and of a group without a key the members.
-func isInlined(a slog.Attr) bool {
-	return a.Key == "" && (a.Value.Kind() == slog.KindGroup || values.IsZero(a))
-}
-
-func appendInlined(list, attrs []slog.Attr) []slog.Attr {
-	for _, a := range attrs {
-		switch {
-		case !isInlined(a):
-			list = append(list, a)
-		case a.Value.Kind() == slog.KindGroup:
-			list = appendInlined(list, a.Value.Group())
-		}
-	}
-	return list
-}
-
 // any returns the value as it was given.
-func (f field) any() any {
+func (f *field) any() any {
 	if f.orig != nil {
 		return f.orig
 	}

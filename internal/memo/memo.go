@@ -18,8 +18,7 @@ type Scope interface {
 	Base() Scope
 
 	// Attrs returns the fields that base doesn't have. base is one that Base leads to;
-	// all fields if base is nil. The slice may be the scope's own: it must not be changed,
-	// nor be given to code that might.
+	// all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
 	// Encoding tells how many calls of Encode are going on around the code that has this
