@@ -102,7 +102,9 @@ func Outside(fn func()) { Scope{}.Run(fn) }
 
 // Wait waits until the goroutines of all [Go] calls in the process have ended, those
 // that they start with Go meanwhile included: for a graceful shutdown. When ctx ends
-// first, the error says how many are left and wraps the cause of ctx.
+// first, the error says how many are left and wraps the cause of ctx. In a testing/synctest
+// bubble the clock stands still while Wait waits for goroutines that were started outside,
+// unless ctx has a deadline, which then passes on that clock.
 func Wait(ctx context.Context) error { return wait(ctx) }
 
 // Carrier says what binds a scope to a goroutine in this process: "direct", the

@@ -19,47 +19,41 @@ func profiling() *policySet {
 	return nil
 }
 
-// bind binds n to the running goroutine.
+// bind binds n to the running goroutine. NewKey may return meanwhile, in another goroutine:
+// what was made before doesn't stay.
 func (n *node) bind() {
-	if p := profiling(); p != nil {
-		n.bindLabels(p)
-		return
-	}
-	carrier.Bind(n.header(), nil)
-}
-
-// bindLabels is bind under p. NewKey may return meanwhile, in another goroutine: what was
-// made before doesn't stay.
-func (n *node) bindLabels(p *policySet) {
 	for {
+		p := profiling()
 		carrier.Bind(n.header(), n.labels(p))
-		now := policies.Load()
-		if now == p {
+		if profiling() == p {
 			return
 		}
-		p = now
 	}
 }
 
-// swapLabels binds n under p and returns what was bound before.
-func (n *node) swapLabels(p *policySet) carrier.Saved {
+// swap binds n and returns what was bound before, for restore.
+func (n *node) swap() carrier.Saved {
+	p := profiling()
 	saved := carrier.Swap(n.header(), n.labels(p))
-	if policies.Load() != p {
+	if profiling() != p {
 		n.bind()
 	}
 	return saved
 }
 
-// restoreLabels puts back what was bound before. Its labels may be older than p: what that
-// forbids doesn't come back.
-func restoreLabels(saved *carrier.Saved, p *policySet) {
+// restore puts back what was bound before. Its labels may be older than the policies: what
+// these forbid doesn't come back.
+func restore(saved *carrier.Saved) {
 	for {
-		saved.Restore(labelNow)
-		now := policies.Load()
-		if now == p {
+		p := profiling()
+		if p == nil {
+			saved.Restore(nil)
+		} else {
+			saved.Restore(labelNow)
+		}
+		if profiling() == p {
 			return
 		}
-		p = now
 	}
 }
 

@@ -263,10 +263,27 @@ func (n *node) encodingAt(level int) *node {
 	if n == nil || n.encodingLevel() >= level {
 		return n
 	}
+	// Some values are encoded for each line, so the last node is remembered.
+	outer := n.lineage.Load()
+	if i := insides.Load(&n.table); i != nil && i.outer == outer && i.node.encodingLevel() == level {
+		return i.node
+	}
+	e := memo.NewEntry[inside]()
 	m := &node{parent: n, task: n.task}
-	l := n.lineage.Load().copy()
+	l := outer.copy()
 	l.encoding = level
 	m.lineage.Store(l)
 	m.Init(m)
+	e.Value = inside{m, outer}
+	insides.Store(&n.table, e)
 	return m
 }
+
+// An inside is the node that stands for another one inside Encode, while that one's lineage is
+// outer.
+type inside struct {
+	node  *node
+	outer *lineage
+}
+
+var insides memo.Cache[inside]

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/taskscope/taskscope/internal/memo"
-	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
 // A Scope is an immutable, ordered set of fields that belongs to a task. The zero
@@ -91,9 +90,13 @@ func (s Scope) Run(fn func()) {
 // where nobody looks.
 func (s Scope) Go(fn func()) {
 	s.n.enter()
-	spawned.Add(1)
+	running := counter()
+	running.Add(1)
 	go func() {
-		defer spawned.Add(-1)
+		defer func() {
+			running.Add(-1)
+			signalEnded()
+		}()
 		s.n.run(fn)
 	}()
 }
@@ -130,20 +133,4 @@ func (n *node) run(fn func()) {
 		n.leave()
 	}()
 	fn()
-}
-
-// swap binds n and returns what was bound before, for restore.
-func (n *node) swap() carrier.Saved {
-	if p := profiling(); p != nil {
-		return n.swapLabels(p)
-	}
-	return carrier.Swap(n.header(), nil)
-}
-
-func restore(saved *carrier.Saved) {
-	if p := profiling(); p != nil {
-		restoreLabels(saved, p)
-	} else {
-		saved.Restore(nil)
-	}
 }

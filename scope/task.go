@@ -43,27 +43,54 @@ func (n *node) leave() {
 
 func (t *task) ended() bool { return t.state.Load() == entered }
 
-// spawned counts the goroutines of all Go calls that haven't ended.
-var spawned atomic.Int64
+// spawned and bubbled count the goroutines of Go calls that haven't ended. bubbled has those
+// that a testing/synctest bubble runs.
+var spawned, bubbled atomic.Int64
 
-// wait polls, as net/http's Server.Shutdown does. A channel that the last goroutine
-// closes would tie waiter and goroutine together: one inside a testing/synctest bubble
-// and one outside would end the program.
+// ended gets an element, if it has none, when one of these goroutines ends. It is made outside
+// of any bubble, so that it can be used in all.
+var ended = make(chan struct{}, 1)
+
+func counter() *atomic.Int64 {
+	if inBubble() {
+		return &bubbled
+	}
+	return &spawned
+}
+
+// signalEnded wakes one wait.
+func signalEnded() {
+	select {
+	case ended <- struct{}{}:
+	default:
+	}
+}
+
 func wait(ctx context.Context) error {
-	pause := time.Millisecond
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	for {
-		n := spawned.Load()
+	_, limited := ctx.Deadline()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		n := spawned.Load() + bubbled.Load()
 		if n == 0 {
+			signalEnded() // another wait may be there
 			return nil
+		}
+		wake, clock := ended, (<-chan time.Time)(nil)
+		if inBubble() && (limited || bubbled.Load() > 0) {
+			// The clock of a bubble stands still while one of its goroutines waits for something
+			// outside. Goroutines in here, and the deadline of ctx, need it to run.
+			wake, clock = nil, time.After(pause)
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("scope: goroutines started by Go that haven't ended: %d: %w", n, context.Cause(ctx))
-		case <-timer.C:
-			pause = min(2*pause, 50*time.Millisecond)
-			timer.Reset(pause)
+		case <-wake:
+		case <-clock:
 		}
 	}
 }
+
+// inBubble reports whether a testing/synctest bubble runs this goroutine: its clock begins in
+// the year 2000.
+func inBubble() bool { return time.Now().Unix() < start }
+
+var start = time.Now().Unix()

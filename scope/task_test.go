@@ -3,11 +3,13 @@ package scope_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -355,6 +357,57 @@ func TestWaitGivesUpWhileItWaits(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestWaitInABubbleForAGoroutineOutside(t *testing.T) {
+	for range 20 { // the goroutine may end before or while Wait waits
+		stop := make(chan struct{})
+		var over atomic.Bool
+		scope.Go(func() { <-stop; over.Store(true) })
+		outside := make(chan struct{})
+		go func() { // also outside: its clock is the real one
+			<-outside
+			time.Sleep(time.Duration(rand.IntN(2_000_000)))
+			close(stop)
+		}()
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := scope.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+				t.Errorf("with a deadline, Wait returns %v after %v", err, time.Since(start))
+			}
+			scope.Go(func() { time.Sleep(time.Hour) }) // needs the clock to run
+			done := make(chan error)
+			go func() { done <- scope.Wait(context.Background()) }() // two wait at once
+			close(outside)
+			err := scope.Wait(context.Background())
+			if err := errors.Join(err, <-done); err != nil || !over.Load() {
+				t.Errorf("Wait returns %v, and the goroutine outside has ended: %v", err, over.Load())
+			}
+			if waited := time.Since(start); waited > 2*time.Hour {
+				t.Errorf("meanwhile %v have passed on the bubble's clock", waited)
+			}
+		})
+	}
+}
+
+func TestWaitOutsideForAGoroutineInABubble(t *testing.T) {
+	started, goOn, waited := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		<-started
+		go func() { time.Sleep(time.Millisecond); close(goOn) }()
+		waited <- scope.Wait(context.Background())
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		scope.Go(func() {
+			close(started)
+			<-goOn
+		})
+	})
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
 }
 
 // ---- rule 7: contexts ----
