@@ -67,40 +67,35 @@ func labelNow(l carrier.Label) (carrier.Label, bool) {
 	return l, policy&Hidden == 0
 }
 
-// labels returns the fields of n that profiles show, under p. Methods of values
-// are called inside Encode: they may call Set, which would ask for labels again.
+// labels returns the fields of n that profiles show, under p.
 func (n *node) labels(p *policySet) (labels []carrier.Label) {
 	if p == nil {
 		return nil
 	}
-	inside := n.encodingLevel() > 0
-	methods := false
+	var attrs []slog.Attr
+	quiet, inside := true, n.encodingLevel() > 0
 	n.each(nil, func(f field) {
-		if policy := p.byName[f.key]; policy&Profiled == 0 || policy&Hidden != 0 {
-			return
-		} else if policy&Redacted != 0 {
-			labels = append(labels, carrier.Label{Key: f.key, Value: RedactedText})
+		policy := p.byName[f.key]
+		if policy&Profiled == 0 || policy&Hidden != 0 {
 			return
 		}
 		a := f.attr()
-		l := carrier.Label{Key: a.Key}
-		if values.IsPlain(a.Value) {
-			l.Value = labelText(a.Value)
-		} else if inside {
-			return
-		} else {
-			methods = true
+		if policy&Redacted != 0 {
+			a.Value = slog.StringValue(RedactedText)
 		}
-		labels = append(labels, l)
+		if plain := values.IsPlain(a.Value); plain || !inside {
+			attrs, quiet = append(attrs, a), quiet && plain
+		}
 	})
-	if methods {
-		n.Encode(func() {
-			for i := range labels {
-				if f, _ := n.get(labels[i].Key); p.byName[f.key]&Redacted == 0 {
-					labels[i].Value = labelText(f.attr().Value)
-				}
-			}
-		})
+	show := func() {
+		for _, a := range attrs {
+			labels = append(labels, carrier.Label{Key: a.Key, Value: labelText(a.Value)})
+		}
+	}
+	if quiet {
+		show()
+	} else {
+		n.Encode(show) // a method of a value may call Set, which asks for labels again
 	}
 	return labels
 }

@@ -12,24 +12,20 @@ import (
 // field has none, so that old values are freed.
 
 // A lineage is what a node knows about the nodes that it was made of, apart from its parents.
-// It never changes. A new node shares the lineage of the node that it is made of: one pointer
-// is copied, and no shared memory is written.
+// It never changes. A new node shares that of the node that it is made of: one pointer is
+// copied, and no shared memory is written.
 type lineage struct {
-	marks *mark
-	count int // how many marks there are
-	kept  int // how many there were when dead ones were last removed
-
+	marks     *mark
 	flattened *flattening
 	encoding  int // how many calls of Encode are around the node
 }
 
 // copy returns a copy of l, which may be nil.
-func (l *lineage) copy() *lineage {
-	c := new(lineage)
-	if l != nil {
-		*c = *l
+func (l *lineage) copy() lineage {
+	if l == nil {
+		return lineage{}
 	}
-	return c
+	return *l
 }
 
 // inherit gives m the lineage of n, of which it is made; added says by adding alone.
@@ -37,14 +33,20 @@ func (m *node) inherit(n *node, added bool) {
 	if n == nil {
 		return
 	}
-	if l := n.lineage.Load(); l != nil {
-		if l.flattened != nil && !added {
-			l = l.copy()
-			l.flattened = nil
-		}
+	l := n.lineage.Load()
+	if l != nil && l.flattened != nil && !added {
+		l = &lineage{marks: l.marks, encoding: l.encoding}
+	}
+	if l != nil {
 		m.lineage.Store(l)
 	}
 }
+
+// A size is that of a list. It is looked through for what is of no use any more when it has
+// grown to twice the length that it had after the last time.
+type size struct{ now, kept int }
+
+func (s size) isDue() bool { return s.now >= max(16, 2*s.kept) }
 
 // ---- was it made of that one? ----
 
@@ -54,15 +56,13 @@ type origin struct{ _ *byte } // a pointer: objects without one share a block, a
 // A mark says that NewContext was called before the node was made, with this origin bound.
 type mark struct {
 	// Exactly one of these is set. To make a weak pointer is slow, so it is weak only if the
-	// list has been looked through for dead ones.
+	// list has been looked through.
 	of   *origin
 	weak weak.Pointer[origin]
 
 	next *mark
+	size size
 }
-
-// minMarks is how long a list of marks gets before dead ones are removed.
-const minMarks = 32
 
 // origins remembers the origin that a node is.
 var origins memo.Cache[*origin]
@@ -74,47 +74,52 @@ func (n *node) origin() *origin {
 		return *o
 	}
 	e := memo.NewEntry[*origin]()
-	o := new(origin)
-	e.Value = o
+	e.Value = new(origin)
 	for {
 		old := n.lineage.Load()
-		marked := &struct { // together: one allocation
+		m := &struct { // one allocation
 			lineage
 			mark
-		}{}
-		l := &marked.lineage
-		if old != nil {
-			*l = *old
-		}
-		if l.count >= max(minMarks, 2*l.kept) {
-			l.removeDead()
-		}
-		marked.mark = mark{of: o, next: l.marks}
-		l.marks = &marked.mark
-		l.count++
-		if n.lineage.CompareAndSwap(old, l) {
+		}{lineage: old.copy()}
+		m.mark = mark{of: e.Value, next: m.marks.withoutDead()}
+		m.marks = &m.mark
+		m.mark.size = m.mark.next.sizeOf()
+		m.mark.size.now++
+		if n.lineage.CompareAndSwap(old, &m.lineage) {
 			origins.Store(&n.table, e)
-			return o
+			return e.Value
 		}
 	}
 }
 
-// removeDead removes the marks whose contexts are all gone. One that wasn't weak yet is dead
-// the next time at the earliest.
-func (l *lineage) removeDead() {
-	m := l.marks
-	l.marks, l.count = nil, 0
+func (m *mark) sizeOf() size {
+	if m == nil {
+		return size{}
+	}
+	return m.size
+}
+
+// withoutDead returns m without the marks whose contexts are all gone, if that is due. One
+// that wasn't weak yet is dead the next time at the earliest.
+func (m *mark) withoutDead() (alive *mark) {
+	if !m.sizeOf().isDue() {
+		return m
+	}
+	n := 0
 	for ; m != nil; m = m.next {
 		w := m.weak
 		if m.of != nil {
 			w = weak.Make(m.of)
 		}
 		if w.Value() != nil {
-			l.marks = &mark{weak: w, next: l.marks}
-			l.count++
+			n++
+			alive = &mark{weak: w, next: alive, size: size{n, n}}
 		}
 	}
-	l.kept = l.count
+	if alive != nil {
+		alive.size.kept = n
+	}
+	return alive
 }
 
 // cameFrom reports whether n is the node that o stands for, or was made of it after it was
@@ -149,9 +154,7 @@ type flattening struct {
 	bases    []base   // the nodes of the chain
 	replaced []string // keys in the chain that have got other values
 	before   *flattening
-
-	count int // how many flattenings there are, this one and those before
-	kept  int // how many there were when useless ones were last removed
+	size     size // with those before
 }
 
 type base struct {
@@ -159,58 +162,51 @@ type base struct {
 	fields int
 }
 
-// minFlattenings is how many there are before useless ones are removed.
-const minFlattenings = 16
+// then returns a flattening that came after f, which may be nil.
+func (f *flattening) then(bases []base, replaced []string) *flattening {
+	next := &flattening{bases: bases, replaced: replaced, before: f, size: size{now: 1}}
+	if f != nil {
+		next.size = size{f.size.now + 1, f.size.kept}
+	}
+	return next
+}
 
 // flatten notes that n, which nobody else has seen yet, takes the place of the chain of
 // from, with other values for the replaced keys.
 func (n *node) flatten(from *node, replaced []string) {
-	l := n.lineage.Load().copy()
-	f := &flattening{replaced: replaced, before: l.flattened.withoutDead()}
+	var bases []base
 	for p, fields := from, from.len(nil); p != nil; p = p.parent {
-		f.bases = append(f.bases, base{weak.Make(p), fields})
+		bases = append(bases, base{weak.Make(p), fields})
 		fields -= p.ownLen()
 	}
-	f.link()
-	l.flattened = f
-	n.lineage.Store(l)
+	l := n.lineage.Load().copy()
+	l.flattened = l.flattened.withoutDead().then(bases, replaced)
+	n.lineage.Store(&l)
 }
 
-func (f *flattening) link() {
-	f.count = 1
-	if f.before != nil {
-		f.count, f.kept = f.before.count+1, f.before.kept
-	}
-}
-
-// withoutDead returns f without the nodes that are gone, if it has grown to twice its length
-// since that was last done.
-func (f *flattening) withoutDead() *flattening {
-	if f == nil || f.count < max(minFlattenings, 2*f.kept) {
+// withoutDead returns f without the nodes that are gone, if that is due.
+func (f *flattening) withoutDead() (alive *flattening) {
+	if f == nil || !f.size.isDue() {
 		return f
 	}
 	var all []*flattening
 	for ; f != nil; f = f.before {
 		all = append(all, f)
 	}
-	var list *flattening
 	for _, f := range slices.Backward(all) {
-		alive := slices.DeleteFunc(slices.Clone(f.bases), func(b base) bool { return b.node.Value() == nil })
-		if len(alive) > 0 {
-			list = &flattening{bases: alive, replaced: slices.Clone(f.replaced), before: list}
-			list.link()
-		} else if list != nil { // for the nodes of earlier ones, these keys are replaced too
-			for _, key := range f.replaced {
-				if !slices.Contains(list.replaced, key) {
-					list.replaced = append(list.replaced, key)
-				}
-			}
+		bases := slices.DeleteFunc(slices.Clone(f.bases), func(b base) bool { return b.node.Value() == nil })
+		if len(bases) > 0 {
+			alive = alive.then(bases, slices.Clone(f.replaced))
+		} else if alive != nil { // for the nodes of earlier ones, these keys are replaced, too
+			alive.replaced = append(alive.replaced, f.replaced...)
+			slices.Sort(alive.replaced)
+			alive.replaced = slices.Compact(alive.replaced)
 		}
 	}
-	if list != nil {
-		list.kept = list.count
+	if alive != nil {
+		alive.size.kept = alive.size.now
 	}
-	return list
+	return alive
 }
 
 // addedTo reports whether n was made of base by adding alone, and returns what was added.
@@ -272,7 +268,7 @@ func (n *node) encodingAt(level int) *node {
 	m := &node{parent: n, task: n.task}
 	l := outer.copy()
 	l.encoding = level
-	m.lineage.Store(l)
+	m.lineage.Store(&l)
 	m.Init(m)
 	e.Value = inside{m, outer}
 	insides.Store(&n.table, e)
