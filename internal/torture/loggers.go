@@ -37,7 +37,7 @@ const (
 	plain    variant = iota
 	child            // has a field of its own
 	repeater         // has a field whose key is in many scopes
-	nested           // has a group open; of zerolog: of zeroh.For
+	nested           // has a field whose buffer has changed since; in a group, or of zeroh.For
 	variants
 )
 
@@ -61,13 +61,15 @@ type loggers struct {
 
 func newLoggers(w wrappers) *loggers {
 	l := &loggers{}
+	buffer := []byte("first")
+	defer copy(buffer, "later")
 
 	var h slog.Handler = slogh.New(slog.NewJSONHandler(&l.sink, nil), nil)
 	if w.slog != nil {
 		h = w.slog(h)
 	}
 	s := slog.New(h)
-	l.slog = [variants]*slog.Logger{s, s.With("own", 7), s.With(repeatedKey, "mine"), s.WithGroup("group")}
+	l.slog = [variants]*slog.Logger{s, s.With("own", 7), s.With(repeatedKey, "mine"), s.WithGroup("group").With("buffer", stringer(buffer))}
 
 	core := zaph.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{
 		LevelKey: "level", MessageKey: "msg", EncodeLevel: zapcore.LowercaseLevelEncoder, SkipLineEnding: true,
@@ -76,7 +78,7 @@ func newLoggers(w wrappers) *loggers {
 		core = w.zap(core)
 	}
 	z := zap.New(core)
-	l.zap = [variants]*zap.Logger{z, z.With(zap.Int("own", 7)), z.With(zap.String(repeatedKey, "mine")), z.With(zap.Namespace("group"))}
+	l.zap = [variants]*zap.Logger{z, z.With(zap.Int("own", 7)), z.With(zap.String(repeatedKey, "mine")), z.With(zap.Namespace("group"), zap.ByteString("buffer", buffer))}
 
 	hook := zeroh.New(nil)
 	if w.zero != nil {
@@ -85,9 +87,14 @@ func newLoggers(w wrappers) *loggers {
 	r := zerolog.New(&l.sink)
 	hooked := r.Hook(hook)
 	l.zero = [variants]zerolog.Logger{hooked, hooked.With().Int("own", 7).Logger(), hooked.With().Str(repeatedKey, "mine").Logger(), r}
-	l.each = zeroh.For(r, nil)
+	l.each = zeroh.For(r.With().Bytes("buffer", buffer).Logger(), nil)
 	return l
 }
+
+// A stringer is a buffer that is logged as text.
+type stringer []byte
+
+func (s stringer) LogValue() slog.Value { return slog.StringValue(string(s)) }
 
 // write writes one line. c is nil iff the line is given no context. repeat says that the
 // line itself has repeatedKey.
@@ -144,6 +151,8 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 			line = append(line, `"own":7,`...)
 		case repeater:
 			line = append(line, `"`+repeatedKey+`":"mine",`...)
+		case nested:
+			line = append(line, `"buffer":"first",`...)
 		}
 	}
 	if k == zeroKind {
@@ -168,10 +177,13 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 	} else {
 		line = append(line, `"level":"info","msg":"m",`...)
 	}
-	of(v)
+	if v != nested {
+		of(v)
+	}
 	line = st.appendFields(line, ended, without)
 	if v == nested {
 		line = append(line, `"group":{`...)
+		of(v)
 	}
 	own()
 	if v == nested {

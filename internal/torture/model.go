@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +21,8 @@ type field struct {
 	key  string
 	want any    // what Get must return; nil for a group, which == doesn't take
 	json string // as all three loggers encode it
+
+	method bool // it takes a method of the value to encode it
 }
 
 // A state is a scope. nil is the zero Scope. Nothing in it changes once it is made, except
@@ -162,12 +166,36 @@ type late string
 
 func (l late) LogValue() slog.Value { return slog.StringValue(string(l)) }
 
+// A talker logs a line while a line is encoded that it is in.
+type talker struct {
+	run *run
+	n   int
+}
+
+func (t talker) MarshalJSON() ([]byte, error) {
+	line, ok := t.run.talking.Load(goid())
+	if !ok {
+		panic("a value is encoded, and no line of its scope is written")
+	}
+	line.(*logging).talk()
+	return []byte(`"talk ` + strconv.Itoa(t.n) + `"`), nil
+}
+
+// goid returns the running goroutine's id, as its traceback has it.
+func goid() string {
+	var text [40]byte
+	return strings.Fields(string(text[:runtime.Stack(text[:], false)]))[1]
+}
+
+// kindsOfFields is how many newField knows.
+const kindsOfFields = 7
+
 // newField returns a field of one of all kinds and the value that makes it, to be given to
 // Set, and an Attr that makes it too. n tells it from all others.
-func newField(key string, kind, n int) (f field, value any, attr slog.Attr) {
+func (r *run) newField(key string, kind, n int) (f field, value any, attr slog.Attr) {
 	f.key = key
 	number := strconv.Itoa(n)
-	switch kind % 6 {
+	switch kind {
 	case 0:
 		f.json, f.want = number, int64(n)
 		return f, n, slog.Int(key, n)
@@ -177,13 +205,17 @@ func newField(key string, kind, n int) (f field, value any, attr slog.Attr) {
 		return f, value, slog.Any(key, value)
 	case 2:
 		l := late("late " + number)
-		f.json, f.want = `"late `+number+`"`, l
+		f.json, f.want, f.method = `"late `+number+`"`, l, true
 		return f, l, slog.Any(key, l)
 	case 3:
 		g := slog.GroupValue(slog.Int("n", n), slog.String("s", "x"))
 		f.json = `{"n":` + number + `,"s":"x"}`
 		return f, g, slog.Attr{Key: key, Value: g}
 	case 4:
+		t := talker{r, n}
+		f.json, f.want, f.method = `"talk `+number+`"`, t, true
+		return f, t, slog.Any(key, t)
+	case 5:
 		s := `quo"ted ` + number
 		f.json, f.want = `"quo\"ted `+number+`"`, s
 		return f, s, slog.String(key, s)
@@ -199,6 +231,20 @@ func (f field) asSet(value any) field {
 		f.want = value
 	}
 	return f
+}
+
+// talks reports whether lines of st have a talker.
+func (st *state) talks() bool {
+	return st != nil && slices.ContainsFunc(st.fields, func(f field) bool { _, ok := f.want.(talker); return ok })
+}
+
+// quiet returns what a line shows of st that a value's method logs.
+func (st *state) quiet() *state {
+	if st == nil {
+		return nil
+	}
+	fields := slices.DeleteFunc(slices.Clone(st.fields), func(f field) bool { return f.method && f.key != redactedKey })
+	return &state{fields: fields}
 }
 
 // appendFields appends what a line must show of st, and whether its task is over.

@@ -31,7 +31,8 @@ type run struct {
 	stop     atomic.Bool
 	mu       sync.Mutex
 	failure  *deviation
-	seen     *seen // for tests: the operations that were done
+	seen     *seen    // for tests: the operations that were done
+	talking  sync.Map // *logging by goroutine id, while a line is written that has a talker
 }
 
 type seen struct{ sync.Map }
@@ -323,7 +324,7 @@ func (g *goroutine) key() string {
 func (g *goroutine) newField() (f field, value any, attr slog.Attr) {
 	g.values++
 	n := (g.values<<16 | int(hash(g.name))) & 0x7fffffff
-	return newField(g.key(), g.rng.IntN(6), n)
+	return g.run.newField(g.key(), g.rng.IntN(kindsOfFields), n)
 }
 
 func hash(s string) (h uint16) {
@@ -403,7 +404,14 @@ func (g *goroutine) log() {
 		g.seen.Store("log ended", true)
 	}
 	g.want = appendLine(g.want[:0], k, v, st, ended, g.at, g.n, repeat)
-	g.write(k, v, given, g.at, g.n, repeat)
+	if st.talks() || other.talks() {
+		id := goid()
+		g.talking.Store(id, &logging{g, k, [2]*state{st, other}, ended})
+		g.write(k, v, given, g.at, g.n, repeat)
+		g.talking.Delete(id)
+	} else {
+		g.write(k, v, given, g.at, g.n, repeat)
+	}
 	got, lines := g.taken(g.at)
 	if other != nil && lines == 1 && !bytes.Equal(got, g.want) {
 		g.want = appendLine(g.want[:0], k, v, other, ended, g.at, g.n, repeat)
@@ -412,6 +420,34 @@ func (g *goroutine) log() {
 		g.fail(fmt.Sprintf("line %d of the goroutine, by %s, %d lines written", g.n, k, lines), string(got), string(g.want))
 	}
 	g.lineCount[k]++
+}
+
+// A logging says what a goroutine writes a line of. The second state is as right, if it isn't
+// nil.
+type logging struct {
+	*goroutine
+	by     kind
+	states [2]*state
+	ended  bool
+}
+
+// talk logs a line from within a value's method.
+func (g *logging) talk() {
+	g.did("talk", "", g.n)
+	at, k := g.take(), kind(g.n%int(kinds))
+	defer g.giveBack(at)
+	g.write(k, plain, nil, at, g.n, false)
+	got, lines := g.taken(at)
+	var want []byte
+	for _, st := range g.states {
+		if st == nil {
+			continue
+		}
+		if want = appendLine(want[:0], k, plain, st.quiet(), g.ended, at, g.n, false); lines == 1 && bytes.Equal(got, want) {
+			return
+		}
+	}
+	g.fail(fmt.Sprintf("line by %s of a value in line %d of the goroutine, by %s, %d lines written", k, g.n, g.by, lines), string(got), string(want))
 }
 
 // check compares what the store answers with the model.

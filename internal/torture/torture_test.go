@@ -85,7 +85,7 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 		"Set", "SetAttrs", "Delete", "Clear", "Get", "All", "Run", "try", "panic", "Goexit", "range", "Pull", "pool", "submit", "job",
 		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended",
 		"pick what is bound", "pick another task", "pick what was not added", "pick nothing more", "pick what was added",
-		"pick what went on before", "Pick pick what was added",
+		"pick what went on before", "Pick pick what was added", "talk",
 		"start go", "start WaitGroup.Go", "start scope.Go", "start Go of a new task", "start go, left behind",
 		"start time.AfterFunc", "start time.AfterFunc Wrap", "start time.AfterFunc Wrap of a new task",
 		"start context.AfterFunc", "start context.AfterFunc Wrap", "start context.AfterFunc Wrap of a new task",
