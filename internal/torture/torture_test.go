@@ -198,7 +198,7 @@ func TestOneLineWithTheScopeOfAnotherGoroutineIsFound(t *testing.T) {
 			if err == nil {
 				t.Fatal("the line was not found")
 			}
-			for _, part := range []string{"seed 7, unit ", "by " + k.String() + ",", "\ngot  ", "\nwant ", ": log " + k.String()} {
+			for _, part := range []string{"seed 7, unit ", "by " + k.String(), "\ngot  ", "\nwant ", ": log "} {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("the report doesn't have %q:\n%v", part, err)
 				}
