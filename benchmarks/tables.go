@@ -33,7 +33,7 @@ func tables() []table {
 	for _, n := range []int{4, 16, 64} {
 		all = append(all, slogLine(n), zapLine(n), zerologLine(n))
 	}
-	all = append(all, bare(), disabled())
+	all = append(all, bare(), contextLine(), disabled())
 	for _, n := range []int{1, 2, 5, 10} {
 		all = append(all, slogRequest(n), zapRequest(n), zerologRequest(n))
 	}
@@ -458,6 +458,39 @@ func bare() table {
 			})
 		}},
 	}}
+}
+
+func contextLine() table {
+	sl, zl, ze := slog.New(slogh.New(slogBase(), nil)), zap.New(zaph.New(zapBase(), nil)), zerolog.New(io.Discard).Hook(zeroh.New(nil))
+	lines := func(ctx context.Context) func() {
+		return func() {
+			sl.InfoContext(ctx, "hello", "status", 200)
+			zl.Info("hello", zap.Int("status", 200), zaph.Context(ctx))
+			ze.Info().Ctx(ctx).Int("status", 200).Msg("hello")
+		}
+	}
+	// given calls fn in a task that has gone on since its entry, with the contexts that the entry
+	// and a middleware have made.
+	given := func(fn func(entry, added context.Context)) {
+		scope.New(args(4)...).Run(func() {
+			entry := scope.NewContext(context.Background(), scope.Current())
+			added := scope.NewContext(entry, scope.With("user", "u1"))
+			scope.Set("step", 2)
+			fn(entry, added)
+		})
+	}
+	return table{name: "A line given a context", about: "Three lines: one of slog, one of zap, one of zerolog, in a task that has Set a field since the context was made.",
+		note: "zap takes a context as one field more, in all rows.", rows: []row{
+			{"taskscope, context.Background()", 0, func(n int) {
+				given(func(_, _ context.Context) { repeat(n, lines(context.Background())) })
+			}},
+			{"taskscope, the context of the entry", 1.05, func(n int) {
+				given(func(entry, _ context.Context) { repeat(n, lines(entry)) })
+			}},
+			{"taskscope, a context that adds a field", 0, func(n int) {
+				given(func(_, added context.Context) { repeat(n, lines(added)) })
+			}},
+		}}
 }
 
 func disabled() table {
