@@ -69,7 +69,10 @@ func (s Scope) Pick(ctx context.Context) Scope {
 }
 
 func (s Scope) pick(ctx context.Context) Scope {
-	c := quietContextOf(ctx)
+	c, ok := ctx.(*scopeContext)
+	if !ok {
+		c = quietContextOf(ctx)
+	}
 	if c == nil || c.scope.n == nil || c.scope.n == s.n {
 		return s
 	}
