@@ -147,6 +147,15 @@ func TestReceiveGivesWhatWasWrittenToAChan(t *testing.T) {
 	}
 }
 
+func TestInTimeWaitsForTheFunction(t *testing.T) {
+	called := false
+	testkit.InTime(t, func() { called = true })
+	testkit.InTime(t, runtime.Goexit)
+	if !called {
+		t.Error("the function was not called")
+	}
+}
+
 type object struct{ _ [1 << 10]byte }
 
 func TestAProbeSeesWhatIsFreedAndWhatIsKept(t *testing.T) {
@@ -170,6 +179,15 @@ func TestAProbeSeesWhatIsFreedAndWhatIsKept(t *testing.T) {
 		t.Errorf("%d objects are left while 2 are in use", n)
 	}
 	runtime.KeepAlive(kept)
+}
+
+func TestWantFreedWaitsForTheGarbageCollector(t *testing.T) {
+	var p testkit.Probe[object]
+	func() { p.Watch(new(object)) }()
+	p.WantFreed(t, "after the call")
+	if n := len(p.Live()); n != 0 {
+		t.Errorf("%d objects are in memory", n)
+	}
 }
 
 func TestEventuallyCollectsGarbage(t *testing.T) {
