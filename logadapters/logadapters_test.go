@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"weak"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -826,47 +826,30 @@ func TestGoroutinesMayLookUpOneScopeAtOnce(t *testing.T) {
 	}
 }
 
-// alive collects garbage until at most want of the watched objects are left, and
-// returns how many are.
-func alive[T any](watched []weak.Pointer[T], want int) (n int) {
-	for range 10 {
-		runtime.GC()
-		n = 0
-		for _, w := range watched {
-			if w.Value() != nil {
-				n++
-			}
-		}
-		if n <= want {
-			break
-		}
-	}
-	return n
-}
-
 func TestADerivedValueDiesWithItsScope(t *testing.T) {
 	c := newCache(nil, attach)
-	var watched []weak.Pointer[text]
+	var watched testkit.Probe[text]
 	for i := range 1000 {
 		d := c.Lookup(scope.New("i", i, "b", 2))
-		watched = append(watched, weak.Make(d.Value), weak.Make(d.Without(is("b"))))
+		watched.Watch(d.Value)
+		watched.Watch(d.Without(is("b")))
 	}
-	if n := alive(watched, 0); n > 0 {
-		t.Errorf("%d of %d are alive after their scopes", n, len(watched))
+	if n := watched.Left(0); n > 0 {
+		t.Errorf("%d of %d are alive after their scopes", n, watched.Len())
 	}
 	runtime.KeepAlive(c)
 }
 
 func TestALongLivedScopeDoesNotCollectLoggers(t *testing.T) {
 	s := scope.New("a", 1)
-	var watched []weak.Pointer[text]
+	var watched testkit.Probe[text]
 	for range 1000 {
 		c := newCache(nil, attach)
-		watched = append(watched, weak.Make(c.Lookup(s).Value))
+		watched.Watch(c.Lookup(s).Value)
 	}
 	// How many it remembers is the store's affair; that it is few is the rule.
-	if n := alive(watched, 100); n > 100 {
-		t.Errorf("a scope keeps what %d of %d loggers made of it", n, len(watched))
+	if n := watched.Left(100); n > 100 {
+		t.Errorf("a scope keeps what %d of %d loggers made of it", n, watched.Len())
 	}
 	runtime.KeepAlive(s)
 }
@@ -878,15 +861,14 @@ func TestADerivedValueDoesNotCollectVariants(t *testing.T) {
 	}
 	c := newCache(nil, attach)
 	d := c.Lookup(scope.New(args...))
-	var watched []weak.Pointer[text]
+	var watched testkit.Probe[text]
 	for i := range 60 {
 		for j := range i {
-			v := d.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) })
-			watched = append(watched, weak.Make(v))
+			watched.Watch(d.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) }))
 		}
 	}
-	if n := alive(watched, 20); n > 20 {
-		t.Errorf("%d of %d variants are kept", n, len(watched))
+	if n := watched.Left(20); n > 20 {
+		t.Errorf("%d of %d variants are kept", n, watched.Len())
 	}
 	runtime.KeepAlive(d)
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
@@ -53,18 +54,6 @@ func doers(do func()) map[string]any {
 	}
 }
 
-// inTime fails if fn takes for ever.
-func inTime(t *testing.T, fn func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); fn() }()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		t.Fatal("blocked")
-	}
-}
-
 // eachDoer runs a test for each kind of value and core, with a namespace and without, for a line
 // that repeats a key and for others. line writes one.
 func eachDoer(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, line func(), out *sink)) {
@@ -89,7 +78,7 @@ func eachDoer(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, lin
 							} else {
 								scope.Set("v", v)
 							}
-							inTime(t, scope.Wrap(func() { check(t, func() { l.Info("outer", fields...) }, &out) }))
+							testkit.InTime(t, scope.Wrap(func() { check(t, func() { l.Info("outer", fields...) }, &out) }))
 						})
 						out.Reset()
 					})
@@ -178,7 +167,7 @@ func TestAValueThatWaitsForAnotherGoroutinesLine(t *testing.T) {
 				} else {
 					s = scope.New("v", v)
 				}
-				inTime(t, func() { s.Run(func() { l.Info("outer") }) })
+				testkit.InTime(t, func() { s.Run(func() { l.Info("outer") }) })
 				if n := strings.Count(out.String(), "\n"); n != 2 {
 					t.Errorf("%d lines:\n%s", n, &out)
 				}

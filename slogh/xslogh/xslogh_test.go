@@ -19,6 +19,7 @@ import (
 	xslog "golang.org/x/exp/slog"
 	"golang.org/x/exp/slog/slogtest"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh/xslogh"
@@ -350,18 +351,12 @@ type failing struct{ err error }
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 func TestAStampedLineAllocatesNothing(t *testing.T) {
-	if raceEnabled || scope.Carrier() != "direct" {
-		t.Skip("the race detector and the other carriers allocate")
-	}
+	scopekit.SkipUnlessLean(t)
 	ctx := context.Background()
 	h := xslog.NewJSONHandler(io.Discard, nil)
 	bare, l := xslog.New(h), xslog.New(xslogh.New(h, nil))
 	for _, fields := range []int{1, 3} { // a record has room for 5 attributes
-		var args []any
-		for i := range fields {
-			args = append(args, fmt.Sprint("key", i), "value")
-		}
-		scope.New(args...).Run(func() {
+		scopekit.Of(fields).Run(func() {
 			for name, line := range map[string]func(*xslog.Logger){
 				"a line": func(l *xslog.Logger) {
 					l.LogAttrs(ctx, xslog.LevelInfo, "m", xslog.Int("own", 1), xslog.String("more", "x"))
