@@ -775,7 +775,7 @@ func TestAPanicInAttachCostsTheFieldsAtFault(t *testing.T) {
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
 }
 
-func TestAPanicInAttachOfAllFieldsTogetherIsSaid(t *testing.T) {
+func TestAPanicInAttachOfAllFieldsTogetherIsWritten(t *testing.T) {
 	c := newCache(nil, func(l *text, f logadapters.Fields) *text {
 		if len(f.Attrs) > 1 {
 			panic("too many")

@@ -347,7 +347,7 @@ func TestNewPanicsForANilHandlerAndNamesIt(t *testing.T) {
 	slogh.New(nil, nil)
 }
 
-func TestALogValuerOfTheLoggerItselfIsTheLoggersAffair(t *testing.T) {
+func TestALogValuerThatIsNotOfTheScopeIsWrittenAsWithoutTheAdapter(t *testing.T) {
 	var got, want bytes.Buffer
 	v := slog.Any("v", slog.AnyValue(groupValuer{}))
 	inlined := slog.Attr{Value: slog.AnyValue(groupValuer{})}

@@ -234,7 +234,7 @@ func everyElement(enc zapcore.ArrayEncoder) error {
 	)
 }
 
-func TestWhatIsRecordedIsWrittenAsWithoutUs(t *testing.T) {
+func TestARecordedMarshalerIsWrittenAsWithoutTheAdapter(t *testing.T) {
 	fields := []zap.Field{
 		zap.Namespace("ns"),
 		zap.Object("all", zapcore.ObjectMarshalerFunc(everything)), zap.Array("elements", zapcore.ArrayMarshalerFunc(everyElement)),

@@ -987,35 +987,35 @@ func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {
 	}
 }
 
-// A picky encoder panics for a bad value, as some do. If bad is empty, no value is good.
-type picky struct {
+// A panickingEncoder panics for a bad value, as some do. If bad is empty, no value is good.
+type panickingEncoder struct {
 	zapcore.Encoder
 	bad string
 }
 
-func (p picky) Clone() zapcore.Encoder { return picky{p.Encoder.Clone(), p.bad} }
+func (p panickingEncoder) Clone() zapcore.Encoder { return panickingEncoder{p.Encoder.Clone(), p.bad} }
 
-func (p picky) AddString(key, v string) {
+func (p panickingEncoder) AddString(key, v string) {
 	if p.bad == "" || v == p.bad {
 		panic("can't take " + key)
 	}
 	p.Encoder.AddString(key, v)
 }
 
-func (p picky) AddInt64(key string, v int64) {
+func (p panickingEncoder) AddInt64(key string, v int64) {
 	if p.bad == "" {
 		panic("can't take " + key)
 	}
 	p.Encoder.AddInt64(key, v)
 }
 
-func pickyCore(out zapcore.WriteSyncer, bad string) zapcore.Core {
-	return zapcore.NewCore(picky{zapcore.NewJSONEncoder(encoderConfig()), bad}, out, zap.InfoLevel)
+func panickingEncoderCore(out zapcore.WriteSyncer, bad string) zapcore.Core {
+	return zapcore.NewCore(panickingEncoder{zapcore.NewJSONEncoder(encoderConfig()), bad}, out, zap.InfoLevel)
 }
 
 func TestAnEncoderThatPanicsForOneValueLosesOnlyThat(t *testing.T) {
 	var out sink
-	l := zap.New(zaph.New(pickyCore(&out, "bad"), nil))
+	l := zap.New(zaph.New(panickingEncoderCore(&out, "bad"), nil))
 	scope.New("a", 1, "b", "bad", "c", 3).Run(func() {
 		l.Info("m", zap.Int("d", 4))
 		l.Info("m", zap.Int("a", 4))
@@ -1026,7 +1026,7 @@ func TestAnEncoderThatPanicsForOneValueLosesOnlyThat(t *testing.T) {
 
 func TestAnEncoderThatTakesNoFieldsStillGetsItsLines(t *testing.T) {
 	var out sink
-	l := zap.New(zaph.New(pickyCore(&out, ""), nil))
+	l := zap.New(zaph.New(panickingEncoderCore(&out, ""), nil))
 	scope.New("a", 1).Run(func() {
 		l.Info("m", zap.Int("d", 4))
 		l.Info("m", zap.Int("a", 4))

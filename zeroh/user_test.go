@@ -55,46 +55,46 @@ func waysIn(w *recorded, opts *logadapters.Options) map[string]func() *zerolog.E
 	return map[string]func() *zerolog.Event{"the hook": l.Info, "For": f.Info, "L": func() *zerolog.Event { return f.L().Info() }}
 }
 
-// A talker's methods call say, once.
-type talker struct {
-	say   func()
+// A callback's methods call fn, once.
+type callback struct {
+	fn    func()
 	depth int
 }
 
-func (v *talker) talk() string {
+func (v *callback) call() string {
 	if v.depth++; v.depth > 50 {
 		panic("there is no end")
 	}
-	v.say()
+	v.fn()
 	return "said"
 }
 
 type (
-	talkingObject struct{ *talker }
-	talkingValuer struct{ *talker }
-	talkingJSON   struct{ *talker }
-	talkingError  struct{ *talker }
-	talkingText   struct{ *talker }
+	callbackObject struct{ *callback }
+	callbackValuer struct{ *callback }
+	callbackJSON   struct{ *callback }
+	callbackError  struct{ *callback }
+	callbackText   struct{ *callback }
 )
 
-func (v talkingObject) MarshalZerologObject(e *zerolog.Event) { e.Str("v", v.talk()) }
-func (v talkingValuer) LogValue() slog.Value                  { return slog.StringValue(v.talk()) }
-func (v talkingJSON) MarshalJSON() ([]byte, error)            { return []byte(`"` + v.talk() + `"`), nil }
-func (v talkingError) Error() string                          { return v.talk() }
-func (v talkingText) MarshalText() ([]byte, error)            { return []byte(v.talk()), nil }
+func (v callbackObject) MarshalZerologObject(e *zerolog.Event) { e.Str("v", v.call()) }
+func (v callbackValuer) LogValue() slog.Value                  { return slog.StringValue(v.call()) }
+func (v callbackJSON) MarshalJSON() ([]byte, error)            { return []byte(`"` + v.call() + `"`), nil }
+func (v callbackError) Error() string                          { return v.call() }
+func (v callbackText) MarshalText() ([]byte, error)            { return []byte(v.call()), nil }
 
-var talkers = map[string]func(*talker) any{
-	"MarshalZerologObject": func(v *talker) any { return talkingObject{v} },
-	"LogValue":             func(v *talker) any { return talkingValuer{v} },
-	"MarshalJSON":          func(v *talker) any { return talkingJSON{v} },
-	"Error":                func(v *talker) any { return talkingError{v} },
-	"MarshalText":          func(v *talker) any { return talkingText{v} },
-	"a member":             func(v *talker) any { return slog.GroupValue(slog.Any("m", talkingValuer{v})) },
-	"a list of errors":     func(v *talker) any { return []error{talkingError{v}} },
+var callbacks = map[string]func(*callback) any{
+	"MarshalZerologObject": func(v *callback) any { return callbackObject{v} },
+	"LogValue":             func(v *callback) any { return callbackValuer{v} },
+	"MarshalJSON":          func(v *callback) any { return callbackJSON{v} },
+	"Error":                func(v *callback) any { return callbackError{v} },
+	"MarshalText":          func(v *callback) any { return callbackText{v} },
+	"a member":             func(v *callback) any { return slog.GroupValue(slog.Any("m", callbackValuer{v})) },
+	"a list of errors":     func(v *callback) any { return []error{callbackError{v}} },
 }
 
 func TestAValueWhoseMethodLogsHasBothLinesWritten(t *testing.T) {
-	for method, value := range talkers {
+	for method, value := range callbacks {
 		for inner := range waysIn(nil, nil) {
 			for outer := range waysIn(nil, nil) {
 				wantBothLines(t, value, inner, outer, func() {}, method+", "+inner+" inside "+outer)
@@ -107,14 +107,14 @@ func TestAValueWhoseMethodLogsHasBothLinesWritten(t *testing.T) {
 
 // wantBothLines has a line written whose scope has a value that logs. Another one comes before,
 // and amid is called between its beginning and its end.
-func wantBothLines(t *testing.T, value func(*talker) any, inner, outer string, amid func(), what string) {
+func wantBothLines(t *testing.T, value func(*callback) any, inner, outer string, amid func(), what string) {
 	t.Helper()
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
 	for _, before := range []bool{false, true} {
 		var out recorded
 		ways := waysIn(&out, nil)
-		v := new(talker)
-		v.say = func() { ways[inner]().Msg("inner") }
+		v := new(callback)
+		v.fn = func() { ways[inner]().Msg("inner") }
 		scope.New("plain", "1", "v", value(v), "z", slog.GroupValue(slog.Bool("b", true))).Run(func() {
 			e := ways[outer]()
 			if amid(); before {
@@ -152,13 +152,13 @@ func wantBothLines(t *testing.T, value func(*talker) any, inner, outer string, a
 
 // What a value's method sets or runs ends with it, and it may wait for another line.
 func TestAValueWhoseMethodSetsRunsAndWaits(t *testing.T) {
-	for method, value := range talkers {
+	for method, value := range callbacks {
 		for way := range waysIn(new(recorded), nil) {
 			var out recorded
 			ways := waysIn(&out, nil)
-			v := new(talker)
+			v := new(callback)
 			s := scope.New("plain", 1, "v", value(v))
-			v.say = func() {
+			v.fn = func() {
 				scope.Set("leaked", true)
 				scope.New("other", 2).Run(func() { ways[way]().Msg("another task") })
 				done := make(chan bool)
@@ -409,8 +409,8 @@ func TestADiscardedEventIsNotStamped(t *testing.T) {
 		}
 	})
 	l := zerolog.New(&out).Hook(drop, zeroh.New(nil))
-	v := &talker{say: func() {}}
-	scope.New("v", talkingValuer{v}).Run(func() {
+	v := &callback{fn: func() {}}
+	scope.New("v", callbackValuer{v}).Run(func() {
 		l.Info().Msg("drop")
 		l.Info().Ctx(context.WithValue(context.Background(), key{}, 1)).Msg("drop")
 		if v.depth != 0 {
@@ -451,7 +451,7 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 	}
 }
 
-func TestALineOfAnEndedTaskSaysSo(t *testing.T) {
+func TestALineOfAnEndedTaskIsMarked(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts *logadapters.Options
 		late []any

@@ -349,7 +349,7 @@ func TestTheSlotKeepsNoContext(t *testing.T) {
 
 // Only the beginning of a Header or a box is taken for one: not a copy of it, nor a set that
 // refers to it, nor sets of other code, whatever lies behind them.
-func TestWhatHasAnOwner(t *testing.T) {
+func TestOnlyTheBeginningOfAHeaderOrABoxHasAnOwner(t *testing.T) {
 	if best < Direct {
 		t.Skip("the layout isn't known")
 	}
@@ -407,7 +407,7 @@ func TestWhatHasAnOwner(t *testing.T) {
 
 // Labels that we show are changed or left out when Restore is told so. Those of other code
 // are not asked about.
-func TestRestoreAsksWhatBecomesOfOurLabels(t *testing.T) {
+func TestRestoreChangesOurLabelsAsItIsTold(t *testing.T) {
 	now := func(l Label) (Label, bool) {
 		switch l.Key {
 		case "secret":
