@@ -122,38 +122,23 @@ func TestAPanicOfTheWriterComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 			return &h
 		},
 	} {
-		w := new(panicsOnce)
+		w := new(testkit.PanickingWriter)
 		l := slog.New(slogh.New(build(w), nil))
 		for i := range 3000 {
 			scope.New("i", i).Run(func() { l.Info("before") })
 		}
-		w.armed = true
+		w.Armed = true
 		func() {
 			defer func() {
-				if p := recover(); p != "disk on fire" {
+				if p := recover(); p != "broken" {
 					t.Errorf("%s: the panic that came out is %v", name, p)
 				}
 			}()
 			scope.New("i", -1).Run(func() { l.Info("the line") })
 			t.Errorf("%s: no panic", name)
 		}()
-		if n := strings.Count(w.out.String(), "the line"); n != 1 {
+		if n := strings.Count(w.String(), "the line"); n != 1 {
 			t.Errorf("%s: the line was written %d times", name, n)
 		}
 	}
-}
-
-// panicsOnce writes, and then panics once.
-type panicsOnce struct {
-	out   strings.Builder
-	armed bool
-}
-
-func (w *panicsOnce) Write(p []byte) (int, error) {
-	w.out.Write(p)
-	if w.armed {
-		w.armed = false
-		panic("disk on fire")
-	}
-	return len(p), nil
 }

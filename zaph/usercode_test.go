@@ -215,25 +215,10 @@ func TestAValueOfWithThatLogs(t *testing.T) {
 	}
 }
 
-// A breaking sink writes and then panics, once.
-type breaking struct {
-	sink
-	breaks bool
-}
-
-func (b *breaking) Write(p []byte) (int, error) {
-	n, err := b.sink.Write(p)
-	if b.breaks {
-		b.breaks = false
-		panic("broken")
-	}
-	return n, err
-}
-
 func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 	for name := range allWays(zapcore.NewNopCore()) {
 		t.Run(name, func(t *testing.T) {
-			out := new(breaking)
+			out := new(testkit.PanickingWriter)
 			core := zapcore.NewCore(zapcore.NewJSONEncoder(encoderConfig()), out, zap.InfoLevel)
 			if name == "sampler" {
 				core = zapcore.NewSamplerWithOptions(core, time.Second, 1e6, 1)
@@ -246,7 +231,7 @@ func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 			}
 			out.Reset()
 			for _, fields := range [][]zap.Field{nil, {zap.Int("i", 2)}} {
-				out.breaks = true
+				out.Armed = true
 				scope.New("i", 1).Run(func() {
 					defer func() {
 						if p := recover(); p != "broken" {
@@ -256,9 +241,9 @@ func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 					l.Info("m", fields...)
 				})
 			}
-			wantLines(t, &out.sink, `{"level":"info","msg":"m","i":1}`, `{"level":"info","msg":"m","i":2}`)
+			wantLines(t, out, `{"level":"info","msg":"m","i":1}`, `{"level":"info","msg":"m","i":2}`)
 			scope.New("i", 3).Run(func() { l.Info("m") })
-			wantLines(t, &out.sink, `{"level":"info","msg":"m","i":3}`)
+			wantLines(t, out, `{"level":"info","msg":"m","i":3}`)
 		})
 	}
 }
@@ -374,7 +359,7 @@ func TestTheKeysOfTheLinesErrorAppearOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := zap.New(zaph.New(core, nil))
 			for key, err := range map[string]error{
-				"error": errors.New("e"), "errorCauses": multi{errors.New("a")}, "errorVerbose": verbose{}, "errorError": badError{},
+				"error": errors.New("e"), "errorCauses": multi{errors.New("a")}, "errorVerbose": verbose{}, "errorError": testkit.PanickingError{},
 			} {
 				scope.New(key, "mine", "z", 1).Run(func() { l.Info("m", zap.Error(err)) })
 				if m := keysOf(t, out.Bytes()); m[key] == "mine" || m[key] == nil || m["z"] != 1.0 {

@@ -21,20 +21,20 @@ import (
 
 // These tests run in both builds, with the tag binary_log and without it.
 
-// recorded keeps lines, one for each Write.
-type recorded struct {
+// A recorder keeps lines, one for each Write.
+type recorder struct {
 	mu    sync.Mutex
 	lines [][]byte
 }
 
-func (r *recorded) Write(p []byte) (int, error) {
+func (r *recorder) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lines = append(r.lines, bytes.Clone(p))
 	return len(p), nil
 }
 
-func (r *recorded) take() (lines [][]byte) {
+func (r *recorder) take() (lines [][]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lines, r.lines = r.lines, nil
@@ -42,7 +42,7 @@ func (r *recorded) take() (lines [][]byte) {
 }
 
 // wantSame compares with the lines of a logger without the adapter, and empties both.
-func wantSame(t *testing.T, what string, got, want *recorded) {
+func wantSame(t *testing.T, what string, got, want *recorder) {
 	t.Helper()
 	if g, w := got.take(), want.take(); !reflect.DeepEqual(g, w) {
 		t.Errorf("%s:\ngot  %q\nwant %q", what, g, w)
@@ -50,7 +50,7 @@ func wantSame(t *testing.T, what string, got, want *recorded) {
 }
 
 // waysIn are loggers that write to w and are stamped.
-func waysIn(w *recorded, opts *logadapters.Options) map[string]func() *zerolog.Event {
+func waysIn(w *recorder, opts *logadapters.Options) map[string]func() *zerolog.Event {
 	l, f := zerolog.New(w).Hook(zeroh.New(opts)), zeroh.For(zerolog.New(w), opts)
 	return map[string]func() *zerolog.Event{"the hook": l.Info, "For": f.Info, "L": func() *zerolog.Event { return f.L().Info() }}
 }
@@ -111,7 +111,7 @@ func wantBothLines(t *testing.T, value func(*callback) any, inner, outer string,
 	t.Helper()
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
 	for _, before := range []bool{false, true} {
-		var out recorded
+		var out recorder
 		ways := waysIn(&out, nil)
 		v := new(callback)
 		v.fn = func() { ways[inner]().Msg("inner") }
@@ -153,8 +153,8 @@ func wantBothLines(t *testing.T, value func(*callback) any, inner, outer string,
 // What a value's method sets or runs ends with it, and it may wait for another line.
 func TestAValueWhoseMethodSetsRunsAndWaits(t *testing.T) {
 	for method, value := range callbacks {
-		for way := range waysIn(new(recorded), nil) {
-			var out recorded
+		for way := range waysIn(new(recorder), nil) {
+			var out recorder
 			ways := waysIn(&out, nil)
 			v := new(callback)
 			s := scope.New("plain", 1, "v", value(v))
@@ -185,7 +185,7 @@ func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
 	args := []any{"a", 1, "took", time.Second, "err", errors.New("boom"), "obj", map[string]int{"n": 1}}
 	for name, opts := range map[string]*logadapters.Options{"root": nil, "group": {Group: "g"}} {
-		var got, want recorded
+		var got, want recorder
 		ref := zerolog.New(&want)
 		l := zerolog.New(&got).Hook(zeroh.New(opts))
 		write := func(args []any) {
@@ -213,7 +213,7 @@ func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
 		wantSame(t, name, &got, &want)
 	}
 
-	var got, want recorded
+	var got, want recorder
 	f := zeroh.For(zerolog.New(&got), nil)
 	scope.New(args...).Run(func() {
 		zerolog.SetGlobalLevel(zerolog.Disabled)
@@ -231,7 +231,7 @@ func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
 
 func TestAValueThatPanicsInALineThatWasDisabledCostsOnlyItsField(t *testing.T) {
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
-	var out recorded
+	var out recorder
 	l := zerolog.New(&out).Hook(zeroh.New(nil))
 	scope.New("a", "1", "bad", unreadable{}, "g", slog.GroupValue(slog.Any("bad", unreadable{})), "z", "26").Run(func() {
 		e := l.Info()
@@ -265,10 +265,10 @@ func TestErrorsHaveTheirStackAsWithEventFields(t *testing.T) {
 	}
 	err := errors.New("boom")
 	fields := [][]any{{"a", 1}, {"err", err}, {"obj", causer{}}, {"objs", []zerolog.LogObjectMarshaler{causer{}}}, {"z", "26"}}
-	var got, want recorded
+	var got, want recorder
 	hook := zeroh.New(nil)
 	grouped := zeroh.New(&logadapters.Options{Group: "g"})
-	stacked := func(w *recorded) zerolog.Logger { return zerolog.New(w).With().Stack().Logger() }
+	stacked := func(w *recorder) zerolog.Logger { return zerolog.New(w).With().Stack().Logger() }
 	hooked, plain, inGroup := stacked(&got).Hook(hook), zerolog.New(&got).Hook(hook), stacked(&got).Hook(grouped)
 	f, plainFor := zeroh.For(stacked(&got), nil), zeroh.For(zerolog.New(&got), nil)
 	ref, plainRef := stacked(&want), zerolog.New(&want)
@@ -323,7 +323,7 @@ func TestErrorsHaveTheirStackAsWithEventFields(t *testing.T) {
 }
 
 func TestAHookThatIsThereTwiceStampsOnce(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	h := zeroh.New(nil)
 	second := zeroh.New(&logadapters.Options{Group: "second"})
 	noEmail := zeroh.New(&logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, a.Key == "k" }})
@@ -360,7 +360,7 @@ func TestAHookThatIsThereTwiceStampsOnce(t *testing.T) {
 
 // A hook that passes the context of its event on to another logger gets that stamped, too.
 func TestTheContextOfAStampedEventStampsOtherLines(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	h := zeroh.New(nil)
 	own := context.WithValue(context.Background(), key{}, 1)
 	for name, hooks := range map[string][]zerolog.Hook{"once": {h}, "twice": {h, zeroh.New(nil)}, "the same twice": {h, h}} {
@@ -387,7 +387,7 @@ func TestTheContextOfAStampedEventStampsOtherLines(t *testing.T) {
 }
 
 func TestAHookInsideAnotherHookStamps(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	h := zeroh.New(nil)
 	l, ref := zerolog.New(&got).Hook(zerolog.LevelHook{InfoHook: h}), zerolog.New(&want)
 	scope.New("k", 1).Run(func() {
@@ -402,7 +402,7 @@ func TestAHookInsideAnotherHookStamps(t *testing.T) {
 }
 
 func TestADiscardedEventIsNotStamped(t *testing.T) {
-	var out recorded
+	var out recorder
 	drop := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, msg string) {
 		if msg == "drop" {
 			e.Discard()
@@ -427,7 +427,7 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 	defer func(level, message, time string) {
 		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = level, message, time
 	}(zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName)
-	var got, want recorded
+	var got, want recorder
 	ways, ref := waysIn(&got, nil), zerolog.New(&want)
 	args := []any{"level", 1, "message", 2, "time", 3, "severity", 4, "msg", 5, "ts", 6, "z", 7}
 	log := func(own ...any) {
@@ -461,7 +461,7 @@ func TestALineOfAnEndedTaskIsMarked(t *testing.T) {
 		"in a group":     {&logadapters.Options{Group: "g"}, []any{"g", map[string]any{"k": 1, "scope_ended": true}}},
 		"dropped, group": {&logadapters.Options{Group: "g", Ended: logadapters.DropEnded}, []any{"g", map[string]any{"scope_ended": true}}},
 	} {
-		var out, want recorded
+		var out, want recorder
 		ref := zerolog.New(&want)
 		for way, line := range waysIn(&out, c.opts) {
 			s := scope.New("k", 1)
@@ -502,7 +502,7 @@ func TestALineOfAnEndedTaskIsMarked(t *testing.T) {
 }
 
 func TestEmptyGroupsAreNotWritten(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	ref := zerolog.New(&want)
 	s := scope.New("e", []slog.Attr{}, "a", 1, "g", []slog.Attr{slog.Group("inner"), slog.Group("", slog.Int("b", 2)), {}}, "h", []slog.Attr{slog.Group("inner", slog.Group("more"))})
 	for way, line := range waysIn(&got, nil) {
