@@ -450,7 +450,7 @@ type spyConn struct {
 func (c spyConn) Read(p []byte) (int, error)  { c.note(); return c.Conn.Read(p) }
 func (c spyConn) Write(p []byte) (int, error) { c.note(); return c.Conn.Write(p) }
 
-func TestAConnectionSpeaksForNoRequest(t *testing.T) {
+func TestAConnectionIsUsedWithNoScopeBound(t *testing.T) {
 	overEach(t, headers, func(t *testing.T, s *service) {
 		var current atomic.Pointer[spy]
 		s.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -471,7 +471,7 @@ func TestAConnectionSpeaksForNoRequest(t *testing.T) {
 			return seen
 		}
 		if without := ask(); inherits && without.bound.Load() == 0 {
-			t.Error("without Transport no connection speaks for a request: this test can't fail")
+			t.Error("without Transport no connection is used with a scope bound: this test can't fail")
 		}
 		s.transport.CloseIdleConnections()
 		s.through(nil)

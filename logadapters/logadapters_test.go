@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"weak"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -168,7 +168,7 @@ func TestAScopeIsDerivedFromItsNearestRememberedAncestor(t *testing.T) {
 	check(d, "a=1 b=2 c=3 d=4")
 	check(d.With("a", 9), "a=9 b=2 c=3 d=4", "a=9 b=2 c=3 d=4")
 	check(d.Without("b"), "a=1 c=3 d=4", "a=1 c=3 d=4")
-	d.With("x", new(counter)).Run(func() {
+	d.With("x", new(testkit.Counter)).Run(func() {
 		check(scope.Current(), "a=1 b=2 c=3 d=4 x=1", "x=1")
 		check(scope.With("y", 6), "a=1 b=2 c=3 d=4 x=2 y=6", "x=2 y=6")
 	})
@@ -367,10 +367,6 @@ func TestAScopeWithoutVisibleFieldsIsFilteredOnce(t *testing.T) {
 	}
 }
 
-type counter struct{ n atomic.Int64 }
-
-func (c *counter) LogValue() slog.Value { return slog.Int64Value(c.n.Add(1)) }
-
 func TestALogValuerIsResolvedForEachLookup(t *testing.T) {
 	for name, wrap := range map[string]func(slog.LogValuer) any{
 		"by itself":  func(v slog.LogValuer) any { return v },
@@ -379,7 +375,7 @@ func TestALogValuerIsResolvedForEachLookup(t *testing.T) {
 			return slog.GroupValue(slog.Group("g", slog.Any("n", v)))
 		},
 	} {
-		s := scope.New(slog.Any("v", wrap(new(counter))), "k", 1)
+		s := scope.New(slog.Any("v", wrap(new(testkit.Counter))), "k", 1)
 		c := newCache(nil, attach)
 		first, second := c.Lookup(s).Value.s, c.Lookup(s).Value.s
 		if first == second || strings.Replace(first, "1", "2", 1) != second {
@@ -453,7 +449,7 @@ func TestFilter(t *testing.T) {
 		{"answers with an inlined group", func(a slog.Attr) (slog.Attr, bool) {
 			return slog.Group("", slog.Int("n", 0), slog.Any(a.Key, a.Value)), a.Key != "c"
 		}, "n=0 a=1 b=2"},
-		{"answers with a LogValuer", func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, new(counter)), true }, "a=1 b=1 c=1"},
+		{"answers with a LogValuer", func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, new(testkit.Counter)), true }, "a=1 b=1 c=1"},
 		{"panics for one field", func(a slog.Attr) (slog.Attr, bool) {
 			if a.Key == "b" {
 				panic("not b")
@@ -518,20 +514,12 @@ func TestMaxFieldsLeavesOutTheOldest(t *testing.T) {
 	expect(t, stamped(&logadapters.Options{MaxFields: 2, Filter: onlyAB}, s), "a=1 b=2")
 }
 
-type endless struct{}
-
-func (e endless) LogValue() slog.Value { return slog.AnyValue(e) }
-
-type panicking struct{}
-
-func (panicking) LogValue() slog.Value { panic("no value") }
-
 func TestABadLogValuerCostsItsOwnField(t *testing.T) {
-	var nilCounter *counter
-	got := stamped(nil, scope.New("a", 1, "endless", endless{}, "panics", panicking{}, "nil", nilCounter,
-		slog.Group("g", slog.Int("b", 2), slog.Any("panics", panicking{})), "z", 26))
+	var nilCounter *testkit.Counter
+	got := stamped(nil, scope.New("a", 1, "endless", testkit.Endless{}, "panics", testkit.PanickingLogValue{}, "nil", nilCounter,
+		slog.Group("g", slog.Int("b", 2), slog.Any("panics", testkit.PanickingLogValue{})), "z", 26))
 	for _, want := range []string{
-		"a=1 endless=!PANIC: LogValue of logadapters_test.endless never ends panics=!PANIC: no value nil=!PANIC: ",
+		"a=1 endless=!PANIC: LogValue of testkit.Endless never ends panics=!PANIC: no value nil=!PANIC: ",
 		"g=[b=2 panics=!PANIC: no value] z=26",
 	} {
 		if !strings.Contains(got, want) {
@@ -583,7 +571,7 @@ func TestFieldsKeepTheirTypes(t *testing.T) {
 }
 
 func TestFieldsOfALineAreResolved(t *testing.T) {
-	f := logadapters.FieldsOf(slog.Int("a", 1), slog.Attr{}, slog.Group("", slog.Int("b", 2), slog.Any("c", new(counter))),
+	f := logadapters.FieldsOf(slog.Int("a", 1), slog.Attr{}, slog.Group("", slog.Int("b", 2), slog.Any("c", new(testkit.Counter))),
 		slog.Group("empty"), slog.Any("none", valuerFunc(func() slog.Value { return slog.GroupValue() })), slog.Int("a", 3))
 	expect(t, render(f).s, "a=3 b=2 c=1")
 }
@@ -775,7 +763,7 @@ func TestAPanicInAttachCostsTheFieldsAtFault(t *testing.T) {
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
 }
 
-func TestAPanicInAttachOfAllFieldsTogetherIsSaid(t *testing.T) {
+func TestAPanicInAttachOfAllFieldsTogetherIsWritten(t *testing.T) {
 	c := newCache(nil, func(l *text, f logadapters.Fields) *text {
 		if len(f.Attrs) > 1 {
 			panic("too many")
@@ -826,47 +814,30 @@ func TestGoroutinesMayLookUpOneScopeAtOnce(t *testing.T) {
 	}
 }
 
-// alive collects garbage until at most want of the watched objects are left, and
-// returns how many are.
-func alive[T any](watched []weak.Pointer[T], want int) (n int) {
-	for range 10 {
-		runtime.GC()
-		n = 0
-		for _, w := range watched {
-			if w.Value() != nil {
-				n++
-			}
-		}
-		if n <= want {
-			break
-		}
-	}
-	return n
-}
-
 func TestADerivedValueDiesWithItsScope(t *testing.T) {
 	c := newCache(nil, attach)
-	var watched []weak.Pointer[text]
+	var watched testkit.Probe[text]
 	for i := range 1000 {
 		d := c.Lookup(scope.New("i", i, "b", 2))
-		watched = append(watched, weak.Make(d.Value), weak.Make(d.Without(is("b"))))
+		watched.Watch(d.Value)
+		watched.Watch(d.Without(is("b")))
 	}
-	if n := alive(watched, 0); n > 0 {
-		t.Errorf("%d of %d are alive after their scopes", n, len(watched))
+	if n := watched.Left(0); n > 0 {
+		t.Errorf("%d of %d are alive after their scopes", n, watched.Len())
 	}
 	runtime.KeepAlive(c)
 }
 
 func TestALongLivedScopeDoesNotCollectLoggers(t *testing.T) {
 	s := scope.New("a", 1)
-	var watched []weak.Pointer[text]
+	var watched testkit.Probe[text]
 	for range 1000 {
 		c := newCache(nil, attach)
-		watched = append(watched, weak.Make(c.Lookup(s).Value))
+		watched.Watch(c.Lookup(s).Value)
 	}
 	// How many it remembers is the store's affair; that it is few is the rule.
-	if n := alive(watched, 100); n > 100 {
-		t.Errorf("a scope keeps what %d of %d loggers made of it", n, len(watched))
+	if n := watched.Left(100); n > 100 {
+		t.Errorf("a scope keeps what %d of %d loggers made of it", n, watched.Len())
 	}
 	runtime.KeepAlive(s)
 }
@@ -878,15 +849,14 @@ func TestADerivedValueDoesNotCollectVariants(t *testing.T) {
 	}
 	c := newCache(nil, attach)
 	d := c.Lookup(scope.New(args...))
-	var watched []weak.Pointer[text]
+	var watched testkit.Probe[text]
 	for i := range 60 {
 		for j := range i {
-			v := d.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) })
-			watched = append(watched, weak.Make(v))
+			watched.Watch(d.Without(func(k string) bool { return k == fmt.Sprint("k", i) || k == fmt.Sprint("k", j) }))
 		}
 	}
-	if n := alive(watched, 20); n > 20 {
-		t.Errorf("%d of %d variants are kept", n, len(watched))
+	if n := watched.Left(20); n > 20 {
+		t.Errorf("%d of %d variants are kept", n, watched.Len())
 	}
 	runtime.KeepAlive(d)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -16,9 +17,7 @@ var (
 
 // What each operation may allocate, on the direct path.
 func TestAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	testkit.SkipUnderRace(t)
 	undo, ok := carrier.Force(carrier.Direct)
 	if !ok {
 		t.Skip("this build doesn't have the direct path")
@@ -89,9 +88,7 @@ func TestAllocations(t *testing.T) {
 
 // A go statement under a scope costs nothing more than one without.
 func TestGoStatementUnderAScopeAllocatesNothingMore(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	testkit.SkipUnderRace(t)
 	undo, ok := carrier.Force(carrier.Direct)
 	if !ok {
 		t.Skip("this build doesn't have the direct path")

@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -25,8 +22,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	// On js the runtime has a goroutine of its own.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+	testkit.Main(m)
 }
 
 // A path is one of the ways to bind a scope, with what it lacks.
@@ -93,17 +89,6 @@ func wantScope(t *testing.T, s scope.Scope, fields string) {
 	t.Helper()
 	if got := text(s); got != fields {
 		t.Errorf("the scope is %q, want %q", got, fields)
-	}
-}
-
-// eventually collects garbage until cond holds.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never happens that %s", what)
-		}
-		runtime.GC()
 	}
 }
 

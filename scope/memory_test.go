@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"runtime"
 	"testing"
-	"weak"
 
 	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -85,38 +85,29 @@ func TestADeclarationMakesScopesForget(t *testing.T) {
 
 type derivation struct{ _ [64]byte }
 
-// alive returns how many of these derivations are still in memory.
-func alive(list []weak.Pointer[derivation]) (n int) {
-	for _, w := range list {
-		if w.Value() != nil {
-			n++
-		}
-	}
-	return n
-}
+// A probe watches what is remembered with scopes.
+type probe = testkit.Probe[derivation]
 
 //go:noinline
-func remember(s scope.Scope, c *memo.Cache[*derivation]) weak.Pointer[derivation] {
-	d := new(derivation)
-	store(c, s, d)
-	return weak.Make(d)
+func remember(s scope.Scope, c *memo.Cache[*derivation], watched *probe) {
+	store(c, s, watched.Watch(new(derivation)))
 }
 
 func TestWhatIsRememberedDiesWithItsScope(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
 		var c memo.Cache[*derivation]
-		var w []weak.Pointer[derivation]
-		scope.New("k", 1).Run(func() { w = append(w, remember(scope.Current(), &c)) })
-		eventually(t, "a derivation goes with a Run", func() bool { return alive(w) == 0 })
+		var w probe
+		scope.New("k", 1).Run(func() { remember(scope.Current(), &c, &w) })
+		w.WantFreed(t, "after a Run")
 
 		scope.Set("k", 1)
-		w = append(w, remember(scope.Current(), &c))
+		remember(scope.Current(), &c, &w)
 		runtime.GC()
-		if alive(w) != 1 {
+		if len(w.Live()) != 1 {
 			t.Error("a derivation is gone while its scope is bound")
 		}
 		scope.Set("k", 2)
-		eventually(t, "a derivation goes when its scope is replaced", func() bool { return alive(w) == 0 })
+		w.WantFreed(t, "when its scope is replaced")
 	})
 }
 
@@ -140,21 +131,21 @@ func TestWhatKeepsWhatIsRemembered(t *testing.T) {
 		}, false},
 	} {
 		var c memo.Cache[*derivation]
-		var w []weak.Pointer[derivation]
+		var w probe
 		s := func() scope.Scope {
 			s := scope.New("k", 1, "l", 2)
-			w = append(w, remember(s, &c))
+			remember(s, &c, &w)
 			return tc.derive(s)
 		}()
 		if tc.kept {
 			runtime.GC()
-			if alive(w) != 1 {
+			if len(w.Live()) != 1 {
 				t.Errorf("a derivation is gone while what %s made is there", tc.how)
 			}
 			runtime.KeepAlive(s)
 			continue
 		}
-		eventually(t, "a derivation goes while what "+tc.how+" made is there", func() bool { return alive(w) == 0 })
+		w.WantFreed(t, "while what "+tc.how+" made is there")
 		runtime.KeepAlive(s)
 	}
 }
@@ -164,7 +155,8 @@ func TestDetachingForEverKeepsNothing(t *testing.T) {
 	var c memo.Cache[*derivation]
 	s := scope.New("a", 1)
 	first := s.Detach()
-	remembered := remember(first, &c)
+	var remembered probe
+	remember(first, &c, &remembered)
 	s, first = first, scope.Scope{}
 	var passed []scope.Scope
 	for i := range 100 {
@@ -185,7 +177,7 @@ func TestDetachingForEverKeepsNothing(t *testing.T) {
 		}
 	}
 	passed = nil
-	eventually(t, "what was remembered with the first is freed", func() bool { return remembered.Value() == nil })
+	remembered.WantFreed(t, "after a hundred Detach")
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(&c)
 }
@@ -193,43 +185,39 @@ func TestDetachingForEverKeepsNothing(t *testing.T) {
 // What is replaced or deleted is let go, although scopes hang together.
 func TestReplacedValuesAreFreed(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
-		big := func(watched *[]weak.Pointer[derivation]) *derivation {
-			d := new(derivation)
-			*watched = append(*watched, weak.Make(d))
-			return d
-		}
+		big := func(watched *probe) *derivation { return watched.Watch(new(derivation)) }
 		var ctxs []context.Context
-		for how, use := range map[string]func(*[]weak.Pointer[derivation]) scope.Scope{
-			"Set again, as the first of the goroutine": func(w *[]weak.Pointer[derivation]) scope.Scope {
+		for how, use := range map[string]func(*probe) scope.Scope{
+			"Set again, as the first of the goroutine": func(w *probe) scope.Scope {
 				scope.Set("big", big(w))
 				scope.Set("big", 1)
 				return scope.Current()
 			},
-			"Set again, with others around": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"Set again, with others around": func(w *probe) scope.Scope {
 				scope.Set("a", 1)
 				scope.SetAttrs(slog.Any("big", big(w)), slog.Int("b", 2))
 				scope.Set("c", 3)
 				scope.Set("big", 1)
 				return scope.Current()
 			},
-			"Delete": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"Delete": func(w *probe) scope.Scope {
 				scope.Set("big", big(w))
 				scope.Set("a", 1)
 				scope.Delete("big")
 				return scope.Current()
 			},
-			"Clear": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"Clear": func(w *probe) scope.Scope {
 				scope.SetAttrs(slog.Any("big", big(w)))
 				scope.Clear()
 				return scope.Current()
 			},
-			"Without": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"Without": func(w *probe) scope.Scope {
 				return scope.New("big", big(w), "a", 1).With("b", 2).Without("big")
 			},
-			"With": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"With": func(w *probe) scope.Scope {
 				return scope.New("big", big(w)).Detach().With("big", 2)
 			},
-			"Set again, with contexts around": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"Set again, with contexts around": func(w *probe) scope.Scope {
 				scope.Set("big", big(w))
 				ctxs = append(ctxs, scope.NewContext(context.Background(), scope.With("a", 1)))
 				ctxs = append(ctxs, scope.NewContext(context.Background(), scope.Scope{}))
@@ -242,7 +230,7 @@ func TestReplacedValuesAreFreed(t *testing.T) {
 				ctxs = append(ctxs, scope.NewContext(context.Background(), scope.Current()))
 				return scope.Current()
 			},
-			"Set again, with a context of the entry": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"Set again, with a context of the entry": func(w *probe) scope.Scope {
 				scope.Set("a", 1)
 				ctxs = append(ctxs, scope.NewContext(context.Background(), scope.Current()))
 				scope.Set("big", big(w))
@@ -250,7 +238,7 @@ func TestReplacedValuesAreFreed(t *testing.T) {
 				scope.Set("big", 1)
 				return scope.Current()
 			},
-			"With again and again": func(w *[]weak.Pointer[derivation]) scope.Scope {
+			"With again and again": func(w *probe) scope.Scope {
 				s := scope.New("a", 1)
 				for range 50 {
 					s = s.With("big", big(w))
@@ -258,12 +246,12 @@ func TestReplacedValuesAreFreed(t *testing.T) {
 				return s.With("big", 1)
 			},
 		} {
-			var watched []weak.Pointer[derivation]
+			var watched probe
 			var s scope.Scope
 			ctxs = nil
 			scope.Scope{}.Run(func() {
 				s = use(&watched)
-				eventually(t, "a value is freed after "+how, func() bool { return alive(watched) == 0 })
+				watched.WantFreed(t, "after "+how)
 			})
 			runtime.KeepAlive(s)
 			runtime.KeepAlive(ctxs)

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"weak"
 
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
@@ -773,13 +772,9 @@ func TestWhatPickKnowsIsBounded(t *testing.T) {
 // Contexts and what they have marked keep replaced values no longer than they must.
 func TestAContextDoesNotKeepWhatWasReplaced(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
-		big := func(watched *[]weak.Pointer[derivation]) *derivation {
-			d := new(derivation)
-			*watched = append(*watched, weak.Make(d))
-			return d
-		}
-		for name, use := range map[string]func(*[]weak.Pointer[derivation]) []context.Context{
-			"of the entry": func(w *[]weak.Pointer[derivation]) []context.Context {
+		big := func(watched *probe) *derivation { return watched.Watch(new(derivation)) }
+		for name, use := range map[string]func(*probe) []context.Context{
+			"of the entry": func(w *probe) []context.Context {
 				scope.Set("a", 1)
 				ctx := newContext(scope.Current())
 				scope.Set("big", big(w))
@@ -787,13 +782,13 @@ func TestAContextDoesNotKeepWhatWasReplaced(t *testing.T) {
 				scope.Set("big", 1)
 				return []context.Context{ctx}
 			},
-			"of the zero Scope": func(w *[]weak.Pointer[derivation]) []context.Context {
+			"of the zero Scope": func(w *probe) []context.Context {
 				scope.Set("big", big(w))
 				ctx := newContext(scope.Scope{})
 				scope.Set("big", 1)
 				return []context.Context{ctx}
 			},
-			"with more": func(w *[]weak.Pointer[derivation]) []context.Context {
+			"with more": func(w *probe) []context.Context {
 				scope.Set("a", 1)
 				ctx := newContext(scope.With("x", 1))
 				scope.Set("big", big(w))
@@ -802,7 +797,7 @@ func TestAContextDoesNotKeepWhatWasReplaced(t *testing.T) {
 				scope.Current().Pick(ctx) // it keeps its last union
 				return []context.Context{ctx}
 			},
-			"that are many": func(w *[]weak.Pointer[derivation]) (ctxs []context.Context) {
+			"that are many": func(w *probe) (ctxs []context.Context) {
 				for range 100 {
 					scope.Set("big", big(w))
 					ctxs = append(ctxs, newContext(scope.Current().With("big", 1)))
@@ -811,10 +806,10 @@ func TestAContextDoesNotKeepWhatWasReplaced(t *testing.T) {
 				return ctxs
 			},
 		} {
-			var watched []weak.Pointer[derivation]
+			var watched probe
 			scope.Scope{}.Run(func() {
 				ctxs := use(&watched)
-				eventually(t, "a value is freed, with a context "+name, func() bool { return alive(watched) == 0 })
+				watched.WantFreed(t, "with a context "+name)
 				for _, ctx := range ctxs {
 					if scope.Current().Pick(ctx) == (scope.Scope{}) {
 						t.Errorf("a context %s gives nothing", name)

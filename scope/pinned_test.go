@@ -10,37 +10,22 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"runtime/trace"
+	"slices"
 	"testing"
 	"time"
-	"weak"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 )
 
 // A bulk is a value whose memory can be seen to go.
 type bulk [1 << 10]byte
 
-// live returns the indices of the values that are still in memory. What nothing holds is
-// gone after the collections, but for what a finalizer has held: eventually waits for it.
-func live(values []weak.Pointer[bulk]) map[int]bool {
-	for range 4 {
-		runtime.GC()
-	}
-	alive := map[int]bool{}
-	for i, w := range values {
-		if w.Value() != nil {
-			alive[i] = true
-		}
-	}
-	return alive
-}
-
-func wantFreed(t *testing.T, values []weak.Pointer[bulk]) {
-	t.Helper()
-	eventually(t, "the values are freed", func() bool {
-		time.Sleep(time.Millisecond) // on js, finalizers don't run before the event loop does
-		return len(live(values)) == 0
-	})
+// live returns the numbers of the values that are still in memory after ten collections.
+// What nothing holds is gone by then, but for what a finalizer has held.
+func live(values *testkit.Probe[bulk]) []int {
+	values.LeftWithin(0, 0)
+	return values.Live()
 }
 
 //go:noinline
@@ -71,10 +56,9 @@ func TestACPUProfileKeepsTheScopesThatItHasSampledUntilItStops(t *testing.T) {
 		// On a busy machine a short profile may have no sample.
 		for length := 20 * time.Millisecond; ; length *= 2 {
 			stop := startCPUProfile(t)
-			var values []weak.Pointer[bulk]
+			var values testkit.Probe[bulk]
 			for i := range goroutines {
-				value := &bulk{}
-				values = append(values, weak.Make(value))
+				value := values.Watch(new(bulk))
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
@@ -90,7 +74,7 @@ func TestACPUProfileKeepsTheScopesThatItHasSampledUntilItStops(t *testing.T) {
 				}()
 				<-done
 			}
-			kept := live(values)
+			kept := live(&values)
 			prof := parse(t, stop())
 
 			burned, sampled := map[int]bool{}, map[int]bool{}
@@ -109,14 +93,14 @@ func TestACPUProfileKeepsTheScopesThatItHasSampledUntilItStops(t *testing.T) {
 			}
 			for i := range goroutines {
 				// A sample taken outside of Run doesn't count, one in Run that isn't in fn does.
-				if p.labels && burned[i] && !kept[i] {
+				if p.labels && burned[i] && !slices.Contains(kept, i) {
 					t.Errorf("goroutine %d was sampled, and its scope was not kept", i)
 				}
-				if kept[i] && (!p.labels || !sampled[i]) {
+				if slices.Contains(kept, i) && (!p.labels || !sampled[i]) {
 					t.Errorf("the scope of goroutine %d was kept; sampled: %v", i, sampled[i])
 				}
 			}
-			wantFreed(t, values)
+			values.WantFreed(t, "at the end")
 			return
 		}
 	})
@@ -128,8 +112,8 @@ func TestACPUProfileKeepsWhatABareSetBoundUntilItStops(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
 		for length := 50 * time.Millisecond; ; length *= 2 {
 			stop := startCPUProfile(t)
-			value := &bulk{}
-			values := []weak.Pointer[bulk]{weak.Make(value)}
+			var values testkit.Probe[bulk]
+			value := values.Watch(new(bulk))
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -139,16 +123,16 @@ func TestACPUProfileKeepsWhatABareSetBoundUntilItStops(t *testing.T) {
 			}()
 			<-done
 			value = nil
-			kept := live(values)
+			kept := live(&values)
 			if _, n := labelsOf(parse(t, stop()), "burnPinned"); n == 0 && length < 3*time.Second {
 				continue
 			} else if n == 0 {
 				t.Fatal("the profile has no sample")
 			}
-			if !kept[0] {
+			if len(kept) == 0 {
 				t.Error("the goroutine was sampled, and its scope was not kept")
 			}
-			wantFreed(t, values)
+			values.WantFreed(t, "at the end")
 			return
 		}
 	})
@@ -173,12 +157,11 @@ func TestTracesDumpsAndOtherProfilesKeepNoScope(t *testing.T) {
 		defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
 
 		profiled := runtime.GOOS != "js" && runtime.GOOS != "wasip1" && pprof.StartCPUProfile(io.Discard) == nil
-		var values []weak.Pointer[bulk]
+		var values testkit.Probe[bulk]
 		var ended []chan struct{}
 		release := make(chan struct{})
 		for i := range 8 {
-			value := &bulk{}
-			values = append(values, weak.Make(value))
+			value := values.Watch(new(bulk))
 			ready, done := make(chan struct{}), make(chan struct{})
 			ended = append(ended, done)
 			go func() {
@@ -209,8 +192,8 @@ func TestTracesDumpsAndOtherProfilesKeepNoScope(t *testing.T) {
 			debug.WriteHeapDump(dump.Fd())
 			dump.Close()
 		}
-		if alive := live(values); len(alive) != len(values) {
-			t.Errorf("%d of %d values are there while their goroutines are", len(alive), len(values))
+		if alive := live(&values); len(alive) != values.Len() {
+			t.Errorf("%d of %d values are there while their goroutines are", len(alive), values.Len())
 		}
 		close(release)
 		for _, done := range ended {
@@ -220,7 +203,7 @@ func TestTracesDumpsAndOtherProfilesKeepNoScope(t *testing.T) {
 			pprof.StopCPUProfile()
 		}
 		// The trace and the recorder are still running.
-		wantFreed(t, values)
+		values.WantFreed(t, "at the end")
 		if !trace.IsEnabled() || !recorder.Enabled() {
 			t.Error("the trace or the recorder has ended before")
 		}

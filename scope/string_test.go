@@ -72,17 +72,17 @@ func TestStringSurvivesMethodsThatPanic(t *testing.T) {
 	}
 }
 
-// A nosy value looks at the scope that it is in.
-type nosy struct{ look func() string }
+// A callback is a value that calls back into the scope that it is in.
+type callback func() string
 
-func (n nosy) LogValue() slog.Value { return slog.StringValue(n.look()) }
+func (c callback) LogValue() slog.Value { return slog.StringValue(c()) }
 
 func TestAValueMayLookAtItsOwnScope(t *testing.T) {
 	for name, look := range map[string]func() string{
 		"String":   func() string { return scope.Current().String() },
 		"LogValue": func() string { return scope.Current().LogValue().String() },
 		"of another scope": func() string {
-			return scope.New("b", nosy{func() string { return "never asked" }}, "c", 3).String()
+			return scope.New("b", callback(func() string { return "never asked" }), "c", 3).String()
 		},
 		"in a Run": func() (text string) {
 			scope.With("x", 1).Run(func() { text = scope.Current().String() })
@@ -97,9 +97,9 @@ func TestAValueMayLookAtItsOwnScope(t *testing.T) {
 		if strings.Contains(want, "=") && !strings.HasPrefix(want, `"`) {
 			want = `"` + want + `"`
 		}
-		scope.New("a", 1, "nosy", nosy{look}).Run(func() {
-			if got := scope.Current().String(); got != "a=1 nosy="+want {
-				t.Errorf("%s: got %s, want a=1 nosy=%s", name, got, want)
+		scope.New("a", 1, "callback", callback(look)).Run(func() {
+			if got := scope.Current().String(); got != "a=1 callback="+want {
+				t.Errorf("%s: got %s, want a=1 callback=%s", name, got, want)
 			}
 			if v, _ := scope.Get("a"); v != 1 {
 				t.Errorf("%s: what the method has Set is there: a=%v", name, v)

@@ -2,37 +2,18 @@ package slogh_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"testing"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 )
 
-// scopeOf returns a scope of n fields.
-func scopeOf(n int) scope.Scope {
-	var args []any
-	for i := range n {
-		args = append(args, slog.String(fmt.Sprint("key", i), "value"))
-	}
-	return scope.New(args...)
-}
-
-// skipUnlessLean skips a test of allocations where others than the adapter allocate.
-func skipUnlessLean(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	if c := scope.Carrier(); c != "direct" {
-		t.Skipf("the carrier %q allocates", c)
-	}
-}
-
 func TestAStampedLineAllocatesNothing(t *testing.T) {
-	skipUnlessLean(t)
+	scopekit.SkipUnlessLean(t)
 	ctx := context.Background()
 	for _, fields := range []int{0, 1, 4, 64} {
 		for name, opts := range map[string]*logadapters.Options{
@@ -44,7 +25,7 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 		} {
 			l := slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), opts))
 			child := l.With("a", 1).WithGroup("w")
-			scopeOf(fields).Run(func() {
+			scopekit.Of(fields).Run(func() {
 				for way, line := range map[string]func(){
 					"a line":                func() { l.LogAttrs(ctx, slog.LevelInfo, "m", slog.Int("own", 1), slog.String("more", "x")) },
 					"a child's line":        func() { child.LogAttrs(ctx, slog.LevelInfo, "m", slog.Int("own", 1)) },
@@ -63,9 +44,9 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 // The scope is found through the context here, and the line's own field wins: neither
 // is a reason to make garbage for each line.
 func TestALineOfAnotherTaskAllocatesNothing(t *testing.T) {
-	skipUnlessLean(t)
+	scopekit.SkipUnlessLean(t)
 	l := slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil))
-	ctx := scope.NewContext(context.Background(), scopeOf(4))
+	ctx := scope.NewContext(context.Background(), scopekit.Of(4))
 	scope.New("k", 1).Run(func() {
 		if n := testing.AllocsPerRun(100, func() { l.LogAttrs(ctx, slog.LevelInfo, "m", slog.Int("own", 1)) }); n > 0 {
 			t.Errorf("%v allocations", n)

@@ -111,3 +111,8 @@ func ExampleNew_duplicates() {
 	// {"level":"INFO","msg":"hello","user":"of the scope"}
 	// {"level":"INFO","msg":"hello","user":"of the scope","user":"of the line"}
 }
+
+// The one line at start-up. It is compiled and not run: what it prints has a time in it.
+func ExampleNew_startUp() {
+	slog.SetDefault(slog.New(slogh.New(slog.NewJSONHandler(os.Stdout, nil), nil)))
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
@@ -195,11 +196,11 @@ func (panicking) WithGroup(string) slog.Handler                 { return panicki
 func (panicking) Handle(_ context.Context, r slog.Record) error { panic(r.Message) }
 
 func TestALineOfAForeignHandlerAllocatesNothing(t *testing.T) {
-	skipUnlessLean(t)
+	scopekit.SkipUnlessLean(t)
 	ctx := context.Background()
 	l := slog.New(slogh.New(foreign{slog.NewJSONHandler(io.Discard, nil)}, nil))
 	for _, fields := range []int{1, 3} { // slog.Record has room for 5
-		scopeOf(fields).Run(func() {
+		scopekit.Of(fields).Run(func() {
 			n := testing.AllocsPerRun(100, func() { l.LogAttrs(ctx, slog.LevelInfo, "m", slog.Int("own", 1)) })
 			if n > 0 {
 				t.Errorf("%d fields: %v allocations", fields, n)

@@ -3,10 +3,7 @@ package slogh_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
-func TestMain(m *testing.M) {
-	// On js the runtime has a goroutine of its own.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
-}
+func TestMain(m *testing.M) { testkit.Main(m) }

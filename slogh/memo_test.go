@@ -8,8 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"weak"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 )
@@ -17,36 +17,16 @@ import (
 // A node is a handler whose children are watched.
 type node struct {
 	slog.Handler
-	children *[]weak.Pointer[node]
+	children *testkit.Probe[node]
 }
 
 func (n *node) WithAttrs(attrs []slog.Attr) slog.Handler {
-	child := &node{n.Handler.WithAttrs(attrs), n.children}
-	*n.children = append(*n.children, weak.Make(child))
-	return child
+	return n.children.Watch(&node{n.Handler.WithAttrs(attrs), n.children})
 }
 
-func newNode() (*node, *[]weak.Pointer[node]) {
-	children := new([]weak.Pointer[node])
+func newNode() (*node, *testkit.Probe[node]) {
+	children := new(testkit.Probe[node])
 	return &node{slog.NewJSONHandler(io.Discard, nil), children}, children
-}
-
-// alive collects garbage until at most want of the watched values are left, and returns how
-// many are.
-func alive[T any](watched []weak.Pointer[T], want int) (n int) {
-	for range 10 {
-		runtime.GC()
-		n = 0
-		for _, w := range watched {
-			if w.Value() != nil {
-				n++
-			}
-		}
-		if n <= want {
-			break
-		}
-	}
-	return n
 }
 
 // What is remembered for a scope has the scope's values in it.
@@ -56,17 +36,16 @@ func TestADerivedHandlerDiesWithItsScope(t *testing.T) {
 		l := slog.New(slogh.New(h, nil))
 		child := l.With("a", 1).WithGroup("g").With("b", 2)
 		const scopes = 200
-		var watched []weak.Pointer[[4]int]
+		var watched testkit.Probe[[4]int]
 		for i := range scopes {
-			v := new([4]int) // too large to share memory with another
-			watched = append(watched, weak.Make(v))
+			v := watched.Watch(new([4]int)) // too large to share memory with another
 			scope.New("i", i, "v", v, "k", 1).Run(func() {
 				l.Info("m")
 				l.Info("m", "k", 2)
 				child.Info("m")
 			})
 		}
-		if n := alive(watched, 2); n > 2 { // stacks and pools may keep the last
+		if n := watched.Left(2); n > 2 { // stacks and pools may keep the last
 			t.Errorf("%s handler: the values of %d of %d scopes are alive after their scopes", name, n, scopes)
 		}
 		runtime.KeepAlive(l)
@@ -112,7 +91,7 @@ func TestAForeignHandlerHasNoChildrenButThoseOfTheProgram(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
-	if n := len(*children); n != 1 {
+	if n := children.Len(); n != 1 {
 		t.Errorf("%d children, the program made 1", n)
 	}
 }
@@ -127,8 +106,8 @@ func TestALongLivedScopeDoesNotCollectHandlers(t *testing.T) {
 		}
 	})
 	// A scope may remember any number, as long as it is small.
-	if n := alive(*children, 200); n > 200 {
-		t.Errorf("%d of %d handlers are alive", n, len(*children))
+	if n := children.Left(200); n > 200 {
+		t.Errorf("%d of %d handlers are alive", n, children.Len())
 	}
 	runtime.KeepAlive(s)
 }
@@ -143,38 +122,23 @@ func TestAPanicOfTheWriterComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 			return &h
 		},
 	} {
-		w := new(panicsOnce)
+		w := new(testkit.PanickingWriter)
 		l := slog.New(slogh.New(build(w), nil))
 		for i := range 3000 {
 			scope.New("i", i).Run(func() { l.Info("before") })
 		}
-		w.armed = true
+		w.Armed = true
 		func() {
 			defer func() {
-				if p := recover(); p != "disk on fire" {
+				if p := recover(); p != "broken" {
 					t.Errorf("%s: the panic that came out is %v", name, p)
 				}
 			}()
 			scope.New("i", -1).Run(func() { l.Info("the line") })
 			t.Errorf("%s: no panic", name)
 		}()
-		if n := strings.Count(w.out.String(), "the line"); n != 1 {
+		if n := strings.Count(w.String(), "the line"); n != 1 {
 			t.Errorf("%s: the line was written %d times", name, n)
 		}
 	}
-}
-
-// panicsOnce writes, and then panics once.
-type panicsOnce struct {
-	out   strings.Builder
-	armed bool
-}
-
-func (w *panicsOnce) Write(p []byte) (int, error) {
-	w.out.Write(p)
-	if w.armed {
-		w.armed = false
-		panic("disk on fire")
-	}
-	return len(p), nil
 }

@@ -12,14 +12,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/slogtest"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
@@ -39,13 +38,7 @@ func jsonLogger(w io.Writer, opts *logadapters.Options) *slog.Logger {
 }
 
 // wantLine compares what was written, and empties the buffer.
-func wantLine(t *testing.T, got *bytes.Buffer, want string) {
-	t.Helper()
-	if got.String() != want+"\n" {
-		t.Errorf("got  %swant %s", got, want)
-	}
-	got.Reset()
-}
+var wantLine = testkit.WantLines
 
 // testScope has two fields for slogtest to run into: k, which many of its cases log
 // themselves, and request_id, which none does.
@@ -69,10 +62,10 @@ func takeScope(t *testing.T, line, from map[string]any, eventMayWin bool) {
 func TestSlogtest(t *testing.T) {
 	for name, format := range map[string]struct {
 		handler func(io.Writer) slog.Handler
-		parse   func(*testing.T, []byte) map[string]any
+		parse   func(testing.TB, []byte) map[string]any
 	}{
-		"JSON": {func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }, parseJSON},
-		"Text": {func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, parseText},
+		"JSON": {func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }, testkit.ParseJSON},
+		"Text": {func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, testkit.ParseText},
 	} {
 		var out bytes.Buffer
 		handler := func(opts *logadapters.Options) func(*testing.T) slog.Handler {
@@ -116,78 +109,6 @@ func TestSlogtest(t *testing.T) {
 			})
 		})
 	}
-}
-
-// parseJSON reads one line, and fails if an object in it has a key twice.
-func parseJSON(t *testing.T, line []byte) map[string]any {
-	dec := json.NewDecoder(bytes.NewReader(line))
-	var object func() map[string]any
-	object = func() map[string]any {
-		m := map[string]any{}
-		for dec.More() {
-			key, err := dec.Token()
-			if err != nil {
-				t.Fatalf("%v in %s", err, line)
-			}
-			if _, twice := m[key.(string)]; twice {
-				t.Errorf("key %s twice in %s", key, line)
-			}
-			v, err := dec.Token()
-			if err != nil {
-				t.Fatalf("%v in %s", err, line)
-			}
-			switch v {
-			case json.Delim('{'):
-				m[key.(string)] = object()
-			case json.Delim('['):
-				t.Fatalf("an array in %s", line)
-			default:
-				m[key.(string)] = v
-			}
-		}
-		_, _ = dec.Token()
-		return m
-	}
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		t.Fatalf("not an object: %q", line)
-	}
-	return object()
-}
-
-// parseText reads key=value pairs; a dot in a key opens a group.
-func parseText(t *testing.T, line []byte) map[string]any {
-	m := map[string]any{}
-	rest := strings.TrimSuffix(string(line), "\n")
-	for rest != "" {
-		key, after, ok := strings.Cut(rest, "=")
-		if !ok {
-			t.Fatalf("no = in %q", rest)
-		}
-		value, next, _ := strings.Cut(after, " ")
-		if strings.HasPrefix(after, `"`) {
-			quoted, err := strconv.QuotedPrefix(after)
-			if err != nil {
-				t.Fatalf("%v in %q", err, after)
-			}
-			value, _ = strconv.Unquote(quoted)
-			next = strings.TrimPrefix(after[len(quoted):], " ")
-		}
-		rest = next
-		into := m
-		path := strings.Split(key, ".")
-		for _, group := range path[:len(path)-1] {
-			if into[group] == nil {
-				into[group] = map[string]any{}
-			}
-			into = into[group].(map[string]any)
-		}
-		last := path[len(path)-1]
-		if _, twice := into[last]; twice {
-			t.Errorf("key %s twice in %s", key, line)
-		}
-		into[last] = value
-	}
-	return m
 }
 
 func TestSetDefaultStampsLogPrintfToo(t *testing.T) {
@@ -235,21 +156,16 @@ func TestALevelVarDecidesPerLine(t *testing.T) {
 	})
 }
 
-// An asked counts how often it is resolved.
-type asked struct{ n atomic.Int64 }
-
-func (a *asked) LogValue() slog.Value { return slog.Int64Value(a.n.Add(1)) }
-
 func TestALineBelowTheLevelResolvesNothing(t *testing.T) {
-	v := new(asked)
+	v := new(testkit.Counter)
 	l := jsonLogger(io.Discard, nil)
 	scope.New("v", v).Run(func() {
 		l.Debug("hidden")
-		if n := v.n.Load(); n != 0 {
+		if n := v.Count(); n != 0 {
 			t.Errorf("resolved %d times for a line that isn't written", n)
 		}
 		l.Info("shown")
-		if n := v.n.Load(); n != 1 {
+		if n := v.Count(); n != 1 {
 			t.Errorf("resolved %d times for one line", n)
 		}
 	})
@@ -289,7 +205,7 @@ func TestAddSourceShowsTheLineOfTheCall(t *testing.T) {
 		wins.Info("loses a key", "k", 2)
 		check("loses a key", n)
 	})
-	scope.New("v", new(asked)).Run(func() {
+	scope.New("v", new(testkit.Counter)).Run(func() {
 		n := here()
 		l.Info("resolved for this line")
 		check("resolved for this line", n)
@@ -347,7 +263,7 @@ func TestNewPanicsForANilHandlerAndNamesIt(t *testing.T) {
 	slogh.New(nil, nil)
 }
 
-func TestALogValuerOfTheLoggerItselfIsTheLoggersAffair(t *testing.T) {
+func TestALogValuerThatIsNotOfTheScopeIsWrittenAsWithoutTheAdapter(t *testing.T) {
 	var got, want bytes.Buffer
 	v := slog.Any("v", slog.AnyValue(groupValuer{}))
 	inlined := slog.Attr{Value: slog.AnyValue(groupValuer{})}
@@ -479,7 +395,7 @@ func TestAHostileFilterSpoilsNoLine(t *testing.T) {
 		"takes all keys":    func(a slog.Attr) (slog.Attr, bool) { a.Key = ""; return a, true },
 		"one key for all":   func(a slog.Attr) (slog.Attr, bool) { a.Key = "x"; return a, true },
 		"the message's key": func(a slog.Attr) (slog.Attr, bool) { a.Key = slog.MessageKey; return a, true },
-		"endless LogValuer": func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, loop{}), true },
+		"endless LogValuer": func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, testkit.Endless{}), true },
 		"panics later":      func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, badJSON{}), true },
 		"calls the logger":  func(a slog.Attr) (slog.Attr, bool) { scope.Set("x", 1); return a, true },
 	} {
@@ -487,17 +403,13 @@ func TestAHostileFilterSpoilsNoLine(t *testing.T) {
 			var out bytes.Buffer
 			l := jsonLogger(&out, &logadapters.Options{Filter: filter})
 			scope.New("a", 1, "b", 2).Run(func() { l.Info("hello", "own", 3) })
-			m := parseJSON(t, out.Bytes())
+			m := testkit.ParseJSON(t, out.Bytes())
 			if m["msg"] != "hello" || m["own"] != 3.0 {
 				t.Errorf("the line lost its own: %s", &out)
 			}
 		})
 	}
 }
-
-type loop struct{}
-
-func (l loop) LogValue() slog.Value { return slog.AnyValue(l) }
 
 type badJSON struct{}
 
@@ -513,7 +425,7 @@ func TestAScopeOf10000FieldsIsWrittenWhole(t *testing.T) {
 	scope.New(args...).Run(func() {
 		for range 2 {
 			l.Info("m", "k77", "own")
-			m := parseJSON(t, out.Bytes())
+			m := testkit.ParseJSON(t, out.Bytes())
 			if len(m) != 10_002 || m["k0"] != 0.0 || m["k9999"] != 9999.0 || m["k77"] != "own" {
 				t.Errorf("%d keys", len(m))
 			}
@@ -551,7 +463,7 @@ func TestAZeroRecordAndANilContextAreStamped(t *testing.T) {
 
 func TestTheErrorOfTheHandlerComesBack(t *testing.T) {
 	full := errors.New("disk full")
-	h := slogh.New(slog.NewJSONHandler(failing{full}, nil), nil)
+	h := slogh.New(slog.NewJSONHandler(testkit.FailingWriter{Err: full}, nil), nil)
 	scope.New("k", 1).Run(func() {
 		for _, attrs := range [][]slog.Attr{nil, {slog.Int("k", 2)}} {
 			r := slog.NewRecord(time.Time{}, slog.LevelInfo, "m", 0)
@@ -562,10 +474,6 @@ func TestTheErrorOfTheHandlerComesBack(t *testing.T) {
 		}
 	})
 }
-
-type failing struct{ err error }
-
-func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 // slog asks a LogValuer once, when it is attached.
 func TestALogValuerWithoutAKeyIsNotAskedForEachScope(t *testing.T) {

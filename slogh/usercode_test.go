@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
@@ -145,21 +145,14 @@ func TestAScopeValueThatWaitsForAnotherGoroutinesLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			l := slog.New(slogh.New(build(&out, nil), nil))
-			finished := make(chan struct{})
-			go func() {
-				defer close(finished)
+			testkit.InTime(t, func() {
 				scope.New("id", 7, "v", callback(func() string {
 					logged := make(chan struct{})
 					scope.Go(func() { defer close(logged); l.Info("inner") })
 					<-logged
 					return "value"
 				})).Run(func() { l.Info("outer") })
-			}()
-			select {
-			case <-finished:
-			case <-time.After(10 * time.Second):
-				t.Fatal("the line waits for ever")
-			}
+			})
 			if n := strings.Count(out.String(), "\n"); n != 2 {
 				t.Errorf("%d lines, want 2:\n%s", n, &out)
 			}

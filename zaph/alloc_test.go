@@ -2,13 +2,13 @@ package zaph_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
 )
@@ -19,24 +19,10 @@ type nowhere struct{}
 func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (nowhere) Sync() error                 { return nil }
 
-// scopeOf returns a scope of n fields.
-func scopeOf(n int) scope.Scope {
-	var args []any
-	for i := range n {
-		args = append(args, fmt.Sprint("key", i), "value")
-	}
-	return scope.New(args...)
-}
-
 func TestAStampedLineAllocatesWhatTheBareOneDoes(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	if c := scope.Carrier(); c != "direct" {
-		t.Skipf("the carrier %q allocates", c)
-	}
+	scopekit.SkipUnlessLean(t)
 	core := jsonCore(nowhere{}, zap.InfoLevel)
-	other := scope.NewContext(context.Background(), scopeOf(4))
+	other := scope.NewContext(context.Background(), scopekit.Of(4))
 	for name, c := range map[string]zapcore.Core{
 		"a core":                core,
 		"a tee":                 zapcore.NewTee(core, jsonCore(nowhere{}, zap.ErrorLevel)),
@@ -48,7 +34,7 @@ func TestAStampedLineAllocatesWhatTheBareOneDoes(t *testing.T) {
 		bare, stamping := zap.New(c), zap.New(zaph.New(c, nil))
 		bareChild, stampingChild := bare.With(zap.Int("a", 1)), stamping.With(zap.Int("a", 1))
 		for _, fields := range []int{0, 4, 64} {
-			scopeOf(fields).Run(func() {
+			scopekit.Of(fields).Run(func() {
 				for way, line := range map[string]func(l, child *zap.Logger){
 					"a line":                func(l, _ *zap.Logger) { l.Info("m", zap.Int("own", 1), zap.String("more", "x")) },
 					"a child's line":        func(_, child *zap.Logger) { child.Info("m", zap.Int("own", 1)) },

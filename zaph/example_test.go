@@ -141,3 +141,12 @@ func ExampleLogAttrs() {
 	// Output:
 	// {"level":"warn","msg":"slow","request_id":"r-1","ms":912}
 }
+
+// The one line at start-up. It is compiled and not run: what it prints has a time in it.
+func ExampleWrapCore_startUp() {
+	logger, err := zap.NewProduction(zaph.WrapCore(nil))
+	if err != nil {
+		panic(err)
+	}
+	zap.ReplaceGlobals(logger)
+}

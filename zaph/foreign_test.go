@@ -154,7 +154,7 @@ func TestACoreThatChangesAndKeepsItsFieldsChangesNoOtherLine(t *testing.T) {
 	}
 }
 
-func TestAnObserverSeesNothingElseThanTheStamp(t *testing.T) {
+func TestAnObserverSeesNothingButTheStamp(t *testing.T) {
 	err := errors.New("e")
 	lines := func(l *zap.Logger) {
 		l.Debug("hidden")
@@ -215,7 +215,7 @@ func keysOfMap(m map[string]any) (keys []string) {
 	return keys
 }
 
-func TestNothingIsGuessedOfAnotherPackagesCore(t *testing.T) {
+func TestTheKeysOfAnotherPackagesCoreAreNotGuessed(t *testing.T) {
 	var out sink
 	l := zap.New(zaph.New(foreign{zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "text"}), &out, zap.InfoLevel)}, nil))
 	scope.New("msg", "mine", "level", "mine", "ts", "mine").Run(func() { l.Info("m") })

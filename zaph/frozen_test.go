@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
 )
@@ -196,8 +197,8 @@ func everything(enc zapcore.ObjectEncoder) error {
 	zap.Array("failing too", failing{}).AddTo(enc)
 	zap.Error(fmt.Errorf("wrapped: %w", io.EOF)).AddTo(enc)
 	zap.NamedError("rich", verbose{}).AddTo(enc)
-	zap.NamedError("panics", badError{}).AddTo(enc)
-	zap.Stringer("panicking", badStringer{}).AddTo(enc)
+	zap.NamedError("panics", testkit.PanickingError{}).AddTo(enc)
+	zap.Stringer("panicking", testkit.PanickingString{}).AddTo(enc)
 	enc.OpenNamespace("namespace")
 	enc.AddInt("inside", 1)
 	return err
@@ -234,14 +235,14 @@ func everyElement(enc zapcore.ArrayEncoder) error {
 	)
 }
 
-func TestWhatIsRecordedIsWrittenAsWithoutUs(t *testing.T) {
+func TestARecordedMarshalerIsWrittenAsWithoutTheAdapter(t *testing.T) {
 	fields := []zap.Field{
 		zap.Namespace("ns"),
 		zap.Object("all", zapcore.ObjectMarshalerFunc(everything)), zap.Array("elements", zapcore.ArrayMarshalerFunc(everyElement)),
 		zap.Reflect("chan", make(chan int)), zap.Object("failing", failing{}), zap.Array("failing elements", failing{}),
 		zap.Errors("errors", []error{io.EOF, nil, verbose{}, errors.Join(io.EOF, verbose{})}),
-		zap.Error(errors.Join(io.EOF, verbose{})), zap.NamedError("rich", verbose{}), zap.NamedError("panics", badError{}),
-		zap.Stringer("stringer", zap.InfoLevel), zap.Stringer("panicking", badStringer{}), zap.Any("any", []any{1, "x", nil}),
+		zap.Error(errors.Join(io.EOF, verbose{})), zap.NamedError("rich", verbose{}), zap.NamedError("panics", testkit.PanickingError{}),
+		zap.Stringer("stringer", zap.InfoLevel), zap.Stringer("panicking", testkit.PanickingString{}), zap.Any("any", []any{1, "x", nil}),
 		zap.Float32("f32", 1.1), zap.Time("time", time.Unix(1, 2).UTC()), zap.Skip(), zap.Int("last", 1), zap.Uintptr("u", 1),
 		zap.Inline(zapcore.ObjectMarshalerFunc(everything)), zap.Int("very last", 1),
 	}

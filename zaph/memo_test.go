@@ -3,11 +3,11 @@ package zaph_test
 import (
 	"runtime"
 	"testing"
-	"weak"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
 )
@@ -16,38 +16,17 @@ import (
 // watched.
 type watched struct {
 	zapcore.Encoder
-	clones *[]weak.Pointer[watched]
+	clones *testkit.Probe[watched]
 }
 
 func (e *watched) Clone() zapcore.Encoder {
-	clone := &watched{e.Encoder.Clone(), e.clones}
-	*e.clones = append(*e.clones, weak.Make(clone))
-	return clone
+	return e.clones.Watch(&watched{e.Encoder.Clone(), e.clones})
 }
 
-func newWatched() (zapcore.Core, *[]weak.Pointer[watched]) {
-	clones := new([]weak.Pointer[watched])
+func newWatched() (zapcore.Core, *testkit.Probe[watched]) {
+	clones := new(testkit.Probe[watched])
 	enc := &watched{zapcore.NewJSONEncoder(encoderConfig()), clones}
 	return zapcore.NewCore(enc, nowhere{}, zap.InfoLevel), clones
-}
-
-// alive collects garbage until at most want of the watched cores are left, and returns
-// how many are. zap and this package keep the last entries in pools, which takes two
-// rounds to empty.
-func alive(clones []weak.Pointer[watched], want int) (n int) {
-	for range 10 {
-		runtime.GC()
-		n = 0
-		for _, w := range clones {
-			if w.Value() != nil {
-				n++
-			}
-		}
-		if n <= want {
-			break
-		}
-	}
-	return n
 }
 
 func TestADerivedCoreDiesWithItsScope(t *testing.T) {
@@ -61,11 +40,11 @@ func TestADerivedCoreDiesWithItsScope(t *testing.T) {
 			l.Check(zap.InfoLevel, "never written")
 		})
 	}
-	if len(*clones) < scopes {
-		t.Fatalf("%d cores were derived: the test watches the wrong thing", len(*clones))
+	if clones.Len() < scopes {
+		t.Fatalf("%d cores were derived: the test watches the wrong thing", clones.Len())
 	}
-	if n := alive(*clones, 0); n > 0 {
-		t.Errorf("%d of %d derived cores are alive after their scopes", n, len(*clones))
+	if n := clones.Left(0); n > 0 {
+		t.Errorf("%d of %d derived cores are alive after their scopes", n, clones.Len())
 	}
 	runtime.KeepAlive(l)
 }
@@ -78,7 +57,7 @@ func TestADerivedCoreIsRemembered(t *testing.T) {
 			l.Info("m")
 		}
 	})
-	if n := len(*clones); n != 1 {
+	if n := clones.Len(); n != 1 {
 		t.Errorf("%d cores were derived for one scope", n)
 	}
 }
@@ -94,8 +73,8 @@ func TestALongLivedScopeDoesNotCollectCores(t *testing.T) {
 	})
 	// A scope may remember any number, as long as it is small. Each
 	// logger here makes two cores.
-	if n := alive(*clones, 400); n > 400 {
-		t.Errorf("%d of %d derived cores are alive", n, len(*clones))
+	if n := clones.Left(400); n > 400 {
+		t.Errorf("%d of %d derived cores are alive", n, clones.Len())
 	}
 	runtime.KeepAlive(s)
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
@@ -20,55 +21,43 @@ import (
 
 // Values that call do when they are asked for what they show.
 type (
-	doesObject struct{ do func() }
-	doesArray  struct{ do func() }
-	doesJSON   struct{ do func() }
-	doesError  struct{ do func() }
-	doesString struct{ do func() }
-	doesValue  struct{ do func() }
+	callbackObject struct{ do func() }
+	callbackArray  struct{ do func() }
+	callbackJSON   struct{ do func() }
+	callbackError  struct{ do func() }
+	callbackString struct{ do func() }
+	callbackValue  struct{ do func() }
 )
 
-func (d doesObject) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+func (d callbackObject) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	d.do()
 	enc.AddBool("done", true)
 	return nil
 }
 
-func (d doesArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+func (d callbackArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 	d.do()
 	enc.AppendString("done")
 	return nil
 }
 
-func (d doesJSON) MarshalJSON() ([]byte, error) { d.do(); return []byte(`"done"`), nil }
-func (d doesError) Error() string               { d.do(); return "done" }
-func (d doesString) String() string             { d.do(); return "done" }
-func (d doesValue) LogValue() slog.Value        { d.do(); return slog.StringValue("done") }
+func (d callbackJSON) MarshalJSON() ([]byte, error) { d.do(); return []byte(`"done"`), nil }
+func (d callbackError) Error() string               { d.do(); return "done" }
+func (d callbackString) String() string             { d.do(); return "done" }
+func (d callbackValue) LogValue() slog.Value        { d.do(); return slog.StringValue("done") }
 
-// doers returns a value of each kind, that calls do.
-func doers(do func()) map[string]any {
+// callbacks returns a value of each kind, that calls do.
+func callbacks(do func()) map[string]any {
 	return map[string]any{
-		"object": doesObject{do}, "array": doesArray{do}, "json": doesJSON{do}, "error": doesError{do}, "string": doesString{do}, "value": doesValue{do},
-		"group": slog.GroupValue(slog.Any("in", doesJSON{do})),
+		"object": callbackObject{do}, "array": callbackArray{do}, "json": callbackJSON{do}, "error": callbackError{do}, "string": callbackString{do}, "value": callbackValue{do},
+		"group": slog.GroupValue(slog.Any("in", callbackJSON{do})),
 	}
 }
 
-// inTime fails if fn takes for ever.
-func inTime(t *testing.T, fn func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); fn() }()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		t.Fatal("blocked")
-	}
-}
-
-// eachDoer runs a test for each kind of value and core, with a namespace and without, for a line
+// eachCallback runs a test for each kind of value and core, with a namespace and without, for a line
 // that repeats a key and for others. line writes one.
-func eachDoer(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, line func(), out *sink)) {
-	for kind := range doers(nil) {
+func eachCallback(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, line func(), out *sink)) {
+	for kind := range callbacks(nil) {
 		var out sink
 		for name, core := range allWays(jsonCore(&out, zap.InfoLevel)) {
 			for _, namespace := range []bool{false, true} {
@@ -78,7 +67,7 @@ func eachDoer(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, lin
 						if namespace {
 							l = l.With(zap.Namespace("ns"), zap.Int("n", 1))
 						}
-						v := doers(func() { do(l) })[kind]
+						v := callbacks(func() { do(l) })[kind]
 						var fields []zap.Field
 						if repeats {
 							fields = []zap.Field{zap.String("own", "line")}
@@ -89,7 +78,7 @@ func eachDoer(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, lin
 							} else {
 								scope.Set("v", v)
 							}
-							inTime(t, scope.Wrap(func() { check(t, func() { l.Info("outer", fields...) }, &out) }))
+							testkit.InTime(t, scope.Wrap(func() { check(t, func() { l.Info("outer", fields...) }, &out) }))
 						})
 						out.Reset()
 					})
@@ -101,7 +90,7 @@ func eachDoer(t *testing.T, do func(l *zap.Logger), check func(t *testing.T, lin
 
 // Both lines are written; a value that is encoded once need not log again.
 func TestAValueThatLogs(t *testing.T) {
-	eachDoer(t, func(l *zap.Logger) { l.Info("inner") }, func(t *testing.T, line func(), out *sink) {
+	eachCallback(t, func(l *zap.Logger) { l.Info("inner") }, func(t *testing.T, line func(), out *sink) {
 		for i := range 3 {
 			line()
 			outer, inner := 0, 0
@@ -131,7 +120,7 @@ func TestAValueThatLogs(t *testing.T) {
 }
 
 func TestAValueThatSetsOrRunsChangesNoScope(t *testing.T) {
-	eachDoer(t, func(l *zap.Logger) {
+	eachCallback(t, func(l *zap.Logger) {
 		scope.Set("set", "by the value")
 		scope.New("other", 1).Run(func() { l.Info("inner") })
 		if v, _ := scope.Get("plain"); v != 1 {
@@ -158,14 +147,14 @@ func TestAValueThatSetsOrRunsChangesNoScope(t *testing.T) {
 }
 
 func TestAValueThatWaitsForAnotherGoroutinesLine(t *testing.T) {
-	for kind := range doers(nil) {
+	for kind := range callbacks(nil) {
 		var out sink
 		for name, core := range allWays(jsonCore(zapcore.Lock(&out), zap.InfoLevel)) {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				l := zap.New(zaph.New(core, nil))
 				var s scope.Scope
 				var asked atomic.Bool
-				v := doers(func() {
+				v := callbacks(func() {
 					if asked.Swap(true) {
 						return
 					}
@@ -178,7 +167,7 @@ func TestAValueThatWaitsForAnotherGoroutinesLine(t *testing.T) {
 				} else {
 					s = scope.New("v", v)
 				}
-				inTime(t, func() { s.Run(func() { l.Info("outer") }) })
+				testkit.InTime(t, func() { s.Run(func() { l.Info("outer") }) })
 				if n := strings.Count(out.String(), "\n"); n != 2 {
 					t.Errorf("%d lines:\n%s", n, &out)
 				}
@@ -189,7 +178,7 @@ func TestAValueThatWaitsForAnotherGoroutinesLine(t *testing.T) {
 }
 
 func TestAValueThatPanicsCostsItselfInEveryCore(t *testing.T) {
-	eachDoer(t, func(*zap.Logger) { panic("no") }, func(t *testing.T, line func(), out *sink) {
+	eachCallback(t, func(*zap.Logger) { panic("no") }, func(t *testing.T, line func(), out *sink) {
 		for range 2 {
 			line()
 			if m := keysOf(t, out.Bytes()); m["msg"] != "outer" || m["plain"] != 1.0 || !strings.Contains(out.String(), "no") {
@@ -212,7 +201,7 @@ func TestAValueOfWithThatLogs(t *testing.T) {
 					l = l.With(zap.Namespace("ns"))
 				}
 				scope.New("plain", 1).Run(func() {
-					child := l.With(zap.Object("o", doesObject{func() { root.Info("inner") }}))
+					child := l.With(zap.Object("o", callbackObject{func() { root.Info("inner") }}))
 					wantLines(t, &out, `{"level":"info","msg":"inner","plain":1}`)
 					child.Info("outer")
 				})
@@ -226,25 +215,10 @@ func TestAValueOfWithThatLogs(t *testing.T) {
 	}
 }
 
-// A breaking sink writes and then panics, once.
-type breaking struct {
-	sink
-	breaks bool
-}
-
-func (b *breaking) Write(p []byte) (int, error) {
-	n, err := b.sink.Write(p)
-	if b.breaks {
-		b.breaks = false
-		panic("broken")
-	}
-	return n, err
-}
-
 func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 	for name := range allWays(zapcore.NewNopCore()) {
 		t.Run(name, func(t *testing.T) {
-			out := new(breaking)
+			out := new(testkit.PanickingWriter)
 			core := zapcore.NewCore(zapcore.NewJSONEncoder(encoderConfig()), out, zap.InfoLevel)
 			if name == "sampler" {
 				core = zapcore.NewSamplerWithOptions(core, time.Second, 1e6, 1)
@@ -257,7 +231,7 @@ func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 			}
 			out.Reset()
 			for _, fields := range [][]zap.Field{nil, {zap.Int("i", 2)}} {
-				out.breaks = true
+				out.Armed = true
 				scope.New("i", 1).Run(func() {
 					defer func() {
 						if p := recover(); p != "broken" {
@@ -267,9 +241,9 @@ func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 					l.Info("m", fields...)
 				})
 			}
-			wantLines(t, &out.sink, `{"level":"info","msg":"m","i":1}`, `{"level":"info","msg":"m","i":2}`)
+			wantLines(t, out, `{"level":"info","msg":"m","i":1}`, `{"level":"info","msg":"m","i":2}`)
 			scope.New("i", 3).Run(func() { l.Info("m") })
-			wantLines(t, &out.sink, `{"level":"info","msg":"m","i":3}`)
+			wantLines(t, out, `{"level":"info","msg":"m","i":3}`)
 		})
 	}
 }
@@ -326,7 +300,7 @@ type multi []error
 func (m multi) Error() string   { return fmt.Sprint(len(m), " errors") }
 func (m multi) Errors() []error { return m }
 
-func TestALineAfterItsTaskSaysSo(t *testing.T) {
+func TestALineOfAnEndedTaskIsMarked(t *testing.T) {
 	for name := range allWays(zapcore.NewNopCore()) {
 		t.Run(name, func(t *testing.T) {
 			var out sink
@@ -385,7 +359,7 @@ func TestTheKeysOfTheLinesErrorAppearOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := zap.New(zaph.New(core, nil))
 			for key, err := range map[string]error{
-				"error": errors.New("e"), "errorCauses": multi{errors.New("a")}, "errorVerbose": verbose{}, "errorError": badError{},
+				"error": errors.New("e"), "errorCauses": multi{errors.New("a")}, "errorVerbose": verbose{}, "errorError": testkit.PanickingError{},
 			} {
 				scope.New(key, "mine", "z", 1).Run(func() { l.Info("m", zap.Error(err)) })
 				if m := keysOf(t, out.Bytes()); m[key] == "mine" || m[key] == nil || m["z"] != 1.0 {

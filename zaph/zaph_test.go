@@ -3,7 +3,6 @@ package zaph_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
@@ -77,43 +76,11 @@ func ways(core zapcore.Core) map[string]zapcore.Core {
 	}
 }
 
-// wantLines compares what was written, and empties the sink.
-func wantLines(t *testing.T, got *sink, want ...string) {
-	t.Helper()
-	text := strings.Join(want, "\n")
-	if len(want) > 0 {
-		text += "\n"
-	}
-	if got.String() != text {
-		t.Errorf("got\n%swant\n%s", got.String(), text)
-	}
-	got.Reset()
-}
+// wantLines compares what was written, and empties the buffer.
+var wantLines = testkit.WantLines
 
-// keysOf reads one line, and fails if its root has a key twice.
-func keysOf(t *testing.T, line []byte) map[string]any {
-	t.Helper()
-	dec := json.NewDecoder(bytes.NewReader(line))
-	m := map[string]any{}
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		t.Fatalf("not an object: %q", line)
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
-		var v any
-		if err := dec.Decode(&v); err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
-		if _, twice := m[key.(string)]; twice {
-			t.Errorf("key %s twice in %s", key, line)
-		}
-		m[key.(string)] = v
-	}
-	return m
-}
+// keysOf reads one line. No object in it may have a key twice.
+var keysOf = testkit.ParseJSON
 
 func TestNewPanicsForANilCoreAndNamesIt(t *testing.T) {
 	defer func() {
@@ -214,7 +181,7 @@ func TestASamplerCountsAsWithoutTheAdapter(t *testing.T) {
 	} {
 		for _, bound := range []scope.Scope{
 			scope.New("request_id", "mine", "logger", "mine"),
-			scope.New("request_id", "mine", "v", new(asked)), // made anew for each line
+			scope.New("request_id", "mine", "v", new(testkit.Counter)), // made anew for each line
 			{},
 		} {
 			t.Run(fmt.Sprintf("%s, %d fields", name, bound.Len()), func(t *testing.T) {
@@ -246,28 +213,23 @@ func TestASamplerCountsAsWithoutTheAdapter(t *testing.T) {
 	}
 }
 
-// An asked counts how often it is resolved.
-type asked struct{ n atomic.Int64 }
-
-func (a *asked) LogValue() slog.Value { return slog.Int64Value(a.n.Add(1)) }
-
 func TestALineThatIsNotWrittenResolvesNothing(t *testing.T) {
 	var out sink
-	v := new(asked)
+	v := new(testkit.Counter)
 	plain := zap.New(zaph.New(jsonCore(&out, zap.InfoLevel), nil))
 	sampled := zap.New(zaph.New(zapcore.NewSamplerWithOptions(jsonCore(&out, zap.InfoLevel), time.Second, 1, 0), nil), zap.WithClock(stopped{}))
 	scope.New("v", v).Run(func() {
 		plain.Debug("below the level")
 		sampled.Debug("below the level")
-		if n := v.n.Load(); n != 0 {
+		if n := v.Count(); n != 0 {
 			t.Errorf("resolved %d times for lines below the level", n)
 		}
 		sampled.Info("once")
-		n := v.n.Load()
+		n := v.Count()
 		for range 10 {
 			sampled.Info("once")
 		}
-		if more := v.n.Load() - n; more != 0 {
+		if more := v.Count() - n; more != 0 {
 			t.Errorf("resolved %d times for lines that the sampler dropped", more)
 		}
 	})
@@ -987,35 +949,35 @@ func TestFirstLinesOfAScopeFromManyGoroutines(t *testing.T) {
 	}
 }
 
-// A picky encoder panics for a bad value, as some do. If bad is empty, no value is good.
-type picky struct {
+// A panickingEncoder panics for a bad value, as some do. If bad is empty, no value is good.
+type panickingEncoder struct {
 	zapcore.Encoder
 	bad string
 }
 
-func (p picky) Clone() zapcore.Encoder { return picky{p.Encoder.Clone(), p.bad} }
+func (p panickingEncoder) Clone() zapcore.Encoder { return panickingEncoder{p.Encoder.Clone(), p.bad} }
 
-func (p picky) AddString(key, v string) {
+func (p panickingEncoder) AddString(key, v string) {
 	if p.bad == "" || v == p.bad {
 		panic("can't take " + key)
 	}
 	p.Encoder.AddString(key, v)
 }
 
-func (p picky) AddInt64(key string, v int64) {
+func (p panickingEncoder) AddInt64(key string, v int64) {
 	if p.bad == "" {
 		panic("can't take " + key)
 	}
 	p.Encoder.AddInt64(key, v)
 }
 
-func pickyCore(out zapcore.WriteSyncer, bad string) zapcore.Core {
-	return zapcore.NewCore(picky{zapcore.NewJSONEncoder(encoderConfig()), bad}, out, zap.InfoLevel)
+func panickingEncoderCore(out zapcore.WriteSyncer, bad string) zapcore.Core {
+	return zapcore.NewCore(panickingEncoder{zapcore.NewJSONEncoder(encoderConfig()), bad}, out, zap.InfoLevel)
 }
 
 func TestAnEncoderThatPanicsForOneValueLosesOnlyThat(t *testing.T) {
 	var out sink
-	l := zap.New(zaph.New(pickyCore(&out, "bad"), nil))
+	l := zap.New(zaph.New(panickingEncoderCore(&out, "bad"), nil))
 	scope.New("a", 1, "b", "bad", "c", 3).Run(func() {
 		l.Info("m", zap.Int("d", 4))
 		l.Info("m", zap.Int("a", 4))
@@ -1026,7 +988,7 @@ func TestAnEncoderThatPanicsForOneValueLosesOnlyThat(t *testing.T) {
 
 func TestAnEncoderThatTakesNoFieldsStillGetsItsLines(t *testing.T) {
 	var out sink
-	l := zap.New(zaph.New(pickyCore(&out, ""), nil))
+	l := zap.New(zaph.New(panickingEncoderCore(&out, ""), nil))
 	scope.New("a", 1).Run(func() {
 		l.Info("m", zap.Int("d", 4))
 		l.Info("m", zap.Int("a", 4))
@@ -1034,28 +996,16 @@ func TestAnEncoderThatTakesNoFieldsStillGetsItsLines(t *testing.T) {
 	wantLines(t, &out, `{"level":"info","msg":"m","d":4}`, `{"level":"info","msg":"m","a":4}`)
 }
 
-type badJSON struct{ A int }
+type panickingObject struct{}
 
-func (badJSON) MarshalJSON() ([]byte, error) { panic("not today") }
-
-type badError struct{}
-
-func (badError) Error() string { panic("no text") }
-
-type badStringer struct{}
-
-func (badStringer) String() string { panic("no text") }
-
-type badObject struct{}
-
-func (badObject) MarshalLogObject(zapcore.ObjectEncoder) error { panic("no object") }
+func (panickingObject) MarshalLogObject(zapcore.ObjectEncoder) error { panic("no object") }
 
 func TestValuesThatPanicSpoilNoLine(t *testing.T) {
 	var out sink
 	l := zap.New(zaph.New(jsonCore(&out, zap.InfoLevel), nil))
 	var nilError *os.PathError
 	for name, v := range map[string]any{
-		"MarshalJSON": badJSON{}, "Error": badError{}, "String": badStringer{}, "MarshalLogObject": badObject{},
+		"MarshalJSON": testkit.PanickingJSON{}, "Error": testkit.PanickingError{}, "String": testkit.PanickingString{}, "MarshalLogObject": panickingObject{},
 		"a nil pointer": nilError, "a channel": make(chan int), "NaN": math.NaN(), "a function": func() {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -1074,7 +1024,7 @@ func TestAHostileFilterSpoilsNoLine(t *testing.T) {
 		"takes all keys":    func(a slog.Attr) (slog.Attr, bool) { a.Key = ""; return a, true },
 		"one key for all":   func(a slog.Attr) (slog.Attr, bool) { a.Key = "x"; return a, true },
 		"the message's key": func(a slog.Attr) (slog.Attr, bool) { a.Key = "msg"; return a, true },
-		"panics later":      func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, badJSON{}), true },
+		"panics later":      func(a slog.Attr) (slog.Attr, bool) { return slog.Any(a.Key, testkit.PanickingJSON{}), true },
 		"an empty group":    func(a slog.Attr) (slog.Attr, bool) { return slog.Group(a.Key), true },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,12 +2,12 @@ package zeroh_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"testing"
 
 	"github.com/rs/zerolog"
 
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zeroh"
@@ -15,23 +15,9 @@ import (
 
 type key struct{}
 
-// scopeOf returns a scope of n fields.
-func scopeOf(n int) scope.Scope {
-	var args []any
-	for i := range n {
-		args = append(args, fmt.Sprint("key", i), "value")
-	}
-	return scope.New(args...)
-}
-
 // skipUnlessLean skips a test of allocations where others than the adapter allocate.
 func skipUnlessLean(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	if c := scope.Carrier(); c != "direct" {
-		t.Skipf("the carrier %q allocates", c)
-	}
+	scopekit.SkipUnlessLean(t)
 	if binary {
 		t.Skip("a line of CBOR has its fields encoded anew")
 	}
@@ -39,7 +25,7 @@ func skipUnlessLean(t *testing.T) {
 
 func TestAStampedLineAllocatesNothing(t *testing.T) {
 	skipUnlessLean(t)
-	ctx := scope.NewContext(context.Background(), scopeOf(4))
+	ctx := scope.NewContext(context.Background(), scopekit.Of(4))
 	for name, opts := range map[string]*logadapters.Options{
 		"defaults":    nil,
 		"in a group":  {Group: "g"},
@@ -50,7 +36,7 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 		child := l.With().Int("a", 1).Logger()
 		mine := l.With().Timestamp().Ctx(context.WithValue(context.Background(), key{}, 1)).Logger()
 		for _, fields := range []int{0, 1, 4, 64} {
-			scopeOf(fields).Run(func() {
+			scopekit.Of(fields).Run(func() {
 				for way, line := range map[string]func(){
 					"a line":                 func() { l.Info().Int("own", 1).Str("more", "x").Msg("m") },
 					"a child's line":         func() { child.Info().Int("own", 1).Msg("m") },
@@ -73,7 +59,7 @@ func TestALineOfForAllocatesNothing(t *testing.T) {
 	f := zeroh.For(zerolog.New(io.Discard).Level(zerolog.InfoLevel), nil)
 	hooked := zeroh.For(zerolog.New(io.Discard).Hook(zeroh.New(nil)), nil)
 	for _, fields := range []int{0, 1, 4, 64} {
-		scopeOf(fields).Run(func() {
+		scopekit.Of(fields).Run(func() {
 			for way, line := range map[string]func(){
 				"a line":               func() { f.Info().Int("own", 1).Msg("m") },
 				"an error":             func() { f.Err(io.EOF).Msg("m") },
@@ -95,7 +81,7 @@ func TestALineOfForAllocatesNothing(t *testing.T) {
 func TestALineOfAScopeForEachItem(t *testing.T) {
 	skipUnlessLean(t)
 	l := zerolog.New(io.Discard).Hook(zeroh.New(nil))
-	scopeOf(4).Run(func() {
+	scopekit.Of(4).Run(func() {
 		line := func() { l.Info().Int("own", 1).Msg("m") }
 		n := testing.AllocsPerRun(100, func() { scope.With("item", "x").Run(line) })
 		if n > 4 {

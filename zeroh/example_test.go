@@ -129,3 +129,8 @@ func ExampleLogAttrs() {
 	// Output:
 	// {"level":"warn","ms":912,"request_id":"r-1","message":"slow"}
 }
+
+// The one line at start-up. It is compiled and not run: what it prints has a time in it.
+func ExampleNew_startUp() {
+	log.Logger = log.Hook(zeroh.New(nil))
+}

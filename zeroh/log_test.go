@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/rs/zerolog/log"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zeroh"
 )
@@ -24,18 +25,13 @@ func logAttrsTo(level zerolog.Level) (func(context.Context, slog.Level, string, 
 	return zeroh.LogAttrs(&l), &out
 }
 
-// A late value is known only when it is asked for.
-type late string
-
-func (l late) LogValue() slog.Value { return slog.StringValue("resolved " + string(l)) }
-
 func TestLogAttrsWritesTheLineThatZerologWrites(t *testing.T) {
 	log, out := logAttrsTo(zerolog.DebugLevel)
 	scope.New("request_id", "r-1").Run(func() {
 		log(t.Context(), slog.LevelInfo, "m",
 			slog.String("s", "x"), slog.Int("i", 1), slog.Bool("b", true), slog.Float64("f", 0.5),
-			slog.Duration("d", time.Second), slog.Any("err", errors.New("bad")), slog.Any("late", late("v")),
-			slog.Group("g", slog.Int("n", 1), slog.Any("late", late("w"))))
+			slog.Duration("d", time.Second), slog.Any("err", errors.New("bad")), slog.Any("late", testkit.Resolved("v")),
+			slog.Group("g", slog.Int("n", 1), slog.Any("late", testkit.Resolved("w"))))
 		log(t.Context(), slog.LevelInfo, "none")
 	})
 	log(t.Context(), slog.LevelInfo, "no scope", slog.Int("i", 1))
@@ -59,15 +55,8 @@ func TestLogAttrsMapsLevels(t *testing.T) {
 
 func TestLogAttrsBelowTheLevelWritesAndResolvesNothing(t *testing.T) {
 	log, out := logAttrsTo(zerolog.WarnLevel)
-	log(t.Context(), slog.LevelInfo, "m", slog.Any("v", mustNotResolve{t}))
+	log(t.Context(), slog.LevelInfo, "m", slog.Any("v", testkit.NeverResolved{T: t}))
 	wantLines(t, out)
-}
-
-type mustNotResolve struct{ t *testing.T }
-
-func (m mustNotResolve) LogValue() slog.Value {
-	m.t.Error("resolved for a line that isn't written")
-	return slog.Value{}
 }
 
 func TestLogAttrsGoesByTheContextOfAnotherTask(t *testing.T) {

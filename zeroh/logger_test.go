@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zeroh"
@@ -100,7 +101,7 @@ func TestForGoesByTheLevelsOfItsBaseAndResolvesNothingBelow(t *testing.T) {
 	var out bytes.Buffer
 	f := zeroh.For(zerolog.New(&out).Level(zerolog.InfoLevel), nil)
 	nop := zeroh.For(zerolog.Nop(), nil)
-	v := new(asked)
+	v := new(testkit.Counter)
 	scope.New("v", v).Run(func() {
 		f.Debug().Msg("below the level")
 		f.WithLevel(zerolog.TraceLevel).Msg("below the level")
@@ -109,7 +110,7 @@ func TestForGoesByTheLevelsOfItsBaseAndResolvesNothingBelow(t *testing.T) {
 		zerolog.SetGlobalLevel(zerolog.WarnLevel)
 		f.Info().Msg("below the global level")
 		zerolog.SetGlobalLevel(zerolog.TraceLevel)
-		if n := v.n.Load(); n != 0 {
+		if n := v.Count(); n != 0 {
 			t.Errorf("resolved %d times for lines that aren't written", n)
 		}
 		f.Info().Msg("m")

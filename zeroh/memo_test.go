@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"runtime"
 	"testing"
-	"weak"
 
 	"github.com/rs/zerolog"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zeroh"
@@ -18,32 +18,11 @@ import (
 type made struct{ Key string }
 
 // watching returns options whose Filter puts a made in place of each value.
-func watching() (*logadapters.Options, *[]weak.Pointer[made]) {
-	watched := new([]weak.Pointer[made])
+func watching() (*logadapters.Options, *testkit.Probe[made]) {
+	watched := new(testkit.Probe[made])
 	return &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
-		m := &made{a.Key}
-		*watched = append(*watched, weak.Make(m))
-		return slog.Any(a.Key, m), true
+		return slog.Any(a.Key, watched.Watch(&made{a.Key})), true
 	}}, watched
-}
-
-// alive collects garbage until at most want of the watched objects are left, and
-// returns how many are. zerolog keeps the last events in a pool, which takes two rounds
-// to empty.
-func alive[T any](watched []weak.Pointer[T], want int) (n int) {
-	for range 10 {
-		runtime.GC()
-		n = 0
-		for _, w := range watched {
-			if w.Value() != nil {
-				n++
-			}
-		}
-		if n <= want {
-			break
-		}
-	}
-	return n
 }
 
 func TestWhatTheHookMadeDiesWithItsScope(t *testing.T) {
@@ -56,11 +35,11 @@ func TestWhatTheHookMadeDiesWithItsScope(t *testing.T) {
 			l.Info().Msg("remembered")
 		})
 	}
-	if len(*watched) != scopes {
-		t.Errorf("%d scopes were encoded %d times", scopes, len(*watched))
+	if watched.Len() != scopes {
+		t.Errorf("%d scopes were encoded %d times", scopes, watched.Len())
 	}
-	if n := alive(*watched, 0); n > 0 {
-		t.Errorf("of %d of %d scopes something is left", n, len(*watched))
+	if n := watched.Left(0); n > 0 {
+		t.Errorf("of %d of %d scopes something is left", n, watched.Len())
 	}
 	runtime.KeepAlive(l)
 }
@@ -74,8 +53,8 @@ func TestALongLivedScopeDoesNotCollectWhatHooksMade(t *testing.T) {
 			l.Info().Msg("m")
 		}
 	})
-	if n := alive(*watched, 100); n > 100 {
-		t.Errorf("a scope keeps what %d of %d hooks made of it", n, len(*watched))
+	if n := watched.Left(100); n > 100 {
+		t.Errorf("a scope keeps what %d of %d hooks made of it", n, watched.Len())
 	}
 	runtime.KeepAlive(s)
 }
@@ -90,11 +69,11 @@ func TestWhatForMadeDiesWithItsScope(t *testing.T) {
 			f.Info().Msg("remembered")
 		})
 	}
-	if len(*watched) != scopes {
-		t.Errorf("%d scopes were encoded %d times", scopes, len(*watched))
+	if watched.Len() != scopes {
+		t.Errorf("%d scopes were encoded %d times", scopes, watched.Len())
 	}
-	if n := alive(*watched, 0); n > 0 {
-		t.Errorf("of %d of %d scopes something is left", n, len(*watched))
+	if n := watched.Left(0); n > 0 {
+		t.Errorf("of %d of %d scopes something is left", n, watched.Len())
 	}
 	runtime.KeepAlive(f)
 }
@@ -110,20 +89,19 @@ type sink struct {
 func (s *sink) Write(p []byte) (int, error) { s.lines++; return len(p), nil }
 
 func TestALongLivedScopeDoesNotCollectLoggersAndTheirBases(t *testing.T) {
-	var watched []weak.Pointer[sink]
+	var watched testkit.Probe[sink]
 	s := scope.New("k", 1)
 	s.Run(func() {
 		for range 1000 {
-			w := new(sink)
+			w := watched.Watch(new(sink))
 			zeroh.For(zerolog.New(w), nil).Info().Msg("m")
 			if w.lines != 1 {
 				t.Fatal("the line went elsewhere")
 			}
-			watched = append(watched, weak.Make(w))
 		}
 	})
-	if n := alive(watched, 100); n > 100 {
-		t.Errorf("a scope keeps %d of %d bases", n, len(watched))
+	if n := watched.Left(100); n > 100 {
+		t.Errorf("a scope keeps %d of %d bases", n, watched.Len())
 	}
 	runtime.KeepAlive(s)
 }

@@ -21,20 +21,20 @@ import (
 
 // These tests run in both builds, with the tag binary_log and without it.
 
-// recorded keeps lines, one for each Write.
-type recorded struct {
+// A recorder keeps lines, one for each Write.
+type recorder struct {
 	mu    sync.Mutex
 	lines [][]byte
 }
 
-func (r *recorded) Write(p []byte) (int, error) {
+func (r *recorder) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lines = append(r.lines, bytes.Clone(p))
 	return len(p), nil
 }
 
-func (r *recorded) take() (lines [][]byte) {
+func (r *recorder) take() (lines [][]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lines, r.lines = r.lines, nil
@@ -42,7 +42,7 @@ func (r *recorded) take() (lines [][]byte) {
 }
 
 // wantSame compares with the lines of a logger without the adapter, and empties both.
-func wantSame(t *testing.T, what string, got, want *recorded) {
+func wantSame(t *testing.T, what string, got, want *recorder) {
 	t.Helper()
 	if g, w := got.take(), want.take(); !reflect.DeepEqual(g, w) {
 		t.Errorf("%s:\ngot  %q\nwant %q", what, g, w)
@@ -50,51 +50,51 @@ func wantSame(t *testing.T, what string, got, want *recorded) {
 }
 
 // waysIn are loggers that write to w and are stamped.
-func waysIn(w *recorded, opts *logadapters.Options) map[string]func() *zerolog.Event {
+func waysIn(w *recorder, opts *logadapters.Options) map[string]func() *zerolog.Event {
 	l, f := zerolog.New(w).Hook(zeroh.New(opts)), zeroh.For(zerolog.New(w), opts)
 	return map[string]func() *zerolog.Event{"the hook": l.Info, "For": f.Info, "L": func() *zerolog.Event { return f.L().Info() }}
 }
 
-// A talker's methods call say, once.
-type talker struct {
-	say   func()
+// A callback's methods call fn, once.
+type callback struct {
+	fn    func()
 	depth int
 }
 
-func (v *talker) talk() string {
+func (v *callback) call() string {
 	if v.depth++; v.depth > 50 {
 		panic("there is no end")
 	}
-	v.say()
+	v.fn()
 	return "said"
 }
 
 type (
-	talkingObject struct{ *talker }
-	talkingValuer struct{ *talker }
-	talkingJSON   struct{ *talker }
-	talkingError  struct{ *talker }
-	talkingText   struct{ *talker }
+	callbackObject struct{ *callback }
+	callbackValuer struct{ *callback }
+	callbackJSON   struct{ *callback }
+	callbackError  struct{ *callback }
+	callbackText   struct{ *callback }
 )
 
-func (v talkingObject) MarshalZerologObject(e *zerolog.Event) { e.Str("v", v.talk()) }
-func (v talkingValuer) LogValue() slog.Value                  { return slog.StringValue(v.talk()) }
-func (v talkingJSON) MarshalJSON() ([]byte, error)            { return []byte(`"` + v.talk() + `"`), nil }
-func (v talkingError) Error() string                          { return v.talk() }
-func (v talkingText) MarshalText() ([]byte, error)            { return []byte(v.talk()), nil }
+func (v callbackObject) MarshalZerologObject(e *zerolog.Event) { e.Str("v", v.call()) }
+func (v callbackValuer) LogValue() slog.Value                  { return slog.StringValue(v.call()) }
+func (v callbackJSON) MarshalJSON() ([]byte, error)            { return []byte(`"` + v.call() + `"`), nil }
+func (v callbackError) Error() string                          { return v.call() }
+func (v callbackText) MarshalText() ([]byte, error)            { return []byte(v.call()), nil }
 
-var talkers = map[string]func(*talker) any{
-	"MarshalZerologObject": func(v *talker) any { return talkingObject{v} },
-	"LogValue":             func(v *talker) any { return talkingValuer{v} },
-	"MarshalJSON":          func(v *talker) any { return talkingJSON{v} },
-	"Error":                func(v *talker) any { return talkingError{v} },
-	"MarshalText":          func(v *talker) any { return talkingText{v} },
-	"a member":             func(v *talker) any { return slog.GroupValue(slog.Any("m", talkingValuer{v})) },
-	"a list of errors":     func(v *talker) any { return []error{talkingError{v}} },
+var callbacks = map[string]func(*callback) any{
+	"MarshalZerologObject": func(v *callback) any { return callbackObject{v} },
+	"LogValue":             func(v *callback) any { return callbackValuer{v} },
+	"MarshalJSON":          func(v *callback) any { return callbackJSON{v} },
+	"Error":                func(v *callback) any { return callbackError{v} },
+	"MarshalText":          func(v *callback) any { return callbackText{v} },
+	"a member":             func(v *callback) any { return slog.GroupValue(slog.Any("m", callbackValuer{v})) },
+	"a list of errors":     func(v *callback) any { return []error{callbackError{v}} },
 }
 
 func TestAValueWhoseMethodLogsHasBothLinesWritten(t *testing.T) {
-	for method, value := range talkers {
+	for method, value := range callbacks {
 		for inner := range waysIn(nil, nil) {
 			for outer := range waysIn(nil, nil) {
 				wantBothLines(t, value, inner, outer, func() {}, method+", "+inner+" inside "+outer)
@@ -107,14 +107,14 @@ func TestAValueWhoseMethodLogsHasBothLinesWritten(t *testing.T) {
 
 // wantBothLines has a line written whose scope has a value that logs. Another one comes before,
 // and amid is called between its beginning and its end.
-func wantBothLines(t *testing.T, value func(*talker) any, inner, outer string, amid func(), what string) {
+func wantBothLines(t *testing.T, value func(*callback) any, inner, outer string, amid func(), what string) {
 	t.Helper()
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
 	for _, before := range []bool{false, true} {
-		var out recorded
+		var out recorder
 		ways := waysIn(&out, nil)
-		v := new(talker)
-		v.say = func() { ways[inner]().Msg("inner") }
+		v := new(callback)
+		v.fn = func() { ways[inner]().Msg("inner") }
 		scope.New("plain", "1", "v", value(v), "z", slog.GroupValue(slog.Bool("b", true))).Run(func() {
 			e := ways[outer]()
 			if amid(); before {
@@ -152,13 +152,13 @@ func wantBothLines(t *testing.T, value func(*talker) any, inner, outer string, a
 
 // What a value's method sets or runs ends with it, and it may wait for another line.
 func TestAValueWhoseMethodSetsRunsAndWaits(t *testing.T) {
-	for method, value := range talkers {
-		for way := range waysIn(new(recorded), nil) {
-			var out recorded
+	for method, value := range callbacks {
+		for way := range waysIn(new(recorder), nil) {
+			var out recorder
 			ways := waysIn(&out, nil)
-			v := new(talker)
+			v := new(callback)
 			s := scope.New("plain", 1, "v", value(v))
-			v.say = func() {
+			v.fn = func() {
 				scope.Set("leaked", true)
 				scope.New("other", 2).Run(func() { ways[way]().Msg("another task") })
 				done := make(chan bool)
@@ -185,7 +185,7 @@ func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
 	args := []any{"a", 1, "took", time.Second, "err", errors.New("boom"), "obj", map[string]int{"n": 1}}
 	for name, opts := range map[string]*logadapters.Options{"root": nil, "group": {Group: "g"}} {
-		var got, want recorded
+		var got, want recorder
 		ref := zerolog.New(&want)
 		l := zerolog.New(&got).Hook(zeroh.New(opts))
 		write := func(args []any) {
@@ -213,7 +213,7 @@ func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
 		wantSame(t, name, &got, &want)
 	}
 
-	var got, want recorded
+	var got, want recorder
 	f := zeroh.For(zerolog.New(&got), nil)
 	scope.New(args...).Run(func() {
 		zerolog.SetGlobalLevel(zerolog.Disabled)
@@ -231,7 +231,7 @@ func TestDisabledInTheMiddleOfALineSpoilsNoLaterOne(t *testing.T) {
 
 func TestAValueThatPanicsInALineThatWasDisabledCostsOnlyItsField(t *testing.T) {
 	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
-	var out recorded
+	var out recorder
 	l := zerolog.New(&out).Hook(zeroh.New(nil))
 	scope.New("a", "1", "bad", unreadable{}, "g", slog.GroupValue(slog.Any("bad", unreadable{})), "z", "26").Run(func() {
 		e := l.Info()
@@ -265,10 +265,10 @@ func TestErrorsHaveTheirStackAsWithEventFields(t *testing.T) {
 	}
 	err := errors.New("boom")
 	fields := [][]any{{"a", 1}, {"err", err}, {"obj", causer{}}, {"objs", []zerolog.LogObjectMarshaler{causer{}}}, {"z", "26"}}
-	var got, want recorded
+	var got, want recorder
 	hook := zeroh.New(nil)
 	grouped := zeroh.New(&logadapters.Options{Group: "g"})
-	stacked := func(w *recorded) zerolog.Logger { return zerolog.New(w).With().Stack().Logger() }
+	stacked := func(w *recorder) zerolog.Logger { return zerolog.New(w).With().Stack().Logger() }
 	hooked, plain, inGroup := stacked(&got).Hook(hook), zerolog.New(&got).Hook(hook), stacked(&got).Hook(grouped)
 	f, plainFor := zeroh.For(stacked(&got), nil), zeroh.For(zerolog.New(&got), nil)
 	ref, plainRef := stacked(&want), zerolog.New(&want)
@@ -323,7 +323,7 @@ func TestErrorsHaveTheirStackAsWithEventFields(t *testing.T) {
 }
 
 func TestAHookThatIsThereTwiceStampsOnce(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	h := zeroh.New(nil)
 	second := zeroh.New(&logadapters.Options{Group: "second"})
 	noEmail := zeroh.New(&logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, a.Key == "k" }})
@@ -360,7 +360,7 @@ func TestAHookThatIsThereTwiceStampsOnce(t *testing.T) {
 
 // A hook that passes the context of its event on to another logger gets that stamped, too.
 func TestTheContextOfAStampedEventStampsOtherLines(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	h := zeroh.New(nil)
 	own := context.WithValue(context.Background(), key{}, 1)
 	for name, hooks := range map[string][]zerolog.Hook{"once": {h}, "twice": {h, zeroh.New(nil)}, "the same twice": {h, h}} {
@@ -387,7 +387,7 @@ func TestTheContextOfAStampedEventStampsOtherLines(t *testing.T) {
 }
 
 func TestAHookInsideAnotherHookStamps(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	h := zeroh.New(nil)
 	l, ref := zerolog.New(&got).Hook(zerolog.LevelHook{InfoHook: h}), zerolog.New(&want)
 	scope.New("k", 1).Run(func() {
@@ -402,15 +402,15 @@ func TestAHookInsideAnotherHookStamps(t *testing.T) {
 }
 
 func TestADiscardedEventIsNotStamped(t *testing.T) {
-	var out recorded
+	var out recorder
 	drop := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, msg string) {
 		if msg == "drop" {
 			e.Discard()
 		}
 	})
 	l := zerolog.New(&out).Hook(drop, zeroh.New(nil))
-	v := &talker{say: func() {}}
-	scope.New("v", talkingValuer{v}).Run(func() {
+	v := &callback{fn: func() {}}
+	scope.New("v", callbackValuer{v}).Run(func() {
 		l.Info().Msg("drop")
 		l.Info().Ctx(context.WithValue(context.Background(), key{}, 1)).Msg("drop")
 		if v.depth != 0 {
@@ -427,7 +427,7 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 	defer func(level, message, time string) {
 		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = level, message, time
 	}(zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName)
-	var got, want recorded
+	var got, want recorder
 	ways, ref := waysIn(&got, nil), zerolog.New(&want)
 	args := []any{"level", 1, "message", 2, "time", 3, "severity", 4, "msg", 5, "ts", 6, "z", 7}
 	log := func(own ...any) {
@@ -451,7 +451,7 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 	}
 }
 
-func TestALineOfAnEndedTaskSaysSo(t *testing.T) {
+func TestALineOfAnEndedTaskIsMarked(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts *logadapters.Options
 		late []any
@@ -461,7 +461,7 @@ func TestALineOfAnEndedTaskSaysSo(t *testing.T) {
 		"in a group":     {&logadapters.Options{Group: "g"}, []any{"g", map[string]any{"k": 1, "scope_ended": true}}},
 		"dropped, group": {&logadapters.Options{Group: "g", Ended: logadapters.DropEnded}, []any{"g", map[string]any{"scope_ended": true}}},
 	} {
-		var out, want recorded
+		var out, want recorder
 		ref := zerolog.New(&want)
 		for way, line := range waysIn(&out, c.opts) {
 			s := scope.New("k", 1)
@@ -502,7 +502,7 @@ func TestALineOfAnEndedTaskSaysSo(t *testing.T) {
 }
 
 func TestEmptyGroupsAreNotWritten(t *testing.T) {
-	var got, want recorded
+	var got, want recorder
 	ref := zerolog.New(&want)
 	s := scope.New("e", []slog.Attr{}, "a", 1, "g", []slog.Attr{slog.Group("inner"), slog.Group("", slog.Int("b", 2)), {}}, "h", []slog.Attr{slog.Group("inner", slog.Group("more"))})
 	for way, line := range waysIn(&got, nil) {

@@ -13,29 +13,19 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
 	"github.com/rs/zerolog/log"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zeroh"
 )
 
 // wantLines compares what was written, and empties the buffer.
-func wantLines(t *testing.T, got *bytes.Buffer, want ...string) {
-	t.Helper()
-	text := strings.Join(want, "\n")
-	if len(want) > 0 {
-		text += "\n"
-	}
-	if got.String() != text {
-		t.Errorf("got\n%swant\n%s", got, text)
-	}
-	got.Reset()
-}
+var wantLines = testkit.WantLines
 
 func stamping(w io.Writer, opts *logadapters.Options) zerolog.Logger {
 	return zerolog.New(w).Hook(zeroh.New(opts))
@@ -96,14 +86,9 @@ func TestSamplersDecideAsBefore(t *testing.T) {
 	})
 }
 
-// An asked counts how often it is resolved.
-type asked struct{ n atomic.Int64 }
-
-func (a *asked) LogValue() slog.Value { return slog.Int64Value(a.n.Add(1)) }
-
 func TestALineThatIsNotWrittenResolvesNothing(t *testing.T) {
 	var out bytes.Buffer
-	v := new(asked)
+	v := new(testkit.Counter)
 	l := stamping(&out, nil).Level(zerolog.InfoLevel)
 	silent := stamping(&out, nil).Sample(zerolog.RandomSampler(0))
 	scope.New("v", v).Run(func() {
@@ -112,7 +97,7 @@ func TestALineThatIsNotWrittenResolvesNothing(t *testing.T) {
 		nop := zerolog.Nop().Hook(zeroh.New(nil))
 		nop.Info().Msg("disabled")
 		l.Info().Discard().Msg("discarded at once")
-		if n := v.n.Load(); n != 0 {
+		if n := v.Count(); n != 0 {
 			t.Errorf("resolved %d times for lines that aren't written", n)
 		}
 		l.Info().Msg("m")
@@ -239,12 +224,8 @@ func TestAnyKeyMayBeTheFirst(t *testing.T) {
 	}
 }
 
-type badError struct{}
-
-func (*badError) Error() string { return "never called on nil" }
-
 func TestANilPointerErrorIsNull(t *testing.T) {
-	var none *badError
+	var none *nilPointerError
 	var path *os.PathError
 	var out bytes.Buffer
 	l := stamping(&out, nil)
@@ -328,29 +309,17 @@ func TestOptionsApply(t *testing.T) {
 	}
 }
 
-type badJSON struct{ A int }
+type panickingObject struct{}
 
-func (badJSON) MarshalJSON() ([]byte, error) { panic("not today") }
-
-type badObject struct{}
-
-func (badObject) MarshalZerologObject(*zerolog.Event) { panic("no object") }
-
-type panickingError struct{}
-
-func (panickingError) Error() string { panic("no text") }
-
-type badStringer struct{}
-
-func (badStringer) String() string { panic("no text") }
+func (panickingObject) MarshalZerologObject(*zerolog.Event) { panic("no object") }
 
 func TestBadValuesSpoilNoLine(t *testing.T) {
 	var out bytes.Buffer
 	l := stamping(&out, nil)
 	for name, v := range map[string]any{
-		"MarshalJSON": badJSON{}, "an object": badObject{}, "Error": panickingError{}, "String": badStringer{},
+		"MarshalJSON": testkit.PanickingJSON{}, "an object": panickingObject{}, "Error": testkit.PanickingError{}, "String": testkit.PanickingString{},
 		"a channel": make(chan int), "a function": func() {},
-		"broken strings": []string{"\xff", "\""}, "a hostile map": map[string]any{"\"": badStringer{}},
+		"broken strings": []string{"\xff", "\""}, "a hostile map": map[string]any{"\"": testkit.PanickingString{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, s := range []scope.Scope{scope.New("v", v, "z", 26), scope.New("a", 1, "v", v, "z", 26)} {

@@ -23,29 +23,29 @@ const doc = "../../docs/labels.md"
 type outcome struct{ Fields, Labels [places]string }
 
 const (
-	kept     = "kept"
-	lost     = "lost"
-	since    = "those set after the first span began are lost"
-	others   = "the other task's"
-	unlooked = "–"
+	kept        = "kept"
+	lost        = "lost"
+	since       = "those set after the first span began are lost"
+	others      = "the other task's"
+	notObserved = "–"
 )
 
 func (u use) suits(w writer) bool {
 	return (!u.split || w.start != nil) && (!u.renamed || w.rename != nil)
 }
 
-func see(t *testing.T, u use, w writer) (o outcome) {
-	want := watch(t, u, w, true)
-	got := watch(t, u, w, false)
+func outcomeOf(t *testing.T, u use, w writer) (o outcome) {
+	want := observations(t, u, w, true)
+	got := observations(t, u, w, false)
 	if len(got) != len(want) || len(got) == 0 {
-		t.Fatalf("%s, %s: %d looks, and %d without a scope", u.name, w.name, len(got), len(want))
+		t.Fatalf("%s, %s: %d observations, and %d without a scope", u.name, w.name, len(got), len(want))
 	}
 	for place := range places {
-		o.Fields[place], o.Labels[place] = unlooked, unlooked
+		o.Fields[place], o.Labels[place] = notObserved, notObserved
 	}
-	// Where a place is looked at twice, all is well only if it is both times.
+	// Where a place is observed twice, all is well only if it is both times.
 	note := func(to *string, what string) {
-		if *to == unlooked || *to == kept {
+		if *to == notObserved || *to == kept {
 			*to = what
 		} else if what != kept && what != *to {
 			t.Errorf("%s, %s: at one place both %q and %q", u.name, w.name, *to, what)
@@ -122,7 +122,7 @@ func TestReport(t *testing.T) {
 		seen := map[string]outcome{}
 		for _, w := range writers {
 			if u.suits(w) {
-				seen[w.name] = see(t, u, w)
+				seen[w.name] = outcomeOf(t, u, w)
 			}
 		}
 		r.Uses = append(r.Uses, seen)
@@ -191,7 +191,7 @@ func slotTable(r report) string {
 // is other code's affair on a path that doesn't touch them.
 func portableTable(r report) string {
 	return table(r, []string{"fields, span open", "fields, span finished"}, func(o outcome) []string {
-		if !slices.ContainsFunc(o.Fields[:], func(s string) bool { return s != kept && s != unlooked }) {
+		if !slices.ContainsFunc(o.Fields[:], func(s string) bool { return s != kept && s != notObserved }) {
 			return nil
 		}
 		return o.Fields[:]

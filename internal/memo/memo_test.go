@@ -4,8 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
-	"weak"
+
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
 func store[T any](c *Cache[T], t *Table, v T) {
@@ -91,47 +91,27 @@ func TestInvalidateMakesAllForget(t *testing.T) {
 
 type object struct{ _ [64]byte }
 
-func alive(list []weak.Pointer[object]) (n int) {
-	for _, w := range list {
-		if w.Value() != nil {
-			n++
-		}
-	}
-	return n
-}
-
 //go:noinline
-func remember(t *Table, c *Cache[*object]) weak.Pointer[object] {
-	o := new(object)
-	store(c, t, o)
-	return weak.Make(o)
-}
-
-// eventually collects garbage until cond holds.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never happens that %s", what)
-		}
-		runtime.GC()
-	}
+func remember(t *Table, c *Cache[*object], watched *testkit.Probe[object]) {
+	store(c, t, watched.Watch(new(object)))
 }
 
 func TestWhatATableRemembersIsBounded(t *testing.T) {
 	table := new(Table)
 	caches := make([]Cache[*object], 5000)
-	var list []weak.Pointer[object]
+	var watched testkit.Probe[object]
 	for i := range caches {
-		list = append(list, remember(table, &caches[i]))
+		remember(table, &caches[i], &watched)
 		if caches[i].Load(table) == nil {
 			t.Fatalf("value %d is forgotten at once", i)
 		}
 	}
 	for range 5000 { // one that stores again and again is no exception
-		list = append(list, remember(table, &caches[0]))
+		remember(table, &caches[0], &watched)
 	}
-	eventually(t, "few values are left", func() bool { return alive(list) <= maxLinks })
+	if n := watched.Left(maxLinks); n > maxLinks {
+		t.Errorf("%d values are left", n)
+	}
 	if caches[0].Load(table) == nil {
 		t.Error("the last one is forgotten")
 	}
@@ -141,14 +121,15 @@ func TestWhatATableRemembersIsBounded(t *testing.T) {
 func TestValuesDieWithTheirTable(t *testing.T) {
 	var c Cache[*object]
 	table := new(Table)
-	list := []weak.Pointer[object]{remember(table, &c)}
+	var watched testkit.Probe[object]
+	remember(table, &c, &watched)
 	runtime.GC()
-	if alive(list) != 1 {
+	if len(watched.Live()) != 1 {
 		t.Error("a value is gone while its table is there")
 	}
 	runtime.KeepAlive(table)
 	table = nil
-	eventually(t, "a value goes with its table", func() bool { return alive(list) == 0 })
+	watched.WantFreed(t, "after their table")
 	runtime.KeepAlive(&c)
 }
 

@@ -38,6 +38,9 @@ func (b *Buffer) Take() string {
 	return b.b.String()
 }
 
+// Reset empties the buffer.
+func (b *Buffer) Reset() { b.Take() }
+
 // Lines returns the lines since the last Take, without their ends. A last line that has no
 // end counts.
 func (b *Buffer) Lines() []string {

@@ -107,3 +107,16 @@ func Receive[T any](t testing.TB, c <-chan T, what string) (v T) {
 	}
 	return v
 }
+
+// InTime calls fn in a goroutine of its own and waits for it. If it doesn't return, the
+// test ends.
+func InTime(t testing.TB, fn func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); fn() }()
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		t.Fatal("it never returns")
+	}
+}

@@ -64,6 +64,15 @@ func (p *Probe[T]) LeftWithin(want int, patience time.Duration) (n int) {
 	return n
 }
 
+// WantFreed collects garbage until no object is in memory. If some stay, the test fails;
+// when is a part of its message.
+func (p *Probe[T]) WantFreed(t testing.TB, when string) {
+	t.Helper()
+	if n := p.LeftWithin(0, Patience); n > 0 {
+		t.Errorf("%d of %d objects are not freed %s", n, p.Len(), when)
+	}
+}
+
 // Eventually collects garbage until cond holds. If it never does, the test ends.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

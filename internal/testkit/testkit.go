@@ -1,6 +1,7 @@
 // Package testkit has what the tests of all packages share: whether the race detector is
 // on, the check that no test leaves a goroutine behind, output that goroutines may share,
-// and probes that see whether memory is freed.
+// log lines parsed and compared, probes that see whether memory is freed, and values and
+// writers that count, fail or panic.
 //
 // It imports no package of this module, so every package's tests may use it, those inside
 // package scope and its carrier too. What needs a scope is in testkit/scopekit.

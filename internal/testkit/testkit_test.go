@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -53,7 +54,16 @@ type fake struct {
 
 func (f *fake) Helper()                      {}
 func (f *fake) Errorf(text string, a ...any) { f.errors = append(f.errors, fmt.Sprintf(text, a...)) }
+func (f *fake) Fatalf(text string, a ...any) { f.Errorf(text, a...); runtime.Goexit() }
+func (f *fake) Error(a ...any)               { f.errors = append(f.errors, fmt.Sprint(a...)) }
 func (f *fake) Skip(...any)                  { f.skipped = true }
+
+// reports returns what a test would report that does this.
+func reports(t *testing.T, do func(t testing.TB)) []string {
+	f := &fake{TB: t}
+	testkit.InTime(t, func() { do(f) })
+	return f.errors
+}
 
 func TestSkipUnderRaceFollowsTheConstant(t *testing.T) {
 	f := &fake{TB: t}
@@ -147,6 +157,15 @@ func TestReceiveGivesWhatWasWrittenToAChan(t *testing.T) {
 	}
 }
 
+func TestInTimeWaitsForTheFunction(t *testing.T) {
+	called := false
+	testkit.InTime(t, func() { called = true })
+	testkit.InTime(t, runtime.Goexit)
+	if !called {
+		t.Error("the function was not called")
+	}
+}
+
 type object struct{ _ [1 << 10]byte }
 
 func TestAProbeSeesWhatIsFreedAndWhatIsKept(t *testing.T) {
@@ -172,6 +191,15 @@ func TestAProbeSeesWhatIsFreedAndWhatIsKept(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
+func TestWantFreedWaitsForTheGarbageCollector(t *testing.T) {
+	var p testkit.Probe[object]
+	func() { p.Watch(new(object)) }()
+	p.WantFreed(t, "after the call")
+	if n := len(p.Live()); n != 0 {
+		t.Errorf("%d objects are in memory", n)
+	}
+}
+
 func TestEventuallyCollectsGarbage(t *testing.T) {
 	var p testkit.Probe[object]
 	func() { p.Watch(new(object)) }()
@@ -179,4 +207,88 @@ func TestEventuallyCollectsGarbage(t *testing.T) {
 
 	late := time.Now().Add(5 * time.Millisecond)
 	testkit.Eventually(t, "it is later", func() bool { return time.Now().After(late) })
+}
+
+func TestWantLinesComparesAndEmpties(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []string
+		ok   bool
+	}{
+		{"", nil, true},
+		{"a\n", []string{"a"}, true},
+		{"a\nb\n", []string{"a", "b"}, true},
+		{"a\nb", []string{"a", "b"}, false},
+		{"a\n", nil, false},
+		{"", []string{"a"}, false},
+		{"a\n", []string{"b"}, false},
+	} {
+		var b testkit.Buffer
+		fmt.Fprint(&b, c.text)
+		if found := reports(t, func(t testing.TB) { testkit.WantLines(t, &b, c.want...) }); (len(found) == 0) != c.ok {
+			t.Errorf("%q, %q: reported %q", c.text, c.want, found)
+		}
+		if b.String() != "" {
+			t.Errorf("%q is left", b.String())
+		}
+	}
+}
+
+func TestALineIsParsed(t *testing.T) {
+	want := map[string]any{"a": "x y", "g": map[string]any{"b": "1", "h": map[string]any{"c": "2"}}}
+	if got := testkit.ParseJSON(t, []byte(`{"a":"x y","g":{"b":"1","h":{"c":"2"}}}`+"\n")); !reflect.DeepEqual(got, want) {
+		t.Errorf("of JSON: %v", got)
+	}
+	if got := testkit.ParseText(t, []byte(`a="x y" g.b=1 g.h.c=2`+"\n")); !reflect.DeepEqual(got, want) {
+		t.Errorf("of text: %v", got)
+	}
+	list := map[string]any{"l": []any{1.0, nil, true, []any{}, map[string]any{}}}
+	if got := testkit.ParseJSON(t, []byte(`{"l":[1,null,true,[],{}]}`)); !reflect.DeepEqual(got, list) {
+		t.Errorf("of JSON with a list: %v", got)
+	}
+}
+
+func TestALineThatIsNoneOrHasAKeyTwiceIsReported(t *testing.T) {
+	for _, bad := range []string{
+		"", "x", `"x"`, "[]", "{", `{"a":1`, `{"a":[1}`, `{"a":1}}`, `{"a":1} {"b":2}`,
+		`{"a":1,"a":2}`, `{"g":{"a":1,"a":1}}`, `{"l":[{"a":1,"a":1}]}`,
+	} {
+		if len(reports(t, func(t testing.TB) { testkit.ParseJSON(t, []byte(bad)) })) == 0 {
+			t.Errorf("nothing is reported of %s", bad)
+		}
+	}
+	for _, bad := range []string{"x", "a=1 a=2", "g.a=1 b=2 g.a=3", `a="x`} {
+		if len(reports(t, func(t testing.TB) { testkit.ParseText(t, []byte(bad)) })) == 0 {
+			t.Errorf("nothing is reported of %s", bad)
+		}
+	}
+}
+
+func TestACounterCountsAndNeverResolvedReports(t *testing.T) {
+	var c testkit.Counter
+	if first, second := c.LogValue().Int64(), c.LogValue().Int64(); first != 1 || second != 2 || c.Count() != 2 {
+		t.Errorf("%d, %d, counted %d", first, second, c.Count())
+	}
+	if found := reports(t, func(t testing.TB) { testkit.NeverResolved{T: t}.LogValue() }); len(found) != 1 {
+		t.Errorf("reported %q", found)
+	}
+}
+
+func TestAPanickingWriterPanicsOnceAfterItHasWritten(t *testing.T) {
+	var w testkit.PanickingWriter
+	write := func() (p any) {
+		defer func() { p = recover() }()
+		fmt.Fprint(&w, "x")
+		return nil
+	}
+	if p := write(); p != nil {
+		t.Errorf("it panics unarmed: %v", p)
+	}
+	w.Armed = true
+	if p := write(); p != "broken" {
+		t.Errorf("armed, it panics with %v", p)
+	}
+	if p := write(); p != nil || w.String() != "xxx" {
+		t.Errorf("afterwards: %v, and %q was written", p, w.String())
+	}
 }

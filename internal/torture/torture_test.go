@@ -100,21 +100,21 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 	}
 }
 
-// A thief calls what it is given, and once, after a while, does so with a field in the
+// A mutant calls what it is given, and once, after a while, does so with a field in the
 // scope that another goroutine has.
-type thief struct {
+type mutant struct {
 	calls atomic.Int64
 	done  atomic.Bool
 	kept  atomic.Pointer[slog.Attr] // of the line before
 }
 
-// steal is told of the context of the line, which may be nil: one with a scope may speak
-// for the line instead.
-func (t *thief) steal(c context.Context, call func()) {
+// log calls what writes a line. c is the context of the line and may be nil: if it has a
+// scope, the line may be stamped from that one.
+func (m *mutant) log(c context.Context, call func()) {
 	current := scope.Current()
-	if _, given := scope.FromContext(c); !given && t.calls.Add(1) > 500 {
-		if field := t.kept.Load(); field != nil && current.Len() > 0 {
-			if v, _ := current.Get(field.Key); v != field.Value.Any() && !t.done.Swap(true) {
+	if _, given := scope.FromContext(c); !given && m.calls.Add(1) > 500 {
+		if field := m.kept.Load(); field != nil && current.Len() > 0 {
+			if v, _ := current.Get(field.Key); v != field.Value.Any() && !m.done.Swap(true) {
 				current.With(*field).Run(call)
 				return
 			}
@@ -122,45 +122,45 @@ func (t *thief) steal(c context.Context, call func()) {
 	}
 	for key, v := range current.All() {
 		if key != hiddenKey && key != redactedKey && key != repeatedKey && v.Kind() == slog.KindString {
-			t.kept.Store(&slog.Attr{Key: key, Value: v})
+			m.kept.Store(&slog.Attr{Key: key, Value: v})
 			break
 		}
 	}
 	call()
 }
 
-type thievingHandler struct {
+type mutantHandler struct {
 	slog.Handler
-	thief *thief
+	mutant *mutant
 }
 
-func (h thievingHandler) Handle(ctx context.Context, r slog.Record) (err error) {
-	h.thief.steal(ctx, func() { err = h.Handler.Handle(ctx, r) })
+func (h mutantHandler) Handle(ctx context.Context, r slog.Record) (err error) {
+	h.mutant.log(ctx, func() { err = h.Handler.Handle(ctx, r) })
 	return err
 }
 
-func (h thievingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return thievingHandler{h.Handler.WithAttrs(attrs), h.thief}
+func (h mutantHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return mutantHandler{h.Handler.WithAttrs(attrs), h.mutant}
 }
 
-func (h thievingHandler) WithGroup(name string) slog.Handler {
-	return thievingHandler{h.Handler.WithGroup(name), h.thief}
+func (h mutantHandler) WithGroup(name string) slog.Handler {
+	return mutantHandler{h.Handler.WithGroup(name), h.mutant}
 }
 
-type thievingCore struct {
+type mutantCore struct {
 	zapcore.Core
-	thief *thief
+	mutant *mutant
 }
 
-func (c thievingCore) With(fields []zapcore.Field) zapcore.Core {
-	return thievingCore{c.Core.With(fields), c.thief}
+func (c mutantCore) With(fields []zapcore.Field) zapcore.Core {
+	return mutantCore{c.Core.With(fields), c.mutant}
 }
 
-func (c thievingCore) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+func (c mutantCore) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	return ce.AddCore(ent, c)
 }
 
-func (c thievingCore) Write(ent zapcore.Entry, fields []zapcore.Field) (err error) {
+func (c mutantCore) Write(ent zapcore.Entry, fields []zapcore.Field) (err error) {
 	// What a Context field holds can't be seen from here: a line that may have one is left.
 	var ctx context.Context
 	for _, f := range fields {
@@ -168,30 +168,30 @@ func (c thievingCore) Write(ent zapcore.Entry, fields []zapcore.Field) (err erro
 			ctx = scope.NewContext(context.Background(), scope.New())
 		}
 	}
-	c.thief.steal(ctx, func() { err = c.Core.Write(ent, fields) })
+	c.mutant.log(ctx, func() { err = c.Core.Write(ent, fields) })
 	return err
 }
 
-type thievingHook struct {
+type mutantHook struct {
 	zerolog.Hook
-	thief *thief
+	mutant *mutant
 }
 
-func (h thievingHook) Run(e *zerolog.Event, level zerolog.Level, msg string) {
-	h.thief.steal(e.GetCtx(), func() { h.Hook.Run(e, level, msg) })
+func (h mutantHook) Run(e *zerolog.Event, level zerolog.Level, msg string) {
+	h.mutant.log(e.GetCtx(), func() { h.Hook.Run(e, level, msg) })
 }
 
 func TestOneLineWithTheScopeOfAnotherGoroutineIsFound(t *testing.T) {
 	for k := range kinds {
 		t.Run(k.String(), func(t *testing.T) {
-			th := &thief{}
+			m := &mutant{}
 			r := newRun(7, [kinds]wrappers{
-				slogKind: {slog: func(h slog.Handler) slog.Handler { return thievingHandler{h, th} }},
-				zapKind:  {zap: func(c zapcore.Core) zapcore.Core { return thievingCore{c, th} }},
-				zeroKind: {zero: func(h zerolog.Hook) zerolog.Hook { return thievingHook{h, th} }},
+				slogKind: {slog: func(h slog.Handler) slog.Handler { return mutantHandler{h, m} }},
+				zapKind:  {zap: func(c zapcore.Core) zapcore.Core { return mutantCore{c, m} }},
+				zeroKind: {zero: func(h zerolog.Hook) zerolog.Hook { return mutantHook{h, m} }},
 			}[k])
 			r.units(0, 50_000, atATime)
-			if !th.done.Load() {
+			if !m.done.Load() {
 				t.Fatal("no field was stolen")
 			}
 			err := r.verdict()

@@ -5,25 +5,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
 type valuer struct{ v slog.Value }
 
 func (v valuer) LogValue() slog.Value { return v.v }
 
-type panicking struct{}
-
-func (panicking) LogValue() slog.Value { panic("boom") }
-
-type endless struct{}
-
-func (endless) LogValue() slog.Value { return slog.AnyValue(endless{}) }
-
 func late(v any) slog.Value { return slog.AnyValue(valuer{slog.AnyValue(v)}) }
 
 func TestResolveIsWhatSlogShows(t *testing.T) {
 	group := func(attrs ...slog.Attr) slog.Value { return slog.GroupValue(attrs...) }
-	never := "!PANIC: LogValue of values.endless never ends"
+	never := "!PANIC: LogValue of testkit.Endless never ends"
 	for _, tc := range []struct {
 		name    string
 		v, want slog.Value
@@ -31,8 +25,8 @@ func TestResolveIsWhatSlogShows(t *testing.T) {
 		{"a plain value", slog.IntValue(1), slog.IntValue(1)},
 		{"a LogValuer", late("x"), slog.StringValue("x")},
 		{"one that answers with one", late(valuer{slog.IntValue(2)}), slog.IntValue(2)},
-		{"a panic", slog.AnyValue(panicking{}), slog.StringValue("!PANIC: boom")},
-		{"one without an end", slog.AnyValue(endless{}), slog.StringValue(never)},
+		{"a panic", slog.AnyValue(testkit.PanickingLogValue{}), slog.StringValue("!PANIC: no value")},
+		{"one without an end", slog.AnyValue(testkit.Endless{}), slog.StringValue(never)},
 		{"in a group", group(slog.Any("a", valuer{slog.IntValue(1)})), group(slog.Int("a", 1))},
 		{"that gives a group", late(group(slog.Any("a", valuer{slog.IntValue(1)}))), group(slog.Int("a", 1))},
 		{"groups without members", group(slog.Group("a"), slog.Group("b", slog.Group("c")), slog.Int("d", 1)), group(slog.Int("d", 1))},
@@ -93,11 +87,11 @@ func TestWhatAValueIs(t *testing.T) {
 		{name: "a number without a key", a: slog.Int("", 0), plain: true},
 		{name: "a string", a: slog.String("k", ""), plain: true},
 		{name: "a time", a: slog.Time("k", time.Time{}), plain: true},
-		{name: "a LogValuer", a: slog.Any("k", panicking{}), valuer: true},
+		{name: "a LogValuer", a: slog.Any("k", testkit.PanickingLogValue{}), valuer: true},
 		{name: "a slice", a: slog.Any("k", []int{1})},
 		{name: "a group of plain values", a: slog.Group("k", slog.Int("a", 1), slog.Group("b", slog.Bool("c", true))), plain: true},
 		{name: "a group with a slice", a: slog.Group("k", slog.Any("a", []int{}))},
-		{name: "a group with a LogValuer far down", a: slog.Group("k", slog.Group("b", slog.Any("c", endless{}))), valuer: true},
+		{name: "a group with a LogValuer far down", a: slog.Group("k", slog.Group("b", slog.Any("c", testkit.Endless{}))), valuer: true},
 		{name: "an empty group without a key", a: slog.Group(""), plain: true},
 	} {
 		if got := IsZero(tc.a); got != tc.zero {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -288,18 +289,6 @@ type token string
 
 func (token) LogValue() slog.Value { return slog.StringValue("hidden by its type") }
 
-type panicking struct{}
-
-func (panicking) LogValue() slog.Value { panic("at home") }
-
-type badStringer struct{}
-
-func (badStringer) String() string { panic("at home") }
-
-type endless struct{}
-
-func (e endless) LogValue() slog.Value { return slog.AnyValue(e) }
-
 func TestValuesAreSentAsText(t *testing.T) {
 	for _, c := range []struct {
 		value any
@@ -321,11 +310,11 @@ func TestValuesAreSentAsText(t *testing.T) {
 		{"a\r\nX-Admin: yes\x00\x7f", "tenant=a%0D%0AX-Admin:%20yes%00%7F"},
 
 		{nil, ""},
-		{panicking{}, ""},
-		{badStringer{}, ""},
+		{testkit.PanickingLogValue{}, ""},
+		{testkit.PanickingString{}, ""},
 		{(*time.Location)(nil), "tenant=UTC"}, // knows what nil means
 		{(*wrapped)(nil), ""},                 // doesn't
-		{endless{}, ""},
+		{testkit.Endless{}, ""},
 	} {
 		if got := baggageOf(scope.New("tenant", c.value)); got != c.want {
 			t.Errorf("%T: %q, want %q", c.value, got, c.want)

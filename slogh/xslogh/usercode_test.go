@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	xslog "golang.org/x/exp/slog"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh/xslogh"
 )
@@ -39,18 +39,6 @@ type expCallback func() string
 
 func (c expCallback) LogValue() xslog.Value { return xslog.StringValue(c()) }
 
-// inTime fails if fn doesn't return.
-func inTime(t *testing.T, fn func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); fn() }()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the line never returns")
-	}
-}
-
 func TestALogValueThatLogsReturns(t *testing.T) {
 	for name, build := range handlers {
 		var out bytes.Buffer
@@ -67,7 +55,7 @@ func TestALogValueThatLogsReturns(t *testing.T) {
 			},
 		} {
 			out.Reset()
-			inTime(t, try)
+			testkit.InTime(t, try)
 			inner, outer := strings.Count(out.String(), "inner"), strings.Count(out.String(), "outer")
 			if inner != 1 || outer != 1 {
 				t.Errorf("%s, %s: %d inner and %d outer lines:\n%s", name, what, inner, outer, &out)

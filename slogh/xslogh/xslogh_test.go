@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,8 @@ import (
 	xslog "golang.org/x/exp/slog"
 	"golang.org/x/exp/slog/slogtest"
 
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh/xslogh"
@@ -41,30 +42,24 @@ func jsonLogger(w io.Writer, opts *logadapters.Options) *xslog.Logger {
 }
 
 // wantLine compares what was written, and empties the buffer.
-func wantLine(t *testing.T, got *bytes.Buffer, want string) {
-	t.Helper()
-	if got.String() != want+"\n" {
-		t.Errorf("got  %swant %s", got, want)
-	}
-	got.Reset()
-}
+var wantLine = testkit.WantLines
 
 func TestSlogtest(t *testing.T) {
 	// k is logged by many of slogtest's cases, request_id by none.
 	bound := scope.New("request_id", "r-1", "k", "of the scope")
 	for name, format := range map[string]struct {
 		handler func(io.Writer) xslog.Handler
-		parse   func(*testing.T, string) map[string]any
+		parse   func(testing.TB, []byte) map[string]any
 	}{
-		"JSON": {func(w io.Writer) xslog.Handler { return xslog.NewJSONHandler(w, nil) }, parseJSON},
-		"Text": {func(w io.Writer) xslog.Handler { return xslog.NewTextHandler(w, nil) }, parseText},
+		"JSON": {func(w io.Writer) xslog.Handler { return xslog.NewJSONHandler(w, nil) }, testkit.ParseJSON},
+		"Text": {func(w io.Writer) xslog.Handler { return xslog.NewTextHandler(w, nil) }, testkit.ParseText},
 	} {
 		check := func(t *testing.T, s scope.Scope, take func(t *testing.T, line map[string]any)) {
 			var out bytes.Buffer
 			s.Run(func() {
 				err := slogtest.TestHandler(xslogh.New(format.handler(&out), nil), func() (lines []map[string]any) {
 					for text := range strings.Lines(out.String()) {
-						line := format.parse(t, text)
+						line := format.parse(t, []byte(text))
 						take(t, line)
 						lines = append(lines, line)
 					}
@@ -91,51 +86,6 @@ func TestSlogtest(t *testing.T) {
 			})
 		})
 	}
-}
-
-func parseJSON(t *testing.T, line string) (m map[string]any) {
-	if err := json.Unmarshal([]byte(line), &m); err != nil {
-		t.Fatalf("%v: %s", err, line)
-	}
-	if n := strings.Count(line, `"k":`); n > 1 {
-		t.Errorf("k is there %d times: %s", n, line)
-	}
-	return m
-}
-
-// parseText reads key=value pairs; a dot in a key opens a group.
-func parseText(t *testing.T, line string) map[string]any {
-	m := map[string]any{}
-	for rest := strings.TrimSuffix(line, "\n"); rest != ""; {
-		key, after, ok := strings.Cut(rest, "=")
-		if !ok {
-			t.Fatalf("no = in %q", rest)
-		}
-		value, next, _ := strings.Cut(after, " ")
-		if strings.HasPrefix(after, `"`) {
-			quoted, err := strconv.QuotedPrefix(after)
-			if err != nil {
-				t.Fatalf("%v in %q", err, after)
-			}
-			value, _ = strconv.Unquote(quoted)
-			next = strings.TrimPrefix(after[len(quoted):], " ")
-		}
-		rest = next
-		into := m
-		path := strings.Split(key, ".")
-		for _, group := range path[:len(path)-1] {
-			if into[group] == nil {
-				into[group] = map[string]any{}
-			}
-			into = into[group].(map[string]any)
-		}
-		last := path[len(path)-1]
-		if _, twice := into[last]; twice {
-			t.Errorf("key %s twice in %s", key, line)
-		}
-		into[last] = value
-	}
-	return m
 }
 
 type replaced struct{ v any }
@@ -328,7 +278,7 @@ func TestBadValuesSpoilNoLine(t *testing.T) {
 	var none *stdValuer
 	scope.New("a", 1, "nil", none, "z", 26).Run(func() {
 		l.Info("")
-		m := parseJSON(t, out.String())
+		m := testkit.ParseJSON(t, out.Bytes())
 		if m["msg"] != "" || m["a"] != 1.0 || m["z"] != 26.0 || !strings.HasPrefix(fmt.Sprint(m["nil"]), "!PANIC") {
 			t.Errorf("got %s", &out)
 		}
@@ -337,7 +287,7 @@ func TestBadValuesSpoilNoLine(t *testing.T) {
 
 func TestTheErrorOfTheHandlerComesBack(t *testing.T) {
 	full := errors.New("disk full")
-	h := xslogh.New(xslog.NewJSONHandler(failing{full}, nil), nil)
+	h := xslogh.New(xslog.NewJSONHandler(testkit.FailingWriter{Err: full}, nil), nil)
 	scope.New("k", 1).Run(func() {
 		if err := h.Handle(context.Background(), xslog.Record{}); !errors.Is(err, full) {
 			t.Errorf("got %v", err)
@@ -345,23 +295,13 @@ func TestTheErrorOfTheHandlerComesBack(t *testing.T) {
 	})
 }
 
-type failing struct{ err error }
-
-func (f failing) Write([]byte) (int, error) { return 0, f.err }
-
 func TestAStampedLineAllocatesNothing(t *testing.T) {
-	if raceEnabled || scope.Carrier() != "direct" {
-		t.Skip("the race detector and the other carriers allocate")
-	}
+	scopekit.SkipUnlessLean(t)
 	ctx := context.Background()
 	h := xslog.NewJSONHandler(io.Discard, nil)
 	bare, l := xslog.New(h), xslog.New(xslogh.New(h, nil))
 	for _, fields := range []int{1, 3} { // a record has room for 5 attributes
-		var args []any
-		for i := range fields {
-			args = append(args, fmt.Sprint("key", i), "value")
-		}
-		scope.New(args...).Run(func() {
+		scopekit.Of(fields).Run(func() {
 			for name, line := range map[string]func(*xslog.Logger){
 				"a line": func(l *xslog.Logger) {
 					l.LogAttrs(ctx, xslog.LevelInfo, "m", xslog.Int("own", 1), xslog.String("more", "x"))

@@ -9,16 +9,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"weak"
 
-	"go.uber.org/goleak"
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
-func TestMain(m *testing.M) {
-	// On js the runtime has a goroutine of its own.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
-}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // An object is what the tests bind.
 type object struct {
@@ -92,7 +88,8 @@ var capabilitiesOf = []capabilities{
 }
 
 // onEachPath runs fn on each path that this build has, in a goroutine of its own with
-// nothing bound.
+// nothing bound. testkit can't have it: it would import this package, and tests in this
+// package would import themselves.
 func onEachPath(t *testing.T, fn func(t *testing.T, c capabilities)) {
 	for _, c := range capabilitiesOf {
 		t.Run(c.path.String(), func(t *testing.T) {
@@ -103,17 +100,6 @@ func onEachPath(t *testing.T, fn func(t *testing.T, c capabilities)) {
 			defer undo()
 			fn(t, c)
 		})
-	}
-}
-
-// eventually collects garbage until cond holds.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never happens that %s", what)
-		}
-		runtime.GC()
 	}
 }
 
@@ -292,23 +278,23 @@ func TestContract(t *testing.T) {
 				t.Fatal("the object is gone while it is bound")
 			}
 			Bind(nil, nil)
-			eventually(t, "an object goes that was unbound", func() bool { return w.Value() == nil })
+			testkit.Eventually(t, "an object goes that was unbound", func() bool { return w.Value() == nil })
 
 			w = bindFresh("b")
 			bindFresh("c")
-			eventually(t, "an object goes that was replaced", func() bool { return w.Value() == nil })
+			testkit.Eventually(t, "an object goes that was replaced", func() bool { return w.Value() == nil })
 
 			func() {
 				s := Swap(nil, nil)
 				defer s.Restore(nil)
 				w = bindFresh("d")
 			}()
-			eventually(t, "an object goes that Restore has replaced", func() bool { return w.Value() == nil })
+			testkit.Eventually(t, "an object goes that Restore has replaced", func() bool { return w.Value() == nil })
 		}},
 		{"the object goes when its goroutine ends", func(t *testing.T, c capabilities) {
 			var w weak.Pointer[object]
 			inGoroutine(func() { w = bindFresh("a") })
-			eventually(t, "an object goes with its goroutine", func() bool { return w.Value() == nil })
+			testkit.Eventually(t, "an object goes with its goroutine", func() bool { return w.Value() == nil })
 		}},
 		{"goroutines bind at the same time", func(t *testing.T, c capabilities) {
 			var wg sync.WaitGroup
@@ -366,7 +352,7 @@ func churn() {
 func TestPortableEntriesGoWhenTheirGoroutinesEnd(t *testing.T) {
 	undo, _ := Force(Portable)
 	defer undo()
-	eventually(t, "what earlier tests left is gone", func() bool { return portableLen() == 0 })
+	testkit.Eventually(t, "what earlier tests left is gone", func() bool { return portableLen() == 0 })
 
 	const n = 100
 	var wg sync.WaitGroup
@@ -392,13 +378,13 @@ func TestPortableEntriesGoWhenTheirGoroutinesEnd(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	eventually(t, "the entries of ended goroutines are removed", func() bool { return portableLen() == 0 })
+	testkit.Eventually(t, "the entries of ended goroutines are removed", func() bool { return portableLen() == 0 })
 }
 
 func TestPortableRestoreLeavesNoEntry(t *testing.T) {
 	undo, _ := Force(Portable)
 	defer undo()
-	eventually(t, "what earlier tests left is gone", func() bool { return portableLen() == 0 })
+	testkit.Eventually(t, "what earlier tests left is gone", func() bool { return portableLen() == 0 })
 	s := Swap(&newObject("a").Header, nil)
 	Bind(&newObject("b").Header, nil)
 	if got := portableLen(); got != 1 {
@@ -415,16 +401,16 @@ func TestPortableRestoreLeavesNoEntry(t *testing.T) {
 func TestPortableEntryWhoseAnchorIsGoneIsNotPutBackForEver(t *testing.T) {
 	undo, _ := Force(Portable)
 	defer undo()
-	eventually(t, "what earlier tests left is gone", func() bool { return portableLen() == 0 })
+	testkit.Eventually(t, "what earlier tests left is gone", func() bool { return portableLen() == 0 })
 	inGoroutine(func() {
 		Bind(&newObject("a").Header, nil)
 		anchor := portableAnchor()
 		s := Swap(&newObject("b").Header, nil)
 		pprof.SetGoroutineLabels(context.Background())
-		eventually(t, "the anchor is gone", anchor)
+		testkit.Eventually(t, "the anchor is gone", anchor)
 		s.Restore(nil)
 	})
-	eventually(t, "the entry of an ended goroutine is removed", func() bool { return portableLen() == 0 })
+	testkit.Eventually(t, "the entry of an ended goroutine is removed", func() bool { return portableLen() == 0 })
 }
 
 // portableAnchor returns a function that reports whether the anchor of the running
@@ -516,7 +502,7 @@ func TestPortableEntryOutlivesASetInsideSwapsThatBindNothing(t *testing.T) {
 			t.Error("the anchor is gone while its goroutine runs")
 		}
 	})
-	eventually(t, "the entries are removed", func() bool { return portableLen() == 0 })
+	testkit.Eventually(t, "the entries are removed", func() bool { return portableLen() == 0 })
 }
 
 // portableLen returns how many goroutines have something bound.

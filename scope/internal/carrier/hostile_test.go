@@ -11,6 +11,8 @@ import (
 	"testing"
 	"unsafe"
 	"weak"
+
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
 // Code that copies, changes and invents labels. At worst it costs the bound object.
@@ -153,7 +155,7 @@ func TestACopiedLabelKeepsItsObject(t *testing.T) {
 			wantBound(t, "a")
 		}
 		setLabels()
-		eventually(t, "an object goes that was shown", func() bool { return w.Value() == nil })
+		testkit.Eventually(t, "an object goes that was shown", func() bool { return w.Value() == nil })
 	})
 }
 
@@ -337,7 +339,7 @@ func TestTheSlotKeepsNoContext(t *testing.T) {
 		} {
 			Bind(&newObject("a").Header, nil)
 			w := start(foreign)
-			eventually(t, "the context goes that the labels were set with", func() bool { return w.Value() == nil })
+			testkit.Eventually(t, "the context goes that the labels were set with", func() bool { return w.Value() == nil })
 			if c.labels { // on the portable path labels of other code take a bare Bind away
 				wantBound(t, "a")
 			}
@@ -347,7 +349,7 @@ func TestTheSlotKeepsNoContext(t *testing.T) {
 
 // Only the beginning of a Header or a box is taken for one: not a copy of it, nor a set that
 // refers to it, nor sets of other code, whatever lies behind them.
-func TestWhatHasAnOwner(t *testing.T) {
+func TestOnlyTheBeginningOfAHeaderOrABoxHasAnOwner(t *testing.T) {
 	if best < Direct {
 		t.Skip("the layout isn't known")
 	}
@@ -405,7 +407,7 @@ func TestWhatHasAnOwner(t *testing.T) {
 
 // Labels that we show are changed or left out when Restore is told so. Those of other code
 // are not asked about.
-func TestRestoreAsksWhatBecomesOfOurLabels(t *testing.T) {
+func TestRestoreChangesOurLabelsAsItIsTold(t *testing.T) {
 	now := func(l Label) (Label, bool) {
 		switch l.Key {
 		case "secret":

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
 func TestDefaultPathIsDirect(t *testing.T) {
@@ -242,9 +244,7 @@ func TestPortableSwapLeavesLabelsAlone(t *testing.T) {
 }
 
 func TestDirectBindAllocatesNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	testkit.SkipUnderRace(t)
 	undo, ok := Force(Direct)
 	if !ok {
 		t.Skip("this Go version doesn't have the direct path")

@@ -1,4 +1,4 @@
-package taskscope_test
+package logadapters_test
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 // What an adapter remembers is made of what it remembered before: for a scope that gains
 // fields, and for child loggers. However a scope came about and whoever logged meanwhile,
 // a line is the one that a logger writes which has never logged, of a scope never seen.
-func TestDerivedLinesAreAsFreshOnes(t *testing.T) {
+func TestADerivedLineIsTheSameAsAFreshOne(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		var out bytes.Buffer

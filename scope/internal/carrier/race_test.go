@@ -1,5 +1,0 @@
-//go:build race && !purego
-
-package carrier
-
-const raceEnabled = true

@@ -1,5 +1,0 @@
-//go:build !race
-
-package slogh_test
-
-const raceEnabled = false

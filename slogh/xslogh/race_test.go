@@ -1,5 +1,0 @@
-//go:build race
-
-package xslogh_test
-
-const raceEnabled = true

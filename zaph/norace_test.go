@@ -1,5 +1,0 @@
-//go:build !race
-
-package zaph_test
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build race
-
-package zeroh_test
-
-const raceEnabled = true
