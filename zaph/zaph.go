@@ -1,6 +1,7 @@
 package zaph
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -14,24 +15,22 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A core stamps every line with the fields of the scope that is bound to the goroutine,
-// and passes it to the core that it wraps.
+// A core stamps every line with the fields of the scope that is bound to the goroutine, and
+// passes it to the core that it wraps.
 //
-// There are two ways to do that. zap's own core gets a derived core for each scope, as a
-// logger gets one from With: see Write. Any other core may do more than encode, so none is
-// derived from it: it gets the scope's fields with each line, in front of the line's own,
-// which is the same to zap's encoders. See writeInFront.
+// There are two ways to do that. zap's own core gets a derived core for each scope, as a logger
+// gets one from With. Any other core may do more than encode, so none is derived from it: it gets
+// the scope's fields with each line, in front of the line's own, which is the same to zap's
+// encoders.
 type core struct {
-	leaf  *leaf
-	cache logadapters.Cache[attached]
-	ctx   context.Context // from a Context field attached by With; may be nil
+	leaf    *leaf
+	cache   logadapters.Cache[attached]
+	ctx     context.Context      // from a Context field attached by With; may be nil
+	bare    attached             // what lines without a scope are written with
+	enabled zapcore.LevelEnabler // the wrapped core, or whom that asks
 
-	// bare writes the lines that have no scope: the wrapped core with all that With was
-	// given; but if it isn't plain, only with what came before the first namespace.
-	bare zapcore.Core
-
-	// frozen is what With was given from the first namespace on: it comes behind the
-	// scope's fields, which stay outside. It is not empty iff a namespace is open.
+	// frozen is what With was given from the first namespace on: it comes behind the scope's
+	// fields, which stay outside. It is not empty iff a namespace is open.
 	frozen []zapcore.Field
 }
 
@@ -39,34 +38,54 @@ var _ zapcore.Core = (*core)(nil)
 
 // attached is what the lines of one scope are written with.
 type attached struct {
-	core zapcore.Core // if the wrapped core is plain: a derived one
-
-	fields []zapcore.Field // if it isn't: in front of the line's fields
+	core   zapcore.Core    // a derived one iff the wrapped core is plain
+	fields []zapcore.Field // what comes in front of the line's fields; none if it is plain
 	late   bool            // iff encoding fields may call methods of users
 }
 
 type derived = logadapters.Derived[attached]
 
-// New returns a core that stamps the lines of c. nil opts are the defaults. It panics
-// if c is nil. Make it the outermost core: a core around it that writes from a goroutine
-// of its own would have lines stamped with that one's scope. What stamps its lines already
-// is returned as it is.
+// New returns a core that stamps the lines of c. nil opts are the defaults. It panics if c is nil.
+// Make it the outermost core: a core around it that writes from a goroutine of its own would have
+// lines stamped with that one's scope. What stamps its lines already is returned as it is.
 func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
 	}
-	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
-	// and what they let through is stamped below them.
+	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever, and what
+	// they let through is stamped below them.
 	return inspect(c, func(l *leaf) zapcore.Core {
-		if opts != nil {
-			l.duplicates = opts.Duplicates
-		}
-		n := &core{leaf: l, bare: l.Core}
-		n.cache.Options, n.cache.Reserved = opts, l.reserved
-		n.cache.Attach, n.cache.Expand, n.cache.Quiet = l.attach, l.expandError, l.quiet
-		n.cache.Base.core = l.Core
+		l.opts = opts
+		n := &core{leaf: l}
+		n.setCache(attached{core: l.Core}, l.reserved)
 		return n
 	})
+}
+
+// setCache sets the cache of c, and what else depends on it. root is the wrapped core with what is attached
+// in front of the scope's fields.
+func (c *core) setCache(root attached, reserved []string) {
+	l, cache := c.leaf, &c.cache
+	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
+	cache.Base, cache.Attach, cache.Expand = root, l.attach, l.expandError
+	c.bare, c.enabled = root, l.enabled
+	if !l.plain {
+		c.enabled = root.core
+	}
+	if len(c.frozen) > 0 {
+		cache.Finish = c.finish
+		c.bare = c.finish(root)
+	}
+}
+
+// finish returns a with what stands in a namespace.
+func (c *core) finish(a attached) attached {
+	if c.leaf.plain {
+		a.core = a.core.With(c.frozen)
+	} else {
+		a.fields = slices.Concat(a.fields, c.frozen)
+	}
+	return a
 }
 
 // WrapCore is [New] as an option: zap.NewProduction(zaph.WrapCore(nil)).
@@ -74,9 +93,9 @@ func WrapCore(opts *logadapters.Options) zap.Option {
 	return zap.WrapCore(func(c zapcore.Core) zapcore.Core { return New(c, opts) })
 }
 
-// Context returns a field that shows nothing itself: it lets the line, or the lines of
-// the logger that it is attached to with With, be stamped from ctx as
-// [logadapters.Pick] says. Loggers without this package's core ignore it.
+// Context returns a field that shows nothing itself: it lets the line, or the lines of the logger
+// that it is attached to with With, be stamped from ctx as [logadapters.Pick] says. Loggers
+// without this package's core ignore it.
 func Context(ctx context.Context) zap.Field {
 	return zap.Field{Type: zapcore.SkipType, Interface: carried{ctx}}
 }
@@ -96,74 +115,51 @@ func contextOf(ctx context.Context, fields []zapcore.Field) context.Context {
 }
 
 // Enabled asks the wrapped core.
-func (c *core) Enabled(level zapcore.Level) bool {
-	if c.leaf.plain {
-		return c.leaf.enabled.Enabled(level)
-	}
-	return c.bare.Enabled(level)
-}
+func (c *core) Enabled(level zapcore.Level) bool { return c.enabled.Enabled(level) }
 
 // Level tells zapcore.LevelOf the level of the wrapped core.
-func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare) }
+func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare.core) }
 
 // Sync asks the wrapped core.
-func (c *core) Sync() error { return c.bare.Sync() }
+func (c *core) Sync() error { return c.bare.core.Sync() }
 
-// With returns a core whose lines have fields. They are passed on at once; only what stands
-// in a namespace is needed again for each scope, and so is recorded: a marshaler runs now,
-// and never again.
-func (c *core) With(given []zapcore.Field) zapcore.Core {
-	if len(given) == 0 {
+// With returns a core whose lines have fields. They are passed on at once; only what stands in a
+// namespace is needed again for each scope, and so is recorded: a marshaler runs now, and never
+// again.
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	if len(fields) == 0 {
 		return c
 	}
-	fields := given
-	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), bare: c.bare, frozen: c.frozen}
-	cache := &child.cache
-	cache.Options, cache.Reserved = c.cache.Options, slices.Clip(c.cache.Reserved)
-	cache.Attach, cache.Expand, cache.Quiet = c.cache.Attach, c.cache.Expand, c.cache.Quiet
-	cache.Base = c.cache.Base
-
+	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), frozen: c.frozen}
+	root, reserved, inside := c.cache.Base, c.cache.Reserved, fields
 	if len(c.frozen) == 0 {
-		attach := c.leaf.spread(fields, true)
-		n := rootKeys(attach, func(key string) { cache.Reserved = append(cache.Reserved, key) })
-		fields, attach = attach[n:], attach[:n:n]
-		if len(fields) == 0 && c.leaf.opaque {
-			attach = given // as they are: the core may look for an error, or an object
+		recorded := c.leaf.record(fields, zapcore.InlineMarshalerType, zapcore.ErrorType)
+		keys, n := rootKeys(recorded)
+		reserved, inside = slices.Concat(reserved, keys), recorded[n:]
+		if outside := recorded[:n:n]; n < len(recorded) || !c.leaf.opaque {
+			fields = outside // else as they are: the core may look for an error, or an object
 		}
-		if len(attach) > 0 {
-			child.bare = c.bare.With(attach)
-			cache.Base.core = child.bare
-		}
-	}
-	if len(fields) > 0 {
-		frozen := c.leaf.freeze(fields)
-		child.frozen = slices.Concat(c.frozen, frozen)
-		if c.leaf.plain {
-			child.bare = child.bare.With(frozen)
+		if len(fields) > 0 {
+			root.core = root.core.With(fields)
 		}
 	}
-	if len(child.frozen) > 0 && c.leaf.plain {
-		cache.Finish = child.finish
+	if len(inside) > 0 {
+		child.frozen = slices.Concat(c.frozen, c.leaf.record(inside))
 	}
+	child.setCache(root, reserved)
 	return child
 }
 
-func (c *core) finish(a attached) attached {
-	a.core = a.core.With(c.frozen)
-	return a
-}
-
-// Check asks the wrapped core, once for each line, whether to write it. Which scope stamps
-// the line is seen in Write: it may have a Context field, and a key's policy may change
-// until then.
+// Check asks the wrapped core, once for each line, whether to write it. Which scope stamps the
+// line is seen in Write: it may have a Context field, and a key's policy may change until then.
 func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.leaf.plain {
-		if c.leaf.enabled.Enabled(ent.Level) {
+		if c.enabled.Enabled(ent.Level) {
 			return ce.AddCore(ent, c)
 		}
 		return ce
 	}
-	checked := c.bare.Check(ent, nil)
+	checked := c.bare.core.Check(ent, nil)
 	if checked == nil {
 		return ce
 	}
@@ -174,18 +170,26 @@ func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write stamps the line and writes it. As any core's Write it asks nobody whether to.
 func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	if !c.leaf.plain {
-		return c.writeInFront(c.bare, ent, fields)
+	a, s, fields := c.stamp(&ent, fields)
+	if c.leaf.plain {
+		return a.core.Write(ent, fields)
 	}
-	d := c.cache.Lookup(logadapters.Pick(contextOf(c.ctx, fields)))
+	return c.writeInFront(a.core, a, s, ent, fields)
+}
+
+// stamp returns what to write a line with, its scope, and the fields that it keeps.
+func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, scope.Scope, []zapcore.Field) {
+	s := logadapters.Pick(contextOf(c.ctx, fields))
+	d := c.cache.Lookup(s)
 	if d == nil {
-		return c.bare.Write(ent, fields)
+		return &c.bare, s, fields
 	}
-	if c.repeats(d, &ent, fields) {
-		taken, left := c.split(d, &ent, fields)
-		return d.Without(taken.has).core.Write(ent, left)
+	if !c.repeats(d, ent, fields) {
+		return &d.Value, s, fields
 	}
-	return d.Value.core.Write(ent, fields)
+	taken, fields := c.split(d, ent, fields)
+	a := d.Without(func(key string) bool { return slices.Contains(taken, key) })
+	return &a, s, fields
 }
 
 // A writer is what writeInFront writes to.
@@ -193,50 +197,26 @@ type writer interface {
 	Write(zapcore.Entry, []zapcore.Field) error
 }
 
-// writeInFront writes the line to w with the scope's fields, and what With was given from the
-// first namespace on, in front of its own fields.
-func (c *core) writeInFront(w writer, ent zapcore.Entry, fields []zapcore.Field) error {
-	s := logadapters.Pick(contextOf(c.ctx, fields))
-	d := c.cache.Lookup(s)
-	if d == nil && len(c.frozen) == 0 {
+// writeInFront writes the line, of s, to w with what a has in front of its own fields.
+func (c *core) writeInFront(w writer, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
+	switch {
+	case len(a.fields) == 0:
 		return w.Write(ent, fields)
-	}
-	if !c.leaf.opaque {
+	case !c.leaf.opaque:
 		list := lists.Get().(*[]zapcore.Field)
-		*list = c.appendLine(*list, d, &ent, fields)
+		*list = append(append(*list, a.fields...), fields...)
 		err := w.Write(ent, *list)
 		release(list)
 		return err
+	case a.late:
+		return writeEncoding(w, s, ent, slices.Concat(a.fields, fields))
 	}
-	all := c.appendLine(nil, d, &ent, fields)
-	if d != nil && d.Value.late {
-		return writeEncoding(s, w, ent, all)
-	}
-	return w.Write(ent, all)
+	return w.Write(ent, slices.Concat(a.fields, fields))
 }
 
-func writeEncoding(s scope.Scope, w writer, ent zapcore.Entry, fields []zapcore.Field) (err error) {
+func writeEncoding(w writer, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) (err error) {
 	logadapters.Encode(s, func() { err = w.Write(ent, fields) })
 	return err
-}
-
-// appendLine appends all that writeInFront writes to list. d may be nil.
-func (c *core) appendLine(list []zapcore.Field, d *derived, ent *zapcore.Entry, fields []zapcore.Field) []zapcore.Field {
-	if d == nil {
-		list = slices.Grow(list, len(c.frozen)+len(fields))
-		return append(append(list, c.frozen...), fields...)
-	}
-	var taken keySet
-	if c.repeats(d, ent, fields) {
-		taken, fields = c.split(d, ent, fields)
-	}
-	list = slices.Grow(list, len(d.Value.fields)+len(c.frozen)+len(fields))
-	for i := range d.Value.fields {
-		if !taken.has(d.Value.fields[i].Key) {
-			list = append(list, d.Value.fields[i])
-		}
-	}
-	return append(append(list, c.frozen...), fields...)
 }
 
 // lists are used again. An opaque core gets none of them: it may keep it.
@@ -261,7 +241,8 @@ var pendings = sync.Pool{New: func() any { return new(pending) }}
 
 // Write overrides that of the core.
 func (p *pending) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	err := p.core.writeInFront((*checkedWriter)(p), ent, fields)
+	a, s, fields := p.stamp(&ent, fields)
+	err := p.writeInFront((*checkedWriter)(p), a, s, ent, fields)
 	*p = pending{}
 	pendings.Put(p)
 	return err
@@ -274,24 +255,14 @@ func (w *checkedWriter) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	w.checked.Entry = ent // as of now: with caller and stack
 	w.checked.ErrorOutput = &w.errs
 	w.checked.Write(fields...)
-	return w.errs.err()
+	// The CheckedEntry around will say when again.
+	if _, text, failed := strings.Cut(w.errs.String(), " write error: "); failed {
+		return errors.New(strings.TrimSuffix(text, "\n"))
+	}
+	return nil
 }
 
 // errorText takes what a CheckedEntry says of the errors of its cores.
-type errorText struct{ text []byte }
+type errorText struct{ bytes.Buffer }
 
-func (e *errorText) Write(p []byte) (int, error) {
-	e.text = append(e.text, p...)
-	return len(p), nil
-}
-
-func (e *errorText) Sync() error { return nil }
-
-func (e *errorText) err() error {
-	if len(e.text) == 0 {
-		return nil
-	}
-	// The CheckedEntry around will say when again.
-	_, text, _ := strings.Cut(string(e.text), " write error: ")
-	return errors.New(strings.TrimSuffix(text, "\n"))
-}
+func (*errorText) Sync() error { return nil }
