@@ -91,27 +91,21 @@ func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) b
 		return false // the line's fields stand in a namespace
 	}
 	for i := range fields {
-		switch f := &fields[i]; f.Type {
-		case zapcore.SkipType:
-		case zapcore.InlineMarshalerType:
-			return true // split will see
-		case zapcore.ErrorType:
-			if d.Has(f.Key) || d.Has(f.Key+"Verbose") || d.Has(f.Key+"Causes") || d.Has(f.Key+"Error") {
-				return true
-			}
-		case zapcore.NamespaceType:
-			return d.Has(f.Key)
-		default:
-			if d.Has(f.Key) {
-				return true
-			}
+		switch f := &fields[i]; {
+		case f.Type == zapcore.SkipType:
+		case f.Type == zapcore.InlineMarshalerType, d.Has(f.Key):
+			return true // of what is inlined split will see
+		case f.Type == zapcore.ErrorType && (d.Has(f.Key+"Verbose") || d.Has(f.Key+"Causes") || d.Has(f.Key+"Error")):
+			return true
+		case f.Type == zapcore.NamespaceType:
+			return false
 		}
 	}
 	return false
 }
 
-// split returns the keys for which the scope's fields give way on a line that repeats some, and
-// the line's fields that stay.
+// split returns the keys for which the scope's fields give way on a line that repeats some, and the
+// line's fields that stay.
 func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (taken []string, left []zapcore.Field) {
 	own := c.leaf.keysOf(ent)
 	if len(c.frozen) > 0 {
@@ -119,7 +113,11 @@ func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (ta
 	}
 	fields = c.leaf.record(fields, zapcore.InlineMarshalerType)
 	if c.leaf.opts != nil && c.leaf.opts.Duplicates == logadapters.ScopeWins {
-		fields = strip(fields, func(key string) bool { return d.Has(key) && !slices.Contains(own, key) })
+		inside := false // a namespace
+		fields = slices.DeleteFunc(fields, func(f zapcore.Field) bool {
+			inside = inside || f.Type == zapcore.NamespaceType
+			return !inside && f.Type != zapcore.SkipType && d.Has(f.Key) && !slices.Contains(own, f.Key)
+		})
 	}
 	keys, _ := rootKeys(fields)
 	return append(keys, own...), fields
@@ -158,18 +156,4 @@ func rootKeys(fields []zapcore.Field) (keys []string, before int) {
 		}
 	}
 	return keys, len(fields)
-}
-
-// strip returns fields without those that drop names, up to the first namespace.
-func strip(fields []zapcore.Field, drop func(key string) bool) []zapcore.Field {
-	kept := make([]zapcore.Field, 0, len(fields))
-	for i, f := range fields {
-		if f.Type == zapcore.NamespaceType {
-			return append(kept, fields[i:]...)
-		}
-		if f.Type == zapcore.SkipType || !drop(f.Key) {
-			kept = append(kept, f)
-		}
-	}
-	return kept
 }

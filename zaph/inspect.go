@@ -19,21 +19,19 @@ import (
 
 // A leaf is a core that is wrapped, and what is known of it.
 type leaf struct {
-	zapcore.Core
-	opts *logadapters.Options
-
+	opts    *logadapters.Options
 	plain   bool                 // iff it is zap's own: its level decides alone, and With encodes at once
 	enabled zapcore.LevelEnabler // if it is plain: whom it asks for a level
 	how     reflecting           // encodeValue iff all of it is zap's own, down to encoding/json
 	opaque  bool                 // iff it may look at the types of fields, keep a list of them, or change it
 
 	reserved []string    // the keys that are on each line: the encoder's, and what was attached before
-	optional [8][]string // see keysOf
+	optional [8][]string // the keys that are on lines of entries with a name (bit 0 of the index), a caller, a stack
 }
 
 // inspect returns c with its leaves wrapped: what is under its samplers and hooks and in the
-// branches of its tees.
-func inspect(c zapcore.Core, wrap func(*leaf) zapcore.Core) zapcore.Core {
+// branches of its tees. These decide about a line as ever, and what they let through is stamped.
+func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if _, ok := c.(*core); ok {
 		return c // stamps already
 	}
@@ -44,24 +42,26 @@ func inspect(c zapcore.Core, wrap func(*leaf) zapcore.Core) zapcore.Core {
 	case teeCore:
 		branches := make([]zapcore.Core, v.Len())
 		for i := range branches {
-			branches[i] = inspect(v.Index(i).Interface().(zapcore.Core), wrap)
+			branches[i] = inspect(v.Index(i).Interface().(zapcore.Core), opts)
 		}
 		return zapcore.NewTee(branches...)
 	case samplerCore, hookedCore:
 		outer := reflect.New(v.Type().Elem())
 		outer.Elem().Set(v.Elem())
 		if inner := outer.Elem().FieldByName("Core"); inner.CanSet() && inner.Type() == coreType {
-			inner.Set(reflect.ValueOf(inspect(inner.Interface().(zapcore.Core), wrap)))
+			inner.Set(reflect.ValueOf(inspect(inner.Interface().(zapcore.Core), opts)))
 			return outer.Interface().(zapcore.Core)
 		}
 	}
-	l := &leaf{Core: c, how: encodeValue}
+	l := &leaf{opts: opts, how: encodeValue}
 	l.lookAt(v)
-	if e := field(v, "LevelEnabler"); v.Type() == plainCore && e.IsValid() && e.CanInterface() {
+	if e := field(v, "LevelEnabler"); v.Type() == plainCore && e.CanInterface() {
 		l.enabled, l.plain = e.Interface().(zapcore.LevelEnabler)
 	}
 	l.opaque = !l.plain && l.how != encodeValue
-	return wrap(l)
+	stamping := &core{leaf: l}
+	stamping.setCache(attached{core: c}, l.reserved)
+	return stamping
 }
 
 // The types of zap's own cores, which have no names outside zap.
@@ -84,26 +84,24 @@ var (
 	byJSON         = field(jsonEncoder, "EncoderConfig", "NewReflectedEncoder")
 )
 
-// field returns the field that path leads to, or the zero Value.
+// field returns the field of v that path leads to, without an interface around it. It returns an
+// empty struct if there is none.
 func field(v reflect.Value, path ...string) reflect.Value {
-	for _, name := range path {
-		if v.Kind() == reflect.Pointer {
-			v = v.Elem()
-		}
-		if v.Kind() != reflect.Struct {
-			return reflect.Value{}
-		}
-		v = v.FieldByName(name)
-		if v.Kind() == reflect.Interface {
-			v = v.Elem()
-		}
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if len(path) > 0 && reflect.Indirect(v).Kind() == reflect.Struct {
+		return field(reflect.Indirect(v).FieldByName(path[0]), path[1:]...)
+	}
+	if len(path) > 0 || !v.IsValid() {
+		return reflect.ValueOf(struct{}{})
 	}
 	return v
 }
 
 // lookAt looks at v, a core that is, or is in, the leaf.
 func (l *leaf) lookAt(v reflect.Value) {
-	switch typeOf(v) {
+	switch v.Type() {
 	case plainCore:
 		l.lookAtEncoder(field(v, "enc"))
 	case samplerCore, hookedCore:
@@ -112,30 +110,21 @@ func (l *leaf) lookAt(v reflect.Value) {
 		l.lookAt(field(v, "core"))
 	case teeCore:
 		for i := range v.Len() {
-			l.lookAt(v.Index(i).Elem())
+			l.lookAt(field(v.Index(i)))
 		}
 	case lazyCore:
 		l.lookAt(field(v, "originalCore"))
-		l.lookAtFields(field(v, "fields"))
+		if fields := field(v, "fields"); fields.Type() == reflect.TypeFor[[]zapcore.Field]() {
+			l.lookAtFields(fields)
+		}
 	case noCore:
 	default:
 		l.how = keepValue
 	}
 }
 
-// typeOf returns the type of v, or nil if v is the zero Value.
-func typeOf(v reflect.Value) reflect.Type {
-	if !v.IsValid() {
-		return nil
-	}
-	return v.Type()
-}
-
 // lookAtFields looks at the fields that a lazy core will attach.
 func (l *leaf) lookAtFields(fields reflect.Value) {
-	if typeOf(fields) != reflect.TypeFor[[]zapcore.Field]() {
-		return
-	}
 	for i := range fields.Len() {
 		f := fields.Index(i)
 		switch zapcore.FieldType(f.FieldByName("Type").Uint()) {
@@ -149,7 +138,7 @@ func (l *leaf) lookAtFields(fields reflect.Value) {
 }
 
 func (l *leaf) lookAtEncoder(enc reflect.Value) {
-	switch typeOf(enc) {
+	switch enc.Type() {
 	case consoleEncoder.Type():
 		enc = field(enc, "jsonEncoder")
 	case jsonEncoder.Type():
@@ -157,10 +146,11 @@ func (l *leaf) lookAtEncoder(enc reflect.Value) {
 		l.how = keepValue
 		return
 	}
-	if how := field(enc, "EncoderConfig", "NewReflectedEncoder"); how.Kind() != reflect.Func || how.Pointer() != byJSON.Pointer() {
+	how := field(enc, "EncoderConfig", "NewReflectedEncoder")
+	if how.Kind() != reflect.Func || byJSON.Kind() != reflect.Func || how.Pointer() != byJSON.Pointer() {
 		l.how = keepValue
 	}
-	if text := field(enc, "buf", "bs"); typeOf(text) == reflect.TypeFor[[]byte]() {
+	if text := field(enc, "buf", "bs"); text.Type() == reflect.TypeFor[[]byte]() {
 		attached, open := keysIn(text.Bytes())
 		l.reserved = append(l.reserved, attached...)
 		if open {
@@ -176,15 +166,11 @@ func (l *leaf) lookAtEncoder(enc reflect.Value) {
 		return keys
 	}
 	l.reserved = append(l.reserved, keys("TimeKey", "LevelKey", "MessageKey")...)
-	for i := range l.optional {
-		if i&hasName != 0 {
-			l.optional[i] = append(l.optional[i], keys("NameKey")...)
-		}
-		if i&hasCaller != 0 {
-			l.optional[i] = append(l.optional[i], keys("CallerKey", "FunctionKey")...)
-		}
-		if i&hasStack != 0 {
-			l.optional[i] = append(l.optional[i], keys("StacktraceKey")...)
+	for i, names := range [][]string{{"NameKey"}, {"CallerKey", "FunctionKey"}, {"StacktraceKey"}} {
+		for has := range l.optional {
+			if has>>i&1 != 0 {
+				l.optional[has] = append(l.optional[has], keys(names...)...)
+			}
 		}
 	}
 }
@@ -194,18 +180,15 @@ func (l *leaf) lookAtEncoder(enc reflect.Value) {
 func keysIn(members []byte) (keys []string, open bool) {
 	text := append([]byte{'{'}, members...)
 	dec := json.NewDecoder(bytes.NewReader(text))
-	if _, err := dec.Token(); err != nil {
-		return nil, false
-	}
+	_, _ = dec.Token() // the brace
 	for dec.More() {
-		token, err := dec.Token()
+		token, _ := dec.Token()
 		key, ok := token.(string)
-		if err != nil || !ok {
+		if !ok {
 			break
 		}
 		value := text[dec.InputOffset():]
-		var whole json.RawMessage
-		if dec.Decode(&whole) != nil {
+		if dec.Decode(new(json.RawMessage)) != nil {
 			keys, _ = keysIn(bytes.TrimLeft(value, ": {"))
 			return keys, true
 		}
@@ -214,24 +197,17 @@ func keysIn(members []byte) (keys []string, open bool) {
 	return keys, false
 }
 
-// What an entry has is the index of the keys that the encoder writes for that.
-const (
-	hasName = 1 << iota
-	hasCaller
-	hasStack
-)
-
 // keysOf returns the keys that the encoder writes for ent and not for every entry.
 func (l *leaf) keysOf(ent *zapcore.Entry) []string {
 	has := 0
 	if ent.LoggerName != "" {
-		has |= hasName
+		has |= 1
 	}
 	if ent.Caller.Defined {
-		has |= hasCaller
+		has |= 2
 	}
 	if ent.Stack != "" {
-		has |= hasStack
+		has |= 4
 	}
 	return l.optional[has]
 }

@@ -44,18 +44,6 @@ var (
 	_ zapcore.ArrayEncoder  = (*arrayRecording)(nil)
 )
 
-func (how reflecting) object(v zapcore.ObjectMarshaler) (zapcore.ObjectMarshaler, error) {
-	r := recording{how: how}
-	err := v.MarshalLogObject(&r)
-	return zap.DictObject(r.fields...), err
-}
-
-func (how reflecting) array(v zapcore.ArrayMarshaler) (zapcore.ArrayMarshaler, error) {
-	r := arrayRecording{how: how}
-	err := v.MarshalLogArray(&r)
-	return r.elements, err
-}
-
 func (how reflecting) value(v any) (any, error) {
 	v = values.CloneBytes(v)
 	if how == keepValue || v == nil {
@@ -74,14 +62,16 @@ func (how reflecting) value(v any) (any, error) {
 func (r *recording) add(f zapcore.Field) { r.fields = append(r.fields, f) }
 
 func (r *recording) AddArray(k string, v zapcore.ArrayMarshaler) error {
-	a, err := r.how.array(v)
-	r.add(zap.Array(k, a))
+	a := arrayRecording{how: r.how}
+	err := v.MarshalLogArray(&a)
+	r.add(zap.Array(k, a.elements))
 	return err
 }
 
 func (r *recording) AddObject(k string, v zapcore.ObjectMarshaler) error {
-	o, err := r.how.object(v)
-	r.add(zap.Object(k, o))
+	o := recording{how: r.how}
+	err := v.MarshalLogObject(&o)
+	r.add(zap.Dict(k, o.fields...))
 	return err
 }
 
@@ -134,14 +124,16 @@ func keep[T any](r *arrayRecording, v T, add func(encoder, T)) {
 }
 
 func (r *arrayRecording) AppendArray(v zapcore.ArrayMarshaler) error {
-	a, err := r.how.array(v)
-	r.add(func(to encoder) error { return to.AppendArray(a) })
+	a := arrayRecording{how: r.how}
+	err := v.MarshalLogArray(&a)
+	r.add(func(to encoder) error { return to.AppendArray(a.elements) })
 	return err
 }
 
 func (r *arrayRecording) AppendObject(v zapcore.ObjectMarshaler) error {
-	o, err := r.how.object(v)
-	r.add(func(to encoder) error { return to.AppendObject(o) })
+	o := recording{how: r.how}
+	err := v.MarshalLogObject(&o)
+	r.add(func(to encoder) error { return to.AppendObject(zap.DictObject(o.fields...)) })
 	return err
 }
 

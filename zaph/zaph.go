@@ -23,11 +23,12 @@ import (
 // the scope's fields with each line, in front of the line's own, which is the same to zap's
 // encoders.
 type core struct {
-	leaf    *leaf
-	cache   logadapters.Cache[attached]
-	ctx     context.Context      // from a Context field attached by With; may be nil
-	bare    attached             // what lines without a scope are written with
-	enabled zapcore.LevelEnabler // the wrapped core, or whom that asks
+	zapcore.LevelEnabler // the wrapped core, or whom that asks
+
+	leaf  *leaf
+	cache logadapters.Cache[attached]
+	ctx   context.Context // from a Context field attached by With; may be nil
+	bare  attached        // what lines without a scope are written with
 
 	// frozen is what With was given from the first namespace on: it comes behind the scope's
 	// fields, which stay outside. It is not empty iff a namespace is open.
@@ -52,14 +53,7 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
 	}
-	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever, and what
-	// they let through is stamped below them.
-	return inspect(c, func(l *leaf) zapcore.Core {
-		l.opts = opts
-		n := &core{leaf: l}
-		n.setCache(attached{core: l.Core}, l.reserved)
-		return n
-	})
+	return inspect(c, opts)
 }
 
 // setCache sets the cache of c, and what else depends on it. root is the wrapped core with what is attached
@@ -68,9 +62,9 @@ func (c *core) setCache(root attached, reserved []string) {
 	l, cache := c.leaf, &c.cache
 	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
 	cache.Base, cache.Attach, cache.Expand = root, l.attach, l.expandError
-	c.bare, c.enabled = root, l.enabled
+	c.bare, c.LevelEnabler = root, l.enabled
 	if !l.plain {
-		c.enabled = root.core
+		c.LevelEnabler = root.core
 	}
 	if len(c.frozen) > 0 {
 		cache.Finish = c.finish
@@ -114,9 +108,6 @@ func contextOf(ctx context.Context, fields []zapcore.Field) context.Context {
 	return ctx
 }
 
-// Enabled asks the wrapped core.
-func (c *core) Enabled(level zapcore.Level) bool { return c.enabled.Enabled(level) }
-
 // Level tells zapcore.LevelOf the level of the wrapped core.
 func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare.core) }
 
@@ -154,7 +145,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 // line is seen in Write: it may have a Context field, and a key's policy may change until then.
 func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.leaf.plain {
-		if c.enabled.Enabled(ent.Level) {
+		if c.Enabled(ent.Level) {
 			return ce.AddCore(ent, c)
 		}
 		return ce
@@ -192,34 +183,32 @@ func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, sco
 	return &a, s, fields
 }
 
-// A writer is what writeInFront writes to.
-type writer interface {
-	Write(zapcore.Entry, []zapcore.Field) error
-}
-
 // writeInFront writes the line, of s, to w with what a has in front of its own fields.
-func (c *core) writeInFront(w writer, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
-	switch {
-	case len(a.fields) == 0:
+func (c *core) writeInFront(w zapcore.Core, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
+	if len(a.fields) == 0 {
 		return w.Write(ent, fields)
-	case !c.leaf.opaque:
-		list := lists.Get().(*[]zapcore.Field)
-		*list = append(append(*list, a.fields...), fields...)
-		err := w.Write(ent, *list)
-		release(list)
-		return err
-	case a.late:
-		return writeEncoding(w, s, ent, slices.Concat(a.fields, fields))
 	}
-	return w.Write(ent, slices.Concat(a.fields, fields))
+	var list []zapcore.Field
+	if c.leaf.opaque {
+		list = slices.Concat(a.fields, fields) // it may keep the list
+	} else {
+		pooled := lists.Get().(*[]zapcore.Field)
+		defer release(pooled)
+		*pooled = append(append(*pooled, a.fields...), fields...)
+		list = *pooled
+	}
+	if a.late {
+		return writeEncoding(w, s, ent, list)
+	}
+	return w.Write(ent, list)
 }
 
-func writeEncoding(w writer, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) (err error) {
+func writeEncoding(w zapcore.Core, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) (err error) {
 	logadapters.Encode(s, func() { err = w.Write(ent, fields) })
 	return err
 }
 
-// lists are used again. An opaque core gets none of them: it may keep it.
+// lists are used again.
 var lists = sync.Pool{New: func() any { return new([]zapcore.Field) }}
 
 func release(list *[]zapcore.Field) {
