@@ -119,7 +119,7 @@ func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (ta
 			return !inside && f.Type != zapcore.SkipType && d.Has(f.Key) && !slices.Contains(own, f.Key)
 		})
 	}
-	keys, _ := rootKeys(fields)
+	keys, _ := rootKeys(c.leaf.record(fields, zapcore.ErrorType))
 	return append(keys, own...), fields
 }
 
@@ -137,22 +137,15 @@ func (l *leaf) record(fields []zapcore.Field, types ...zapcore.FieldType) []zapc
 	return r.fields
 }
 
-// rootKeys returns the keys that fields, in which nothing is inlined, put where they stand, and
-// how many fields come before the first namespace.
+// rootKeys returns the keys that fields, without inlined objects and errors, put where they stand,
+// and how many come before the first namespace.
 func rootKeys(fields []zapcore.Field) (keys []string, before int) {
-	for i, f := range fields {
-		switch f.Type {
-		case zapcore.SkipType:
-		case zapcore.NamespaceType:
-			return append(keys, f.Key), i
-		case zapcore.ErrorType:
-			var r recording
-			f.AddTo(&r)
-			for _, part := range r.fields {
-				keys = append(keys, part.Key)
-			}
-		default:
-			keys = append(keys, f.Key)
+	for i := range fields {
+		if fields[i].Type != zapcore.SkipType {
+			keys = append(keys, fields[i].Key)
+		}
+		if fields[i].Type == zapcore.NamespaceType {
+			return keys, i
 		}
 	}
 	return keys, len(fields)

@@ -12,10 +12,9 @@ import (
 )
 
 // zap's interfaces don't tell how a core decides, nor which keys its encoder writes. This file
-// looks, by reflection and once per New, into the cores and encoders that zap itself makes
-// (zapcore's core.go, tee.go, sampler.go, hook.go, increase_level.go, lazy_with.go and
-// json_encoder.go). Of others, such as the cores of other packages or of a future zap, nothing is
-// known, and nothing guessed.
+// looks, by reflection and once per New, into the cores and encoders that zap itself makes (in
+// zapcore: core.go, hook.go, increase_level.go, json_encoder.go, lazy_with.go, sampler.go, tee.go).
+// Of others, such as those of other packages or of a future zap, nothing is known, nor guessed.
 
 // A leaf is a core that is wrapped, and what is known of it.
 type leaf struct {
@@ -26,7 +25,7 @@ type leaf struct {
 	opaque  bool                 // iff it may look at the types of fields, keep a list of them, or change it
 
 	reserved []string    // the keys that are on each line: the encoder's, and what was attached before
-	optional [8][]string // the keys that are on lines of entries with a name (bit 0 of the index), a caller, a stack
+	optional [8][]string // see keysOf
 }
 
 // inspect returns c with its leaves wrapped: what is under its samplers and hooks and in the
@@ -48,7 +47,7 @@ func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	case samplerCore, hookedCore:
 		outer := reflect.New(v.Type().Elem())
 		outer.Elem().Set(v.Elem())
-		if inner := outer.Elem().FieldByName("Core"); inner.CanSet() && inner.Type() == coreType {
+		if inner := outer.Elem().FieldByName("Core"); inner.CanSet() && inner.Type() == reflect.TypeFor[zapcore.Core]() {
 			inner.Set(reflect.ValueOf(inspect(inner.Interface().(zapcore.Core), opts)))
 			return outer.Interface().(zapcore.Core)
 		}
@@ -74,7 +73,6 @@ var (
 	lazyCore    = reflect.TypeOf(zapcore.NewLazyWith(nil, nil))
 	aFilter, _  = zapcore.NewIncreaseLevelCore(zapcore.NewNopCore(), zapcore.InvalidLevel)
 	filterCore  = reflect.TypeOf(aFilter)
-	coreType    = reflect.TypeFor[zapcore.Core]()
 )
 
 // The types of zap's encoders, and how they encode what they don't know.
@@ -115,7 +113,9 @@ func (l *leaf) lookAt(v reflect.Value) {
 	case lazyCore:
 		l.lookAt(field(v, "originalCore"))
 		if fields := field(v, "fields"); fields.Type() == reflect.TypeFor[[]zapcore.Field]() {
-			l.lookAtFields(fields)
+			for i := range fields.Len() {
+				l.lookAtField(fields.Index(i))
+			}
 		}
 	case noCore:
 	default:
@@ -123,17 +123,14 @@ func (l *leaf) lookAt(v reflect.Value) {
 	}
 }
 
-// lookAtFields looks at the fields that a lazy core will attach.
-func (l *leaf) lookAtFields(fields reflect.Value) {
-	for i := range fields.Len() {
-		f := fields.Index(i)
-		switch zapcore.FieldType(f.FieldByName("Type").Uint()) {
-		case zapcore.SkipType, zapcore.InlineMarshalerType:
-		case zapcore.NamespaceType:
-			l.reserved, l.optional = nil, [8][]string{} // they stay outside
-		default:
-			l.reserved = append(l.reserved, f.FieldByName("Key").String())
-		}
+// lookAtField looks at a field that a lazy core will attach.
+func (l *leaf) lookAtField(f reflect.Value) {
+	switch zapcore.FieldType(f.FieldByName("Type").Uint()) {
+	case zapcore.SkipType, zapcore.InlineMarshalerType:
+	case zapcore.NamespaceType:
+		l.reserved, l.optional = nil, [8][]string{} // they stay outside
+	default:
+		l.reserved = append(l.reserved, f.FieldByName("Key").String())
 	}
 }
 
@@ -197,7 +194,8 @@ func keysIn(members []byte) (keys []string, open bool) {
 	return keys, false
 }
 
-// keysOf returns the keys that the encoder writes for ent and not for every entry.
+// keysOf returns the keys that the encoder writes for ent and not for every entry: those in
+// optional at the index whose bits say what ent has.
 func (l *leaf) keysOf(ent *zapcore.Entry) []string {
 	has := 0
 	if ent.LoggerName != "" {

@@ -19,14 +19,15 @@ type recording struct {
 	how    reflecting
 }
 
-// An arrayRecording is a recording of an array.
+var _ zapcore.ObjectEncoder = (*recording)(nil)
+
+// An arrayRecording is a recording of an array: adds append each element once more.
 type arrayRecording struct {
-	elements
-	how reflecting
+	adds []func(encoder) error
+	how  reflecting
 }
 
-// elements appends each element once more.
-type elements []func(encoder) error
+var _ encoder = (*arrayRecording)(nil)
 
 type encoder = zapcore.ArrayEncoder
 
@@ -37,11 +38,6 @@ const (
 	keepValue   reflecting = iota // it is kept: nobody else knows how the encoder shows it
 	tryValue                      // it is kept after it was encoded once, to see whether it panics
 	encodeValue                   // it is encoded as zap's encoders do it by default
-)
-
-var (
-	_ zapcore.ObjectEncoder = (*recording)(nil)
-	_ zapcore.ArrayEncoder  = (*arrayRecording)(nil)
 )
 
 func (how reflecting) value(v any) (any, error) {
@@ -64,7 +60,7 @@ func (r *recording) add(f zapcore.Field) { r.fields = append(r.fields, f) }
 func (r *recording) AddArray(k string, v zapcore.ArrayMarshaler) error {
 	a := arrayRecording{how: r.how}
 	err := v.MarshalLogArray(&a)
-	r.add(zap.Array(k, a.elements))
+	r.add(zap.Array(k, &a))
 	return err
 }
 
@@ -107,8 +103,8 @@ func (r *recording) AddUint8(k string, v uint8)            { r.add(zap.Uint8(k, 
 func (r *recording) AddUintptr(k string, v uintptr)        { r.add(zap.Uintptr(k, v)) }
 
 // MarshalLogArray implements zapcore.ArrayMarshaler.
-func (e elements) MarshalLogArray(to encoder) error {
-	for _, add := range e {
+func (r *arrayRecording) MarshalLogArray(to encoder) error {
+	for _, add := range r.adds {
 		if err := add(to); err != nil {
 			return err
 		}
@@ -116,7 +112,7 @@ func (e elements) MarshalLogArray(to encoder) error {
 	return nil
 }
 
-func (r *arrayRecording) add(add func(encoder) error) { r.elements = append(r.elements, add) }
+func (r *arrayRecording) add(add func(encoder) error) { r.adds = append(r.adds, add) }
 
 // keep keeps v, to be added with add.
 func keep[T any](r *arrayRecording, v T, add func(encoder, T)) {
@@ -126,7 +122,7 @@ func keep[T any](r *arrayRecording, v T, add func(encoder, T)) {
 func (r *arrayRecording) AppendArray(v zapcore.ArrayMarshaler) error {
 	a := arrayRecording{how: r.how}
 	err := v.MarshalLogArray(&a)
-	r.add(func(to encoder) error { return to.AppendArray(a.elements) })
+	r.add(func(to encoder) error { return to.AppendArray(&a) })
 	return err
 }
 

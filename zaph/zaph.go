@@ -15,13 +15,12 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A core stamps every line with the fields of the scope that is bound to the goroutine, and
-// passes it to the core that it wraps.
+// A core stamps every line with the fields of the scope that is bound to the goroutine, and passes
+// it to the core that it wraps.
 //
-// There are two ways to do that. zap's own core gets a derived core for each scope, as a logger
-// gets one from With. Any other core may do more than encode, so none is derived from it: it gets
-// the scope's fields with each line, in front of the line's own, which is the same to zap's
-// encoders.
+// There are two ways to do that. From zap's own core one is derived for each scope, as by a
+// logger's With. Any other may do more than encode, so it gets the scope's fields with each line,
+// in front of the line's own, which is the same to zap's encoders.
 type core struct {
 	zapcore.LevelEnabler // the wrapped core, or whom that asks
 
@@ -56,8 +55,8 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	return inspect(c, opts)
 }
 
-// setCache sets the cache of c, and what else depends on it. root is the wrapped core with what is attached
-// in front of the scope's fields.
+// setCache sets the cache of c, and what else depends on root: the wrapped core with what comes in
+// front of the scope's fields.
 func (c *core) setCache(root attached, reserved []string) {
 	l, cache := c.leaf, &c.cache
 	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
@@ -99,10 +98,8 @@ type carried struct{ context.Context }
 // contextOf returns the context of the last Context field among fields, or ctx.
 func contextOf(ctx context.Context, fields []zapcore.Field) context.Context {
 	for i := range fields {
-		if fields[i].Type == zapcore.SkipType {
-			if c, ok := fields[i].Interface.(carried); ok {
-				ctx = c.Context
-			}
+		if c, ok := fields[i].Interface.(carried); ok {
+			ctx = c.Context
 		}
 	}
 	return ctx
@@ -115,8 +112,7 @@ func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare.core) }
 func (c *core) Sync() error { return c.bare.core.Sync() }
 
 // With returns a core whose lines have fields. They are passed on at once; only what stands in a
-// namespace is needed again for each scope, and so is recorded: a marshaler runs now, and never
-// again.
+// namespace is needed again for each scope, and so is recorded: its marshalers run now.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(fields) == 0 {
 		return c
@@ -188,15 +184,13 @@ func (c *core) writeInFront(w zapcore.Core, a *attached, s scope.Scope, ent zapc
 	if len(a.fields) == 0 {
 		return w.Write(ent, fields)
 	}
-	var list []zapcore.Field
-	if c.leaf.opaque {
-		list = slices.Concat(a.fields, fields) // it may keep the list
-	} else {
-		pooled := lists.Get().(*[]zapcore.Field)
-		defer release(pooled)
-		*pooled = append(append(*pooled, a.fields...), fields...)
-		list = *pooled
+	if !c.leaf.opaque {
+		list := lists.Get().(*[]zapcore.Field)
+		defer release(list)
+		*list = append(append(*list, a.fields...), fields...)
+		return w.Write(ent, *list)
 	}
+	list := slices.Concat(a.fields, fields) // the core may keep it
 	if a.late {
 		return writeEncoding(w, s, ent, list)
 	}
