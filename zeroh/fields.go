@@ -14,18 +14,17 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that what
-// is remembered depends on. The names of fields are looked at whenever something is derived.
+// A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that what is
+// remembered depends on. The names of fields are looked at whenever something is derived.
 type cache[L any] struct {
 	options *logadapters.Options
 	base    L
 	attach  func(l L, fields logadapters.Fields) L
-	stacks  bool // attach may call zerolog.ErrorStackMarshaler
 	last    atomic.Pointer[settled[L]]
 }
 
-// A settled cache is right while zerolog names its fields as in Reserved and has, or hasn't, an
-// ErrorStackMarshaler that attach may call.
+// A settled cache is right while zerolog's names of fields are those in Reserved, and while it has,
+// or hasn't, an ErrorStackMarshaler.
 type settled[L any] struct {
 	logadapters.Cache[L]
 	stacks bool
@@ -33,7 +32,7 @@ type settled[L any] struct {
 
 func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
 	last := c.last.Load()
-	if last == nil || c.stacks && last.stacks != (zerolog.ErrorStackMarshaler != nil) {
+	if last == nil || last.stacks != (zerolog.ErrorStackMarshaler != nil) {
 		last = c.settle()
 	}
 	d := last.Lookup(s)
@@ -62,30 +61,29 @@ func names() []string {
 
 // A fragment is a piece of a line: the fields of a scope. The zero fragment has none.
 //
-// RawJSON writes a key and then any bytes, which makes it one call for all fields: json is
-// what follows the first key and its colon. It is nil if they could not be encoded in advance.
+// RawJSON writes a key and then any bytes, which makes it one call for all fields: json is what
+// follows the first key and its colon.
 type fragment struct {
 	key  string // the first key
-	json []byte
+	json []byte // nil if the fields can't be encoded in advance
 
-	// fields is nil iff json is right for every line. Else they are encoded with the line.
-	fields *logadapters.Fields
-	plain  bool      // encoding fields calls no user's method
-	before *fragment // what comes in front
+	fields *logadapters.Fields // if json is nil: they are encoded with the line
+	plain  bool                // encoding fields calls no user's method
+	before *fragment           // what comes in front
 }
 
 // attach returns l with fields behind.
 func attach(l fragment, fields logadapters.Fields) fragment {
-	f, members := encode(&fields)
-	if f.json == nil || slices.ContainsFunc(fields.Attrs, hasStack) {
-		late := fields // not fields itself: that would be allocated in any case
-		f.fields = &late
+	f, members := encode(&fields) // in any case, to see whether it panics
+	if f.json == nil || zerolog.ErrorStackMarshaler != nil && slices.ContainsFunc(fields.Attrs, hasStack) {
+		late := fields // not fields itself: that would be allocated for every fragment
+		f = fragment{fields: &late}
 		f.plain = !slices.ContainsFunc(fields.Attrs, func(a slog.Attr) bool { return !values.IsPlain(a.Value) })
 	}
 	switch {
 	case l.json == nil && l.fields == nil:
 		return f
-	case l.fields == nil && f.fields == nil:
+	case l.json != nil && f.json != nil:
 		l.json = slices.Concat(l.json, []byte(","), members)
 		return l
 	}
@@ -100,7 +98,7 @@ func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
 		f.before.addTo(e, s)
 	}
 	switch {
-	case f.fields == nil, f.json != nil && zerolog.ErrorStackMarshaler == nil:
+	case f.json != nil:
 		e.RawJSON(f.key, f.json)
 	case f.plain:
 		addAll(e, f.fields, false)

@@ -1,8 +1,6 @@
 package zeroh
 
 import (
-	"reflect"
-
 	"github.com/rs/zerolog"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -21,13 +19,12 @@ type Logger struct {
 // scope, too, is written twice, whatever opts.Duplicates says. The context of base or of an event
 // plays no part. A base that has a hook of [New] is stamped already and stays as it is.
 func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
-	l := &Logger{base: base}
-	if first, _ := firstHook(&l.base, hooksOfLogger); first == 0 {
-		l.cache = &cache[zerolog.Logger]{options: opts, base: base, attach: attachToLogger}
-		stack := reflect.ValueOf(&l.base).Elem().FieldByName("stack")
-		l.cache.stacks = stack.Kind() == reflect.Bool && stack.Bool()
+	if firstOfLogger != nil {
+		if first, _ := firstOfLogger(&base); first != 0 {
+			return &Logger{base: base}
+		}
 	}
-	return l
+	return &Logger{base, &cache[zerolog.Logger]{options: opts, base: base, attach: attachToLogger}}
 }
 
 func attachToLogger(l zerolog.Logger, fields logadapters.Fields) zerolog.Logger {

@@ -64,10 +64,10 @@ var stamped context.Context = &mark{context.Background(), nil}
 // context that e is to have then, so that h knows it when it is asked again, or nil.
 func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after context.Context) {
 	m, marked := ctx.(*mark)
-	if hooksOfEvent == nil {
+	if firstOfEvent == nil {
 		return !marked, nil
 	}
-	is, again := firstHook(e, hooksOfEvent)
+	is, again := firstOfEvent(e)
 	if again {
 		if marked && (m.event == nil || m.event == e) {
 			return false, nil
@@ -77,33 +77,27 @@ func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after c
 	return is == 0 || is == reflect.ValueOf(h).Pointer(), after
 }
 
-// hooksOfEvent and hooksOfLogger lead to the fields in which zerolog keeps hooks. They are nil
-// if it keeps them elsewhere some day. Then a hook that is there twice isn't always noticed.
+// firstOfEvent and firstOfLogger return the address of the first hook of this package that an event
+// or a logger has, or 0, and whether it is there again. They are nil if zerolog keeps hooks elsewhere
+// some day. Then a hook that is there twice isn't always noticed.
 var (
-	hooksOfEvent  = hooksField[zerolog.Event]("ch")
-	hooksOfLogger = hooksField[zerolog.Logger]("hooks")
+	firstOfEvent  = firstHook[zerolog.Event]("ch")
+	firstOfLogger = firstHook[zerolog.Logger]("hooks")
 )
 
-func hooksField[T any](name string) []int {
-	f, _ := reflect.TypeFor[T]().FieldByName(name)
+func firstHook[T any](field string) func(*T) (first uintptr, again bool) {
+	f, _ := reflect.TypeFor[T]().FieldByName(field)
 	if f.Type != reflect.TypeFor[[]zerolog.Hook]() {
 		return nil
 	}
-	return f.Index
-}
-
-// firstHook returns the address of the first hook of this package that the event or logger at p
-// has, or 0, and whether it has it again.
-func firstHook[T any](p *T, field []int) (first uintptr, again bool) {
-	if field == nil {
-		return 0, false
-	}
-	hooks := reflect.ValueOf(p).Elem().FieldByIndex(field)
-	for i := range hooks.Len() {
-		if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
-			again = again || h.Pointer() == first
-			first = cmp.Or(first, h.Pointer())
+	return func(p *T) (first uintptr, again bool) {
+		hooks := reflect.ValueOf(p).Elem().FieldByIndex(f.Index)
+		for i := range hooks.Len() {
+			if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
+				again = again || h.Pointer() == first
+				first = cmp.Or(first, h.Pointer())
+			}
 		}
+		return first, again
 	}
-	return first, again
 }
