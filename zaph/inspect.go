@@ -31,13 +31,10 @@ type leaf struct {
 // inspect returns c with its leaves wrapped: what is under its samplers and hooks and in the
 // branches of its tees. These decide about a line as ever, and what they let through is stamped.
 func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
-	if _, ok := c.(*core); ok {
-		return c // stamps already
-	}
 	v := reflect.ValueOf(c)
 	switch v.Type() {
-	case noCore:
-		return c
+	case reflect.TypeFor[*core](), noCore:
+		return c // stamps already, or writes nothing
 	case teeCore:
 		branches := make([]zapcore.Core, v.Len())
 		for i := range branches {

@@ -36,7 +36,7 @@ func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
 		last = c.settle()
 	}
 	d := last.Lookup(s)
-	if c.last.Load() != last {
+	if c.last.Load() != last { // Attach has seen other names
 		return c.lookup(s)
 	}
 	return d
@@ -80,15 +80,14 @@ func attach(l fragment, fields logadapters.Fields) fragment {
 		f = fragment{fields: &late}
 		f.plain = !slices.ContainsFunc(fields.Attrs, func(a slog.Attr) bool { return !values.IsPlain(a.Value) })
 	}
-	switch {
-	case l.json == nil && l.fields == nil:
-		return f
-	case l.json != nil && f.json != nil:
+	if l.json != nil && f.json != nil {
 		l.json = slices.Concat(l.json, []byte(","), members)
 		return l
 	}
-	before := l
-	f.before = &before
+	if l.json != nil || l.fields != nil {
+		before := l
+		f.before = &before
+	}
 	return f
 }
 
@@ -107,39 +106,33 @@ func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
 	}
 }
 
-// addAll adds fields to e with the methods of zerolog. Where it is safe, a field whose value's
-// method panics says so; else the panic goes on.
+// addAll adds fields to e with the methods of zerolog. Where it is safe, a field whose value's method
+// panics says so; else the panic goes on.
 func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
 	into := e
 	if fields.Group != "" {
 		into = e.CreateDict()
 	}
 	for i := range fields.Attrs {
-		if safe {
-			addOrSay(into, fields, i)
-		} else {
-			add(into, fields, i)
-		}
+		add(into, fields, i, safe)
 	}
 	if fields.Group != "" {
 		e.Dict(fields.Group, into)
 	}
 }
 
-// addOrSay is add, or says that a method of the value panicked: zerolog has added nothing then.
-func addOrSay(e *zerolog.Event, fields *logadapters.Fields, i int) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.Str(fields.Attrs[i].Key, fmt.Sprintf("!PANIC: %v", p))
-		}
-	}()
-	add(e, fields, i)
-}
-
-// add adds field i. Event.Fields is the method that takes a value of any type and has
-// zerolog's own encoding for those that it knows. Str and Int64 do the same without boxing.
-func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
-	switch a := &fields.Attrs[i]; a.Value.Kind() {
+// add adds field i. Event.Fields is the method that takes a value of any type and has zerolog's own
+// encoding for those that it knows. Str and Int64 do the same without boxing.
+func add(e *zerolog.Event, fields *logadapters.Fields, i int, safe bool) {
+	a := &fields.Attrs[i]
+	if safe {
+		defer func() {
+			if p := recover(); p != nil { // zerolog has added nothing then
+				e.Str(a.Key, fmt.Sprintf("!PANIC: %v", p))
+			}
+		}()
+	}
+	switch a.Value.Kind() {
 	case slog.KindString:
 		e.Str(a.Key, a.Value.String())
 	case slog.KindInt64:

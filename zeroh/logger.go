@@ -64,7 +64,7 @@ func (l *Logger) at(level zerolog.Level) *zerolog.Logger {
 	return l.current()
 }
 
-// With is the method of [zerolog.Logger], called on L. So are the methods that follow.
+// With is the method of [zerolog.Logger], called on L. So are those that follow.
 func (l *Logger) With() zerolog.Context { return l.current().With() }
 
 func (l *Logger) Trace() *zerolog.Event { return l.at(zerolog.TraceLevel).Trace() }
