@@ -17,8 +17,7 @@ func (l *leaf) attach(a attached, fields logadapters.Fields) attached {
 	defer release(list)
 	*list = appendFields(*list, &fields)
 	if l.plain {
-		a.core = a.core.With(*list) // encodes the fields, and keeps no list
-		return a
+		return l.add(a, *list)
 	}
 	r := recording{fields: slices.Clip(a.fields), how: max(l.how, tryValue)}
 	for _, f := range *list {
@@ -31,6 +30,16 @@ func (l *leaf) attach(a attached, fields logadapters.Fields) attached {
 	a.fields = r.fields
 	isLate := func(a slog.Attr) bool { return !values.IsPlain(a.Value) }
 	a.late = a.late || l.opaque && slices.ContainsFunc(fields.Attrs, isLate)
+	return a
+}
+
+// add returns a with fields, which are recorded.
+func (l *leaf) add(a attached, fields []zapcore.Field) attached {
+	if l.plain {
+		a.core = a.core.With(fields) // encodes them, and keeps no list
+	} else {
+		a.fields = slices.Concat(a.fields, fields)
+	}
 	return a
 }
 
@@ -114,32 +123,36 @@ func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (ta
 	fields = c.leaf.record(fields, zapcore.InlineMarshalerType)
 	if c.leaf.opts != nil && c.leaf.opts.Duplicates == logadapters.ScopeWins {
 		inside := false // a namespace
-		fields = slices.DeleteFunc(fields, func(f zapcore.Field) bool {
+		fields = slices.DeleteFunc(slices.Clone(fields), func(f zapcore.Field) bool {
 			inside = inside || f.Type == zapcore.NamespaceType
 			return !inside && f.Type != zapcore.SkipType && d.Has(f.Key) && !slices.Contains(own, f.Key)
 		})
 	}
-	keys, _ := rootKeys(c.leaf.record(fields, zapcore.ErrorType))
-	return append(keys, own...), fields
+	taken, _ = appendKeys(slices.Clip(own), c.leaf.record(fields, zapcore.ErrorType))
+	return taken, fields
 }
 
 // record returns fields with what they put now in place of those of these types, or of all if no
 // type is named. Their marshalers run here, and not again.
 func (l *leaf) record(fields []zapcore.Field, types ...zapcore.FieldType) []zapcore.Field {
+	isOne := func(f zapcore.Field) bool { return len(types) == 0 || slices.Contains(types, f.Type) }
+	if !slices.ContainsFunc(fields, isOne) {
+		return fields
+	}
 	r := recording{fields: make([]zapcore.Field, 0, len(fields)), how: l.how}
-	for i := range fields {
-		if len(types) == 0 || slices.Contains(types, fields[i].Type) {
-			fields[i].AddTo(&r)
+	for _, f := range fields {
+		if isOne(f) {
+			f.AddTo(&r)
 		} else {
-			r.add(fields[i])
+			r.add(f)
 		}
 	}
 	return r.fields
 }
 
-// rootKeys returns the keys that fields, without inlined objects and errors, put where they stand,
-// and how many come before the first namespace.
-func rootKeys(fields []zapcore.Field) (keys []string, before int) {
+// appendKeys appends the keys that fields, without inlined objects and errors, put where they
+// stand. It returns how many fields come before the first namespace.
+func appendKeys(keys []string, fields []zapcore.Field) (all []string, before int) {
 	for i := range fields {
 		if fields[i].Type != zapcore.SkipType {
 			keys = append(keys, fields[i].Key)

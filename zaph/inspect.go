@@ -55,8 +55,9 @@ func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 		l.enabled, l.plain = e.Interface().(zapcore.LevelEnabler)
 	}
 	l.opaque = !l.plain && l.how != encodeValue
-	stamping := &core{leaf: l}
-	stamping.setCache(attached{core: c}, l.reserved)
+	stamping := &core{leaf: l, bare: attached{core: c}}
+	stamping.cache.Attach, stamping.cache.Expand = l.attach, l.expandError
+	stamping.setCache(stamping.bare, l.reserved)
 	return stamping
 }
 

@@ -55,30 +55,19 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	return inspect(c, opts)
 }
 
-// setCache sets the cache of c, and what else depends on root: the wrapped core with what comes in
+// setCache sets the cache of c, and whom Enabled asks. root is the wrapped core with what comes in
 // front of the scope's fields.
 func (c *core) setCache(root attached, reserved []string) {
 	l, cache := c.leaf, &c.cache
 	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
-	cache.Base, cache.Attach, cache.Expand = root, l.attach, l.expandError
-	c.bare, c.LevelEnabler = root, l.enabled
+	cache.Base = root
+	if len(c.frozen) > 0 {
+		cache.Finish = func(a attached) attached { return l.add(a, c.frozen) }
+	}
+	c.LevelEnabler = l.enabled
 	if !l.plain {
 		c.LevelEnabler = root.core
 	}
-	if len(c.frozen) > 0 {
-		cache.Finish = c.finish
-		c.bare = c.finish(root)
-	}
-}
-
-// finish returns a with what stands in a namespace.
-func (c *core) finish(a attached) attached {
-	if c.leaf.plain {
-		a.core = a.core.With(c.frozen)
-	} else {
-		a.fields = slices.Concat(a.fields, c.frozen)
-	}
-	return a
 }
 
 // WrapCore is [New] as an option: zap.NewProduction(zaph.WrapCore(nil)).
@@ -117,22 +106,27 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(fields) == 0 {
 		return c
 	}
-	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), frozen: c.frozen}
+	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), bare: c.bare, frozen: c.frozen}
 	root, reserved, inside := c.cache.Base, c.cache.Reserved, fields
 	if len(c.frozen) == 0 {
 		recorded := c.leaf.record(fields, zapcore.InlineMarshalerType, zapcore.ErrorType)
-		keys, n := rootKeys(recorded)
-		reserved, inside = slices.Concat(reserved, keys), recorded[n:]
-		if outside := recorded[:n:n]; n < len(recorded) || !c.leaf.opaque {
-			fields = outside // else as they are: the core may look for an error, or an object
+		n := 0
+		reserved, n = appendKeys(slices.Clip(reserved), recorded)
+		inside = recorded[n:]
+		if n < len(recorded) || !c.leaf.opaque {
+			fields = recorded[:n:n] // else as they are: the core may look for an error, or an object
 		}
 		if len(fields) > 0 {
 			root.core = root.core.With(fields)
+			child.bare = root
 		}
 	}
 	if len(inside) > 0 {
-		child.frozen = slices.Concat(c.frozen, c.leaf.record(inside))
+		inside = c.leaf.record(inside)
+		child.frozen = slices.Concat(c.frozen, inside)
+		child.bare = c.leaf.add(child.bare, inside)
 	}
+	child.cache.Attach, child.cache.Expand = c.cache.Attach, c.cache.Expand
 	child.setCache(root, reserved)
 	return child
 }
