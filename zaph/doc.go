@@ -1,37 +1,37 @@
-// Package zaph stamps the lines of go.uber.org/zap with the fields of the running
-// goroutine's scope.
+// Package zaph stamps the lines of go.uber.org/zap with the fields of the running goroutine's
+// scope.
 //
 //	logger, err := zap.NewProduction(zaph.WrapCore(nil))
 //
-// From then on every line of the logger, of its children, and of zap.L after
-// zap.ReplaceGlobals, carries what package scope has bound.
+// From then on every line of the logger, of its children, and of zap.L after zap.ReplaceGlobals,
+// carries what package scope has bound.
 //
-// A stamped line is, byte for byte, the line that the logger writes when the same fields
-// are attached as zap.Any with With, behind what it has attached itself and outside the
-// namespaces that it has open. A field whose key the line has already is left out, unless
+// A stamped line is, byte for byte, the line that the logger writes when the same fields are
+// attached as zap.Any with With, behind what it has attached itself and outside the namespaces
+// that it has open. A field whose key the line has already is left out, unless
 // [logadapters.Options] says otherwise.
 //
-// Levels, tees, samplers and hooks of the wrapped core work as before: lines are stamped
-// below them, and each line is counted once. Caller and stack trace need no other skip than
-// without this package.
+// Levels, tees, samplers and hooks of the wrapped core work as before: lines are stamped below
+// them, and each line is counted once. Caller and stack trace need no other skip than without this
+// package.
 //
 // # What With is given
 //
-// With passes its fields on at once. Those in a namespace are needed again for each scope,
-// and so are recorded: marshalers run once, bytes are copied, and with zap's own encoders
-// values that take reflection are encoded then, too. An encoder with a NewReflectedEncoder of
-// its own, or of another package, looks at such values again.
+// With passes its fields on at once. Those in a namespace are needed again for each scope, and so
+// are recorded: marshalers run once, bytes are copied, and with zap's own encoders values that
+// take reflection are encoded then, too. An encoder with a NewReflectedEncoder of its own, or of
+// another package, looks at such values again.
 //
 // # Cores of other packages
 //
 // Inside a core that isn't zap's own, nothing is known of the encoder, so
-//   - a scope's field appears beside a key that this encoder writes itself, such as its
-//     message's, or that was attached before New; keep such keys out of scopes, or let
-//     Options.Filter rename them;
-//   - such a core gets the scope's fields with each line, in front of the line's own, in a
-//     list that is its own; the marshalers and Stringers among them as what they have put;
-//   - what With is given in a namespace reaches it with each line, as recorded, and not by
-//     its With; an error is its text there;
+//   - a scope's field appears beside a key that this encoder writes itself, such as its message's,
+//     or that was attached before New; keep such keys out of scopes, or let Options.Filter rename
+//     them;
+//   - such a core gets the scope's fields with each line, in front of the line's own, in a list
+//     that is its own; the marshalers and Stringers among them as what they have put;
+//   - what With is given in a namespace reaches it with each line, as recorded, and not by its
+//     With; an error is its text there;
 //   - zap.Inline and zap.Error in With are asked for their keys first, and then by the core.
 //
 // Lines that are given a zap.Inline, or an error whose keys a scope has, cost a little more.

@@ -29,14 +29,7 @@ func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg str
 	}
 }
 
+// zapLevel goes by the numbers: from debug to error slog's levels are four apart, and zap's are one.
 func zapLevel(level slog.Level) zapcore.Level {
-	switch {
-	case level >= slog.LevelError:
-		return zapcore.ErrorLevel
-	case level >= slog.LevelWarn:
-		return zapcore.WarnLevel
-	case level >= slog.LevelInfo:
-		return zapcore.InfoLevel
-	}
-	return zapcore.DebugLevel
+	return zapcore.InfoLevel + zapcore.Level(min(max(level, slog.LevelDebug), slog.LevelError)>>2)
 }

@@ -11,12 +11,25 @@ import (
 	"github.com/taskscope/taskscope/internal/values"
 )
 
-// A recording is an encoder that keeps what it is given as fields, in order, so that it can
-// be encoded again and again as it is now: marshalers have run, bytes are copied.
+// A recording is an encoder that keeps what it is given as fields, in order, so that it can be
+// encoded again and again as it is now: marshalers have run, bytes are copied. The errors of
+// marshalers are returned to who calls the encoder: zap adds a field that tells them.
 type recording struct {
 	fields []zapcore.Field
 	how    reflecting
 }
+
+var _ zapcore.ObjectEncoder = (*recording)(nil)
+
+// An arrayRecording is a recording of an array: adds append each element once more.
+type arrayRecording struct {
+	adds []func(encoder) error
+	how  reflecting
+}
+
+var _ encoder = (*arrayRecording)(nil)
+
+type encoder = zapcore.ArrayEncoder
 
 // reflecting says what becomes of a value that an encoder knows only by reflection.
 type reflecting uint8
@@ -27,42 +40,39 @@ const (
 	encodeValue                   // it is encoded as zap's encoders do it by default
 )
 
-var (
-	_ zapcore.ObjectEncoder = (*recording)(nil)
-	_ zapcore.ArrayEncoder  = (*arrayRecording)(nil)
-)
+func (how reflecting) value(v any) (any, error) {
+	v = values.CloneBytes(v)
+	if how == keepValue || v == nil {
+		return v, nil
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	if how == tryValue {
+		return v, nil
+	}
+	return json.RawMessage(bytes.TrimSpace(text.Bytes())), err
+}
 
 func (r *recording) add(f zapcore.Field) { r.fields = append(r.fields, f) }
 
-// record adds f, as it is now.
-func (r *recording) record(f zapcore.Field) {
-	switch f.Type {
-	case zapcore.SkipType:
-	case zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType, zapcore.ReflectType,
-		zapcore.StringerType, zapcore.ErrorType, zapcore.BinaryType, zapcore.ByteStringType:
-		f.AddTo(r)
-	default:
-		r.add(f)
-	}
-}
-
-// The errors of marshalers are returned to who calls the encoder, and so are recorded, too:
-// zap adds a field that tells them.
-
 func (r *recording) AddArray(k string, v zapcore.ArrayMarshaler) error {
-	a, err := recordArray(v, r.how)
-	r.add(zap.Array(k, a))
+	a := arrayRecording{how: r.how}
+	err := v.MarshalLogArray(&a)
+	r.add(zap.Array(k, &a))
 	return err
 }
 
 func (r *recording) AddObject(k string, v zapcore.ObjectMarshaler) error {
-	o, err := recordObject(v, r.how)
-	r.add(zap.Object(k, o))
+	o := recording{how: r.how}
+	err := v.MarshalLogObject(&o)
+	r.add(zap.Dict(k, o.fields...))
 	return err
 }
 
 func (r *recording) AddReflected(k string, v any) error {
-	v, err := recordReflected(v, r.how)
+	v, err := r.how.value(v)
 	if err == nil {
 		r.add(zap.Reflect(k, v))
 	}
@@ -92,45 +102,9 @@ func (r *recording) AddUint16(k string, v uint16)          { r.add(zap.Uint16(k,
 func (r *recording) AddUint8(k string, v uint8)            { r.add(zap.Uint8(k, v)) }
 func (r *recording) AddUintptr(k string, v uintptr)        { r.add(zap.Uintptr(k, v)) }
 
-func recordObject(v zapcore.ObjectMarshaler, how reflecting) (zapcore.ObjectMarshaler, error) {
-	r := recording{how: how}
-	err := v.MarshalLogObject(&r)
-	return zap.DictObject(r.fields...), err
-}
-
-func recordArray(v zapcore.ArrayMarshaler, how reflecting) (zapcore.ArrayMarshaler, error) {
-	r := arrayRecording{how: how}
-	err := v.MarshalLogArray(&r)
-	return r.elements, err
-}
-
-func recordReflected(v any, how reflecting) (any, error) {
-	v = values.CloneBytes(v)
-	if how == keepValue || v == nil {
-		return v, nil
-	}
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	if how == tryValue {
-		return v, nil
-	}
-	return json.RawMessage(bytes.TrimSpace(text.Bytes())), err
-}
-
-// An arrayRecording is a recording of an array.
-type arrayRecording struct {
-	elements
-	how reflecting
-}
-
-// elements appends each element once more.
-type elements []func(zapcore.ArrayEncoder) error
-
 // MarshalLogArray implements zapcore.ArrayMarshaler.
-func (e elements) MarshalLogArray(to zapcore.ArrayEncoder) error {
-	for _, add := range e {
+func (r *arrayRecording) MarshalLogArray(to encoder) error {
+	for _, add := range r.adds {
 		if err := add(to); err != nil {
 			return err
 		}
@@ -138,59 +112,54 @@ func (e elements) MarshalLogArray(to zapcore.ArrayEncoder) error {
 	return nil
 }
 
-func (r *arrayRecording) add(add func(zapcore.ArrayEncoder) error) {
-	r.elements = append(r.elements, add)
-}
+func (r *arrayRecording) add(add func(encoder) error) { r.adds = append(r.adds, add) }
 
-func record[T any](r *arrayRecording, v T, add func(zapcore.ArrayEncoder, T)) {
-	r.add(func(to zapcore.ArrayEncoder) error { add(to, v); return nil })
+// keep keeps v, to be added with add.
+func keep[T any](r *arrayRecording, v T, add func(encoder, T)) {
+	r.add(func(to encoder) error { add(to, v); return nil })
 }
 
 func (r *arrayRecording) AppendArray(v zapcore.ArrayMarshaler) error {
-	a, err := recordArray(v, r.how)
-	r.add(func(to zapcore.ArrayEncoder) error { return to.AppendArray(a) })
+	a := arrayRecording{how: r.how}
+	err := v.MarshalLogArray(&a)
+	r.add(func(to encoder) error { return to.AppendArray(&a) })
 	return err
 }
 
 func (r *arrayRecording) AppendObject(v zapcore.ObjectMarshaler) error {
-	o, err := recordObject(v, r.how)
-	r.add(func(to zapcore.ArrayEncoder) error { return to.AppendObject(o) })
+	o := recording{how: r.how}
+	err := v.MarshalLogObject(&o)
+	r.add(func(to encoder) error { return to.AppendObject(zap.DictObject(o.fields...)) })
 	return err
 }
 
 func (r *arrayRecording) AppendReflected(v any) error {
-	v, err := recordReflected(v, r.how)
+	v, err := r.how.value(v)
 	if err == nil {
-		r.add(func(to zapcore.ArrayEncoder) error { return to.AppendReflected(v) })
+		r.add(func(to encoder) error { return to.AppendReflected(v) })
 	}
 	return err
 }
 
-func (r *arrayRecording) AppendBool(v bool) { record(r, v, zapcore.ArrayEncoder.AppendBool) }
-func (r *arrayRecording) AppendComplex128(v complex128) {
-	record(r, v, zapcore.ArrayEncoder.AppendComplex128)
-}
-func (r *arrayRecording) AppendComplex64(v complex64) {
-	record(r, v, zapcore.ArrayEncoder.AppendComplex64)
-}
-func (r *arrayRecording) AppendDuration(v time.Duration) {
-	record(r, v, zapcore.ArrayEncoder.AppendDuration)
-}
-func (r *arrayRecording) AppendFloat64(v float64) { record(r, v, zapcore.ArrayEncoder.AppendFloat64) }
-func (r *arrayRecording) AppendFloat32(v float32) { record(r, v, zapcore.ArrayEncoder.AppendFloat32) }
-func (r *arrayRecording) AppendInt(v int)         { record(r, v, zapcore.ArrayEncoder.AppendInt) }
-func (r *arrayRecording) AppendInt64(v int64)     { record(r, v, zapcore.ArrayEncoder.AppendInt64) }
-func (r *arrayRecording) AppendInt32(v int32)     { record(r, v, zapcore.ArrayEncoder.AppendInt32) }
-func (r *arrayRecording) AppendInt16(v int16)     { record(r, v, zapcore.ArrayEncoder.AppendInt16) }
-func (r *arrayRecording) AppendInt8(v int8)       { record(r, v, zapcore.ArrayEncoder.AppendInt8) }
-func (r *arrayRecording) AppendString(v string)   { record(r, v, zapcore.ArrayEncoder.AppendString) }
-func (r *arrayRecording) AppendTime(v time.Time)  { record(r, v, zapcore.ArrayEncoder.AppendTime) }
-func (r *arrayRecording) AppendUint(v uint)       { record(r, v, zapcore.ArrayEncoder.AppendUint) }
-func (r *arrayRecording) AppendUint64(v uint64)   { record(r, v, zapcore.ArrayEncoder.AppendUint64) }
-func (r *arrayRecording) AppendUint32(v uint32)   { record(r, v, zapcore.ArrayEncoder.AppendUint32) }
-func (r *arrayRecording) AppendUint16(v uint16)   { record(r, v, zapcore.ArrayEncoder.AppendUint16) }
-func (r *arrayRecording) AppendUint8(v uint8)     { record(r, v, zapcore.ArrayEncoder.AppendUint8) }
-func (r *arrayRecording) AppendUintptr(v uintptr) { record(r, v, zapcore.ArrayEncoder.AppendUintptr) }
 func (r *arrayRecording) AppendByteString(v []byte) {
-	record(r, bytes.Clone(v), zapcore.ArrayEncoder.AppendByteString)
+	keep(r, bytes.Clone(v), encoder.AppendByteString)
 }
+func (r *arrayRecording) AppendBool(v bool)              { keep(r, v, encoder.AppendBool) }
+func (r *arrayRecording) AppendComplex128(v complex128)  { keep(r, v, encoder.AppendComplex128) }
+func (r *arrayRecording) AppendComplex64(v complex64)    { keep(r, v, encoder.AppendComplex64) }
+func (r *arrayRecording) AppendDuration(v time.Duration) { keep(r, v, encoder.AppendDuration) }
+func (r *arrayRecording) AppendFloat64(v float64)        { keep(r, v, encoder.AppendFloat64) }
+func (r *arrayRecording) AppendFloat32(v float32)        { keep(r, v, encoder.AppendFloat32) }
+func (r *arrayRecording) AppendInt(v int)                { keep(r, v, encoder.AppendInt) }
+func (r *arrayRecording) AppendInt64(v int64)            { keep(r, v, encoder.AppendInt64) }
+func (r *arrayRecording) AppendInt32(v int32)            { keep(r, v, encoder.AppendInt32) }
+func (r *arrayRecording) AppendInt16(v int16)            { keep(r, v, encoder.AppendInt16) }
+func (r *arrayRecording) AppendInt8(v int8)              { keep(r, v, encoder.AppendInt8) }
+func (r *arrayRecording) AppendString(v string)          { keep(r, v, encoder.AppendString) }
+func (r *arrayRecording) AppendTime(v time.Time)         { keep(r, v, encoder.AppendTime) }
+func (r *arrayRecording) AppendUint(v uint)              { keep(r, v, encoder.AppendUint) }
+func (r *arrayRecording) AppendUint64(v uint64)          { keep(r, v, encoder.AppendUint64) }
+func (r *arrayRecording) AppendUint32(v uint32)          { keep(r, v, encoder.AppendUint32) }
+func (r *arrayRecording) AppendUint16(v uint16)          { keep(r, v, encoder.AppendUint16) }
+func (r *arrayRecording) AppendUint8(v uint8)            { keep(r, v, encoder.AppendUint8) }
+func (r *arrayRecording) AppendUintptr(v uintptr)        { keep(r, v, encoder.AppendUintptr) }

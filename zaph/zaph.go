@@ -1,6 +1,7 @@
 package zaph
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -14,24 +15,22 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A core stamps every line with the fields of the scope that is bound to the goroutine,
-// and passes it to the core that it wraps.
+// A core stamps every line with the fields of the scope that is bound to the goroutine, and passes
+// it to the core that it wraps.
 //
-// There are two ways to do that. zap's own core gets a derived core for each scope, as a
-// logger gets one from With: see Write. Any other core may do more than encode, so none is
-// derived from it: it gets the scope's fields with each line, in front of the line's own,
-// which is the same to zap's encoders. See writeInFront.
+// There are two ways to do that. From zap's own core one is derived for each scope, as by a
+// logger's With. Any other may do more than encode, so it gets the scope's fields with each line,
+// in front of the line's own, which is the same to zap's encoders.
 type core struct {
+	zapcore.LevelEnabler // the wrapped core, or whom that asks
+
 	leaf  *leaf
 	cache logadapters.Cache[attached]
 	ctx   context.Context // from a Context field attached by With; may be nil
+	bare  attached        // what lines without a scope are written with
 
-	// bare writes the lines that have no scope: the wrapped core with all that With was
-	// given; but if it isn't plain, only with what came before the first namespace.
-	bare zapcore.Core
-
-	// frozen is what With was given from the first namespace on: it comes behind the
-	// scope's fields, which stay outside. It is not empty iff a namespace is open.
+	// frozen is what With was given from the first namespace on: it comes behind the scope's
+	// fields, which stay outside. It is not empty iff a namespace is open.
 	frozen []zapcore.Field
 }
 
@@ -39,34 +38,36 @@ var _ zapcore.Core = (*core)(nil)
 
 // attached is what the lines of one scope are written with.
 type attached struct {
-	core zapcore.Core // if the wrapped core is plain: a derived one
-
-	fields []zapcore.Field // if it isn't: in front of the line's fields
+	core   zapcore.Core    // a derived one iff the wrapped core is plain
+	fields []zapcore.Field // what comes in front of the line's fields; none if it is plain
 	late   bool            // iff encoding fields may call methods of users
 }
 
 type derived = logadapters.Derived[attached]
 
-// New returns a core that stamps the lines of c. nil opts are the defaults. It panics
-// if c is nil. Make it the outermost core: a core around it that writes from a goroutine
-// of its own would have lines stamped with that one's scope. What stamps its lines already
-// is returned as it is.
+// New returns a core that stamps the lines of c. nil opts are the defaults. It panics if c is nil.
+// Make it the outermost core: a core around it that writes from a goroutine of its own would have
+// lines stamped with that one's scope. What stamps its lines already is returned as it is.
 func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
 	}
-	// zap's own samplers, hooks and tees stay outside: they decide about a line as ever,
-	// and what they let through is stamped below them.
-	return inspect(c, func(l *leaf) zapcore.Core {
-		if opts != nil {
-			l.duplicates = opts.Duplicates
-		}
-		n := &core{leaf: l, bare: l.Core}
-		n.cache.Options, n.cache.Reserved = opts, l.reserved
-		n.cache.Attach, n.cache.Expand, n.cache.Quiet = l.attach, l.expandError, l.quiet
-		n.cache.Base.core = l.Core
-		return n
-	})
+	return inspect(c, opts)
+}
+
+// setCache sets the cache of c, and whom Enabled asks. root is the wrapped core with what comes in
+// front of the scope's fields.
+func (c *core) setCache(root attached, reserved []string) {
+	l, cache := c.leaf, &c.cache
+	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
+	cache.Base = root
+	if len(c.frozen) > 0 {
+		cache.Finish = func(a attached) attached { return l.add(a, c.frozen) }
+	}
+	c.LevelEnabler = l.enabled
+	if !l.plain {
+		c.LevelEnabler = root.core
+	}
 }
 
 // WrapCore is [New] as an option: zap.NewProduction(zaph.WrapCore(nil)).
@@ -74,9 +75,9 @@ func WrapCore(opts *logadapters.Options) zap.Option {
 	return zap.WrapCore(func(c zapcore.Core) zapcore.Core { return New(c, opts) })
 }
 
-// Context returns a field that shows nothing itself: it lets the line, or the lines of
-// the logger that it is attached to with With, be stamped from ctx as
-// [logadapters.Pick] says. Loggers without this package's core ignore it.
+// Context returns a field that shows nothing itself: it lets the line, or the lines of the logger
+// that it is attached to with With, be stamped from ctx as [logadapters.Pick] says. Loggers
+// without this package's core ignore it.
 func Context(ctx context.Context) zap.Field {
 	return zap.Field{Type: zapcore.SkipType, Interface: carried{ctx}}
 }
@@ -86,84 +87,60 @@ type carried struct{ context.Context }
 // contextOf returns the context of the last Context field among fields, or ctx.
 func contextOf(ctx context.Context, fields []zapcore.Field) context.Context {
 	for i := range fields {
-		if fields[i].Type == zapcore.SkipType {
-			if c, ok := fields[i].Interface.(carried); ok {
-				ctx = c.Context
-			}
+		if c, ok := fields[i].Interface.(carried); ok {
+			ctx = c.Context
 		}
 	}
 	return ctx
 }
 
-// Enabled asks the wrapped core.
-func (c *core) Enabled(level zapcore.Level) bool {
-	if c.leaf.plain {
-		return c.leaf.enabled.Enabled(level)
-	}
-	return c.bare.Enabled(level)
-}
-
 // Level tells zapcore.LevelOf the level of the wrapped core.
-func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare) }
+func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare.core) }
 
 // Sync asks the wrapped core.
-func (c *core) Sync() error { return c.bare.Sync() }
+func (c *core) Sync() error { return c.bare.core.Sync() }
 
-// With returns a core whose lines have fields. They are passed on at once; only what stands
-// in a namespace is needed again for each scope, and so is recorded: a marshaler runs now,
-// and never again.
-func (c *core) With(given []zapcore.Field) zapcore.Core {
-	if len(given) == 0 {
+// With returns a core whose lines have fields. They are passed on at once; only what stands in a
+// namespace is needed again for each scope, and so is recorded: its marshalers run now.
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	if len(fields) == 0 {
 		return c
 	}
-	fields := given
 	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), bare: c.bare, frozen: c.frozen}
-	cache := &child.cache
-	cache.Options, cache.Reserved = c.cache.Options, slices.Clip(c.cache.Reserved)
-	cache.Attach, cache.Expand, cache.Quiet = c.cache.Attach, c.cache.Expand, c.cache.Quiet
-	cache.Base = c.cache.Base
-
+	root, reserved, inside := c.cache.Base, c.cache.Reserved, fields
 	if len(c.frozen) == 0 {
-		attach := c.leaf.spread(fields, true)
-		n := rootKeys(attach, func(key string) { cache.Reserved = append(cache.Reserved, key) })
-		fields, attach = attach[n:], attach[:n:n]
-		if len(fields) == 0 && c.leaf.opaque {
-			attach = given // as they are: the core may look for an error, or an object
+		recorded := c.leaf.record(fields, zapcore.InlineMarshalerType, zapcore.ErrorType)
+		n := 0
+		reserved, n = appendKeys(slices.Clip(reserved), recorded)
+		inside = recorded[n:]
+		if n < len(recorded) || !c.leaf.opaque {
+			fields = recorded[:n:n] // else as they are: the core may look for an error, or an object
 		}
-		if len(attach) > 0 {
-			child.bare = c.bare.With(attach)
-			cache.Base.core = child.bare
-		}
-	}
-	if len(fields) > 0 {
-		frozen := c.leaf.freeze(fields)
-		child.frozen = slices.Concat(c.frozen, frozen)
-		if c.leaf.plain {
-			child.bare = child.bare.With(frozen)
+		if len(fields) > 0 {
+			root.core = root.core.With(fields)
+			child.bare = root
 		}
 	}
-	if len(child.frozen) > 0 && c.leaf.plain {
-		cache.Finish = child.finish
+	if len(inside) > 0 {
+		inside = c.leaf.record(inside)
+		child.frozen = slices.Concat(c.frozen, inside)
+		child.bare = c.leaf.add(child.bare, inside)
 	}
+	child.cache.Attach, child.cache.Expand = c.cache.Attach, c.cache.Expand
+	child.setCache(root, reserved)
 	return child
 }
 
-func (c *core) finish(a attached) attached {
-	a.core = a.core.With(c.frozen)
-	return a
-}
-
-// Check asks the wrapped core, once for each line, whether to write it. Which scope stamps
-// the line is seen in Write: it may have a Context field, and a key's policy may change
-// until then.
+// Check asks the wrapped core, once for each line, whether to write it. Which scope stamps the
+// line is seen in Write: it may have a Context field, and a key's policy may change until then.
 func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.leaf.plain {
-		if c.leaf.enabled.Enabled(ent.Level) {
+		if c.Enabled(ent.Level) {
 			return ce.AddCore(ent, c)
 		}
 		return ce
 	}
-	checked := c.bare.Check(ent, nil)
+	checked := c.bare.core.Check(ent, nil)
 	if checked == nil {
 		return ce
 	}
@@ -174,72 +151,52 @@ func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write stamps the line and writes it. As any core's Write it asks nobody whether to.
 func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	if !c.leaf.plain {
-		return c.writeInFront(c.bare, ent, fields)
+	a, s, fields := c.stamp(&ent, fields)
+	if c.leaf.plain {
+		return a.core.Write(ent, fields)
 	}
-	d := c.cache.Lookup(logadapters.Pick(contextOf(c.ctx, fields)))
-	if d == nil {
-		return c.bare.Write(ent, fields)
-	}
-	if c.repeats(d, &ent, fields) {
-		taken, left := c.split(d, &ent, fields)
-		return d.Without(taken.has).core.Write(ent, left)
-	}
-	return d.Value.core.Write(ent, fields)
+	return c.writeInFront(a.core, a, s, ent, fields)
 }
 
-// A writer is what writeInFront writes to.
-type writer interface {
-	Write(zapcore.Entry, []zapcore.Field) error
-}
-
-// writeInFront writes the line to w with the scope's fields, and what With was given from the
-// first namespace on, in front of its own fields.
-func (c *core) writeInFront(w writer, ent zapcore.Entry, fields []zapcore.Field) error {
+// stamp returns what to write a line with, its scope, and the fields that it keeps.
+func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, scope.Scope, []zapcore.Field) {
 	s := logadapters.Pick(contextOf(c.ctx, fields))
 	d := c.cache.Lookup(s)
-	if d == nil && len(c.frozen) == 0 {
+	if d == nil {
+		return &c.bare, s, fields
+	}
+	if !c.repeats(d, ent, fields) {
+		return &d.Value, s, fields
+	}
+	taken, fields := c.split(d, ent, fields)
+	a := d.Without(func(key string) bool { return slices.Contains(taken, key) })
+	return &a, s, fields
+}
+
+// writeInFront writes the line, of s, to w with what a has in front of its own fields.
+func (c *core) writeInFront(w zapcore.Core, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
+	if len(a.fields) == 0 {
 		return w.Write(ent, fields)
 	}
 	if !c.leaf.opaque {
 		list := lists.Get().(*[]zapcore.Field)
-		*list = c.appendLine(*list, d, &ent, fields)
-		err := w.Write(ent, *list)
-		release(list)
-		return err
+		defer release(list)
+		*list = append(append(*list, a.fields...), fields...)
+		return w.Write(ent, *list)
 	}
-	all := c.appendLine(nil, d, &ent, fields)
-	if d != nil && d.Value.late {
-		return writeEncoding(s, w, ent, all)
+	list := slices.Concat(a.fields, fields) // the core may keep it
+	if a.late {
+		return writeEncoding(w, s, ent, list)
 	}
-	return w.Write(ent, all)
+	return w.Write(ent, list)
 }
 
-func writeEncoding(s scope.Scope, w writer, ent zapcore.Entry, fields []zapcore.Field) (err error) {
+func writeEncoding(w zapcore.Core, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) (err error) {
 	logadapters.Encode(s, func() { err = w.Write(ent, fields) })
 	return err
 }
 
-// appendLine appends all that writeInFront writes to list. d may be nil.
-func (c *core) appendLine(list []zapcore.Field, d *derived, ent *zapcore.Entry, fields []zapcore.Field) []zapcore.Field {
-	if d == nil {
-		list = slices.Grow(list, len(c.frozen)+len(fields))
-		return append(append(list, c.frozen...), fields...)
-	}
-	var taken keySet
-	if c.repeats(d, ent, fields) {
-		taken, fields = c.split(d, ent, fields)
-	}
-	list = slices.Grow(list, len(d.Value.fields)+len(c.frozen)+len(fields))
-	for i := range d.Value.fields {
-		if !taken.has(d.Value.fields[i].Key) {
-			list = append(list, d.Value.fields[i])
-		}
-	}
-	return append(append(list, c.frozen...), fields...)
-}
-
-// lists are used again. An opaque core gets none of them: it may keep it.
+// lists are used again.
 var lists = sync.Pool{New: func() any { return new([]zapcore.Field) }}
 
 func release(list *[]zapcore.Field) {
@@ -261,7 +218,8 @@ var pendings = sync.Pool{New: func() any { return new(pending) }}
 
 // Write overrides that of the core.
 func (p *pending) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	err := p.core.writeInFront((*checkedWriter)(p), ent, fields)
+	a, s, fields := p.stamp(&ent, fields)
+	err := p.writeInFront((*checkedWriter)(p), a, s, ent, fields)
 	*p = pending{}
 	pendings.Put(p)
 	return err
@@ -274,24 +232,14 @@ func (w *checkedWriter) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	w.checked.Entry = ent // as of now: with caller and stack
 	w.checked.ErrorOutput = &w.errs
 	w.checked.Write(fields...)
-	return w.errs.err()
+	// The CheckedEntry around will say when again.
+	if _, text, failed := strings.Cut(w.errs.String(), " write error: "); failed {
+		return errors.New(strings.TrimSuffix(text, "\n"))
+	}
+	return nil
 }
 
 // errorText takes what a CheckedEntry says of the errors of its cores.
-type errorText struct{ text []byte }
+type errorText struct{ bytes.Buffer }
 
-func (e *errorText) Write(p []byte) (int, error) {
-	e.text = append(e.text, p...)
-	return len(p), nil
-}
-
-func (e *errorText) Sync() error { return nil }
-
-func (e *errorText) err() error {
-	if len(e.text) == 0 {
-		return nil
-	}
-	// The CheckedEntry around will say when again.
-	_, text, _ := strings.Cut(string(e.text), " write error: ")
-	return errors.New(strings.TrimSuffix(text, "\n"))
-}
+func (*errorText) Sync() error { return nil }

@@ -14,43 +14,39 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that
-// what is remembered depends on. The names of fields are looked at whenever something is
-// derived.
+// A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that what is
+// remembered depends on. The names of fields are looked at whenever something is derived.
 type cache[L any] struct {
 	options *logadapters.Options
 	base    L
 	attach  func(l L, fields logadapters.Fields) L
-	stacks  bool // attach may call zerolog.ErrorStackMarshaler
 	last    atomic.Pointer[settled[L]]
 }
 
-// A settled cache is right while the variables of zerolog have these values.
+// A settled cache is right while zerolog's names of fields are those in Reserved, and while it has,
+// or hasn't, an ErrorStackMarshaler.
 type settled[L any] struct {
-	level, message, time string
-	stacks               bool
 	logadapters.Cache[L]
+	stacks bool
 }
 
 func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
 	last := c.last.Load()
-	if last == nil || c.stacks && last.stacks != (zerolog.ErrorStackMarshaler != nil) {
+	if last == nil || last.stacks != (zerolog.ErrorStackMarshaler != nil) {
 		last = c.settle()
 	}
 	d := last.Lookup(s)
-	if c.last.Load() != last {
+	if c.last.Load() != last { // Attach has seen other names
 		return c.lookup(s)
 	}
 	return d
 }
 
 func (c *cache[L]) settle() *settled[L] {
-	n := &settled[L]{level: zerolog.LevelFieldName, message: zerolog.MessageFieldName, time: zerolog.TimestampFieldName}
-	n.stacks = c.stacks && zerolog.ErrorStackMarshaler != nil
-	n.Options, n.Base, n.Quiet = c.options, c.base, true
-	n.Reserved = []string{n.level, n.message, n.time}
+	n := &settled[L]{stacks: zerolog.ErrorStackMarshaler != nil}
+	n.Options, n.Base, n.Quiet, n.Reserved = c.options, c.base, true, names()
 	n.Attach = func(l L, fields logadapters.Fields) L {
-		if n.level != zerolog.LevelFieldName || n.message != zerolog.MessageFieldName || n.time != zerolog.TimestampFieldName {
+		if !slices.Equal(n.Reserved, names()) {
 			c.settle()
 		}
 		return c.attach(l, fields)
@@ -59,36 +55,36 @@ func (c *cache[L]) settle() *settled[L] {
 	return n
 }
 
+func names() []string {
+	return []string{zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName}
+}
+
 // A fragment is a piece of a line: the fields of a scope. The zero fragment has none.
 //
-// json is what stands between the braces of an object with these fields. RawJSON writes a key
-// and then any bytes, which makes it one call for all fields. json is nil if the fields could
-// not be encoded in advance.
+// RawJSON writes a key and then any bytes, which makes it one call for all fields: json is what
+// follows the first key and its colon.
 type fragment struct {
 	key  string // the first key
-	json []byte
-	rest int // json[rest:] is what follows the first key and its colon
+	json []byte // nil if the fields can't be encoded in advance
 
-	// fields is nil iff json is right for every line. Else they are encoded with the line.
-	fields *logadapters.Fields
-	plain  bool      // encoding fields calls no user's method
-	before *fragment // what comes in front
+	fields *logadapters.Fields // if json is nil: they are encoded with the line
+	plain  bool                // encoding fields calls no user's method
+	before *fragment           // what comes in front
 }
 
 // attach returns l with fields behind.
 func attach(l fragment, fields logadapters.Fields) fragment {
-	f := encode(&fields)
-	if f.json == nil || slices.ContainsFunc(fields.Attrs, hasStack) {
-		f.fields = &logadapters.Fields{}
-		*f.fields = fields
+	f, members := encode(&fields) // in any case, to see whether it panics
+	if f.json == nil || zerolog.ErrorStackMarshaler != nil && slices.ContainsFunc(fields.Attrs, hasStack) {
+		late := fields // not fields itself: that would be allocated for every fragment
+		f = fragment{fields: &late}
 		f.plain = !slices.ContainsFunc(fields.Attrs, func(a slog.Attr) bool { return !values.IsPlain(a.Value) })
 	}
-	switch {
-	case l.json == nil && l.fields == nil:
-	case l.fields == nil && f.fields == nil:
-		l.json = slices.Concat(l.json, []byte(","), f.json)
+	if l.json != nil && f.json != nil {
+		l.json = slices.Concat(l.json, []byte(","), members)
 		return l
-	default:
+	}
+	if l.json != nil || l.fields != nil {
 		before := l
 		f.before = &before
 	}
@@ -101,74 +97,51 @@ func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
 		f.before.addTo(e, s)
 	}
 	switch {
-	case f.fields == nil, f.json != nil && zerolog.ErrorStackMarshaler == nil:
-		e.RawJSON(f.key, f.json[f.rest:])
+	case f.json != nil:
+		e.RawJSON(f.key, f.json)
 	case f.plain:
-		addAll(e, f.fields, true)
+		addAll(e, f.fields, false)
 	default:
 		logadapters.Encode(s, func() { addAll(e, f.fields, true) })
 	}
 }
 
-// addAll adds fields to e with the methods of zerolog. Where it is safe, a field whose value's
-// method panics says so; else the panic goes on.
+// addAll adds fields to e with the methods of zerolog. Where it is safe, a field whose value's method
+// panics says so; else the panic goes on.
 func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
 	into := e
 	if fields.Group != "" {
 		into = e.CreateDict()
 	}
 	for i := range fields.Attrs {
-		if safe {
-			addOrSay(into, fields, i)
-		} else {
-			add(into, fields, i)
-		}
+		add(into, fields, i, safe)
 	}
 	if fields.Group != "" {
 		e.Dict(fields.Group, into)
 	}
 }
 
-// addOrSay is add, or says that a method of the value panicked: zerolog has added nothing then.
-func addOrSay(e *zerolog.Event, fields *logadapters.Fields, i int) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.Str(fields.Attrs[i].Key, fmt.Sprintf("!PANIC: %v", p))
-		}
-	}()
-	add(e, fields, i)
-}
-
-// add adds field i. Event.Fields is the method that takes a value of any type and has
-// zerolog's own encoding for those that it knows. The others do the same without boxing what
-// is most common.
-func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
-	switch a := &fields.Attrs[i]; a.Value.Kind() {
+// add adds field i. Event.Fields is the method that takes a value of any type and has zerolog's own
+// encoding for those that it knows. Str and Int64 do the same without boxing.
+func add(e *zerolog.Event, fields *logadapters.Fields, i int, safe bool) {
+	a := &fields.Attrs[i]
+	if safe {
+		defer func() {
+			if p := recover(); p != nil { // zerolog has added nothing then
+				e.Str(a.Key, fmt.Sprintf("!PANIC: %v", p))
+			}
+		}()
+	}
+	switch a.Value.Kind() {
 	case slog.KindString:
 		e.Str(a.Key, a.Value.String())
 	case slog.KindInt64:
 		e.Int64(a.Key, a.Value.Int64())
-	case slog.KindUint64:
-		e.Uint64(a.Key, a.Value.Uint64())
-	case slog.KindBool:
-		e.Bool(a.Key, a.Value.Bool())
 	case slog.KindGroup:
-		addGroup(e, a)
+		addAll(e, &logadapters.Fields{Group: a.Key, Attrs: a.Value.Group()}, false)
 	default:
 		e.Fields([]any{a.Key, orNil(fields.Any(i))})
 	}
-}
-
-func addGroup(e *zerolog.Event, a *slog.Attr) {
-	dict, members := e.CreateDict(), a.Value.Group()
-	for i := range members {
-		if m := &members[i]; m.Value.Kind() == slog.KindGroup {
-			addGroup(dict, m)
-		} else {
-			dict.Fields([]any{m.Key, orNil(m.Value.Any())})
-		}
-	}
-	e.Dict(a.Key, dict)
 }
 
 // orNil returns v with nil in place of an error that is a nil pointer, alone or in a slice:

@@ -6,4 +6,4 @@ import "github.com/taskscope/taskscope/logadapters"
 
 // encode returns the zero fragment. Lines are CBOR in this build, which has no way to splice
 // several encoded fields in, so they are encoded with each line.
-func encode(*logadapters.Fields) (f fragment) { return f }
+func encode(*logadapters.Fields) (f fragment, members []byte) { return f, nil }

@@ -4,6 +4,7 @@ package zeroh
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"sync"
 
@@ -14,13 +15,8 @@ import (
 
 // An encoder is a logger that writes to memory.
 type encoder struct {
-	line   []byte
+	bytes.Buffer
 	logger zerolog.Logger
-}
-
-func (e *encoder) Write(line []byte) (int, error) {
-	e.line = append(e.line[:0], line...)
-	return len(line), nil
 }
 
 var encoders = sync.Pool{New: func() any {
@@ -29,35 +25,31 @@ var encoders = sync.Pool{New: func() any {
 	return e
 }}
 
-// encode returns fields, at least one, encoded by zerolog, or the zero fragment while all
-// logging is disabled.
-func encode(fields *logadapters.Fields) (f fragment) {
+// encode returns fields, at least one, encoded by zerolog, as a fragment and as the members of
+// an object. It returns nothing while all logging is disabled.
+func encode(fields *logadapters.Fields) (f fragment, members []byte) {
 	e := encoders.Get().(*encoder)
-	e.line = e.line[:0]
 	defer func() {
-		if cap(e.line) <= 64<<10 {
+		if e.Reset(); e.Cap() <= 64<<10 {
 			encoders.Put(e)
 		}
 	}()
 	event := e.logger.Log()
 	if event == nil {
-		return f
+		return f, nil
 	}
 	addAll(event, fields, false)
 	event.Send()
-	f.key = fields.Attrs[0].Key
-	if fields.Group != "" {
-		f.key = fields.Group
-	}
-	f.json = slices.Clone(bytes.TrimSuffix(bytes.TrimPrefix(e.line, []byte("{")), []byte("}\n")))
+	members = slices.Clone(bytes.TrimSuffix(bytes.TrimPrefix(e.Bytes(), []byte("{")), []byte("}\n")))
 	// Behind "key": with the key as it was escaped.
-	for i := 1; i < len(f.json); i++ {
-		if f.json[i] == '\\' {
-			i++
-		} else if f.json[i] == '"' {
-			f.rest = min(i+len(`":`), len(f.json))
-			break
+	end := 1
+	for end < len(members) && members[end] != '"' {
+		if members[end] == '\\' {
+			end++
 		}
+		end++
 	}
-	return f
+	f.key = cmp.Or(fields.Group, fields.Attrs[0].Key)
+	f.json = members[min(end+len(`":`), len(members)):]
+	return f, members
 }

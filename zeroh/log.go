@@ -27,14 +27,8 @@ func LogAttrs(l *zerolog.Logger) func(ctx context.Context, level slog.Level, msg
 	}
 }
 
+// zeroLevel goes by the numbers: from debug to error slog's levels are four apart, and
+// zerolog's are one.
 func zeroLevel(level slog.Level) zerolog.Level {
-	switch {
-	case level >= slog.LevelError:
-		return zerolog.ErrorLevel
-	case level >= slog.LevelWarn:
-		return zerolog.WarnLevel
-	case level >= slog.LevelInfo:
-		return zerolog.InfoLevel
-	}
-	return zerolog.DebugLevel
+	return zerolog.InfoLevel + zerolog.Level(min(max(level, slog.LevelDebug), slog.LevelError)>>2)
 }

@@ -1,8 +1,6 @@
 package zeroh
 
 import (
-	"reflect"
-
 	"github.com/rs/zerolog"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -16,22 +14,17 @@ type Logger struct {
 	cache *cache[zerolog.Logger] // nil iff base stays as it is
 }
 
-// For returns a Logger for base. nil opts are the defaults. The scope's fields come behind
-// those of base and in front of the event's own. zerolog shows neither's keys, so a field that
-// is in the scope, too, is written twice, whatever opts.Duplicates says. The context of base or
-// of an event plays no part. A base that has a hook of [New] is stamped already and stays as it
-// is.
+// For returns a Logger for base. nil opts are the defaults. The scope's fields come behind those
+// of base and in front of the event's own. zerolog shows neither's keys, so a field that is in the
+// scope, too, is written twice, whatever opts.Duplicates says. The context of base or of an event
+// plays no part. A base that has a hook of [New] is stamped already and stays as it is.
 func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
-	l := &Logger{base: base}
-	if hooksOfLogger != nil {
-		if first, _ := firstHook(&l.base, hooksOfLogger); first != 0 {
-			return l
+	if firstOfLogger != nil {
+		if first, _ := firstOfLogger(&base); first != 0 {
+			return &Logger{base: base}
 		}
 	}
-	l.cache = &cache[zerolog.Logger]{options: opts, base: base, attach: attachToLogger}
-	stack := reflect.ValueOf(&l.base).Elem().FieldByName("stack")
-	l.cache.stacks = stack.Kind() == reflect.Bool && stack.Bool()
-	return l
+	return &Logger{base, &cache[zerolog.Logger]{options: opts, base: base, attach: attachToLogger}}
 }
 
 func attachToLogger(l zerolog.Logger, fields logadapters.Fields) zerolog.Logger {
@@ -44,10 +37,10 @@ type object struct{ fields logadapters.Fields }
 func (o *object) MarshalZerologObject(e *zerolog.Event) { addAll(e, &o.fields, false) }
 
 // L returns a logger with the fields of the bound scope: a copy of the base if there are none.
-// They are those of this moment, also when another goroutine uses it or the task is over, and
-// its LogValuers are asked here, and a policy that is declared later doesn't reach it. So get it
-// anew in each function. Don't call UpdateContext on it, which isn't made for
-// loggers with a common origin: use With.
+// They are those of this moment, also when another goroutine uses it or the task is over, its
+// LogValuers are asked here, and a policy that is declared later doesn't reach it. So get it anew
+// in each function. Don't call UpdateContext on it, which isn't made for loggers with a common
+// origin: use With.
 func (l *Logger) L() *zerolog.Logger {
 	copied := *l.current()
 	return &copied
@@ -71,7 +64,7 @@ func (l *Logger) at(level zerolog.Level) *zerolog.Logger {
 	return l.current()
 }
 
-// With is the method of [zerolog.Logger], called on L. So are the methods that follow.
+// With is the method of [zerolog.Logger], called on L. So are those that follow.
 func (l *Logger) With() zerolog.Context { return l.current().With() }
 
 func (l *Logger) Trace() *zerolog.Event { return l.at(zerolog.TraceLevel).Trace() }
@@ -83,13 +76,11 @@ func (l *Logger) Fatal() *zerolog.Event { return l.at(zerolog.FatalLevel).Fatal(
 func (l *Logger) Panic() *zerolog.Event { return l.at(zerolog.PanicLevel).Panic() }
 func (l *Logger) Log() *zerolog.Event   { return l.at(zerolog.NoLevel).Log() }
 
+func (l *Logger) WithLevel(level zerolog.Level) *zerolog.Event { return l.at(level).WithLevel(level) }
+
 func (l *Logger) Err(err error) *zerolog.Event {
 	if err == nil {
 		return l.Info()
 	}
 	return l.Error().Err(err)
-}
-
-func (l *Logger) WithLevel(level zerolog.Level) *zerolog.Event {
-	return l.at(level).WithLevel(level)
 }

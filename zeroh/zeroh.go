@@ -1,6 +1,7 @@
 package zeroh
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 
@@ -15,12 +16,12 @@ type hook struct{ cache cache[fragment] }
 
 var _ zerolog.Hook = (*hook)(nil)
 
-// New returns a hook that stamps the lines of the logger that it is added to. nil opts are
-// the defaults. The scope's fields come behind the event's own and in front of the message.
-// zerolog shows a hook none of the event's keys, so a field that is in the scope and in the
-// event is written twice, whatever opts.Duplicates says. A line that is given a context with
-// [zerolog.Event.Ctx] is stamped as [logadapters.Pick] says. A logger that has several hooks
-// of this package is stamped by the first one.
+// New returns a hook that stamps the lines of the logger that it is added to. nil opts are the
+// defaults. The scope's fields come behind the event's own and in front of the message. zerolog
+// shows a hook none of the event's keys, so a field that is in the scope and in the event is
+// written twice, whatever opts.Duplicates says. A line that is given a context with
+// [zerolog.Event.Ctx] is stamped as [logadapters.Pick] says. A logger that has several hooks of
+// this package is stamped by the first one.
 func New(opts *logadapters.Options) zerolog.Hook {
 	return &hook{cache[fragment]{options: opts, attach: attach}}
 }
@@ -30,11 +31,10 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	if !e.Enabled() {
 		return // another hook has discarded it
 	}
-	s, ctx, again := scope.Current(), e.GetCtx(), false
-	plain := ctx == context.Background() // as for most lines
-	if !plain {
+	s, ctx, after := scope.Current(), e.GetCtx(), stamped
+	if ctx != context.Background() { // most lines have none
 		var first bool
-		if first, again = h.place(e, ctx); !first {
+		if first, after = h.place(e, ctx); !first {
 			return
 		}
 		s = s.Pick(ctx)
@@ -45,11 +45,8 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	if d := h.cache.lookup(s); d != nil {
 		d.Value.addTo(e, s)
 	}
-	// Not earlier: what is logged by a method of some value may be given the context.
-	if plain {
-		e.Ctx(stamped)
-	} else if again {
-		e.Ctx(&mark{ctx, e})
+	if after != nil {
+		e.Ctx(after) // not earlier: what a method of some value logs may be given the context
 	}
 }
 
@@ -63,47 +60,44 @@ type mark struct {
 // it may turn up in another event, which another hook has passed its context on to.
 var stamped context.Context = &mark{context.Background(), nil}
 
-// place reports whether h is the hook that stamps e, which has the context ctx, and whether it
-// will be asked again.
-func (h *hook) place(e *zerolog.Event, ctx context.Context) (first, again bool) {
+// place reports whether h is the hook that stamps e, which has the context ctx, and returns the
+// context that e is to have then, so that h knows it when it is asked again, or nil.
+func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after context.Context) {
 	m, marked := ctx.(*mark)
-	if hooksOfEvent == nil {
-		return !marked, false
+	if firstOfEvent == nil {
+		return !marked, nil
 	}
-	is, again := firstHook(e, hooksOfEvent)
-	if again && marked && (m.event == nil || m.event == e) {
-		return false, true
+	is, again := firstOfEvent(e)
+	if again {
+		if marked && (m.event == nil || m.event == e) {
+			return false, nil
+		}
+		after = &mark{ctx, e}
 	}
-	return is == 0 || is == reflect.ValueOf(h).Pointer(), again
+	return is == 0 || is == reflect.ValueOf(h).Pointer(), after
 }
 
-// hooksOfEvent and hooksOfLogger lead to the fields in which zerolog keeps hooks. They are nil
-// if it keeps them elsewhere some day. Then a hook that is there twice isn't always noticed.
+// firstOfEvent and firstOfLogger return the address of the first hook of this package that an event
+// or a logger has, or 0, and whether it is there again. They are nil if zerolog keeps hooks elsewhere
+// some day. Then a hook that is there twice isn't always noticed.
 var (
-	hooksOfEvent  = hooksField[zerolog.Event]("ch")
-	hooksOfLogger = hooksField[zerolog.Logger]("hooks")
+	firstOfEvent  = firstHook[zerolog.Event]("ch")
+	firstOfLogger = firstHook[zerolog.Logger]("hooks")
 )
 
-func hooksField[T any](name string) []int {
-	f, ok := reflect.TypeFor[T]().FieldByName(name)
-	if !ok || f.Type != reflect.TypeFor[[]zerolog.Hook]() {
+func firstHook[T any](field string) func(*T) (first uintptr, again bool) {
+	f, _ := reflect.TypeFor[T]().FieldByName(field)
+	if f.Type != reflect.TypeFor[[]zerolog.Hook]() {
 		return nil
 	}
-	return f.Index
-}
-
-// firstHook returns the address of the first hook of this package that the event or logger at
-// p has, or 0, and whether it has it again.
-func firstHook[T any](p *T, field []int) (first uintptr, again bool) {
-	hooks := reflect.ValueOf(p).Elem().FieldByIndex(field)
-	for i := range hooks.Len() {
-		if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
-			if first == 0 {
-				first = h.Pointer()
-			} else if first == h.Pointer() {
-				again = true
+	return func(p *T) (first uintptr, again bool) {
+		hooks := reflect.ValueOf(p).Elem().FieldByIndex(f.Index)
+		for i := range hooks.Len() {
+			if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
+				again = again || h.Pointer() == first
+				first = cmp.Or(first, h.Pointer())
 			}
 		}
+		return first, again
 	}
-	return first, again
 }
