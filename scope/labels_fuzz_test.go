@@ -280,13 +280,13 @@ func merged(a, b labels) labels {
 	return l
 }
 
-// A stranger answers with the same under each key.
-type stranger struct {
+// A foreignContext answers with the same under each key.
+type foreignContext struct {
 	context.Context
 	answer any
 }
 
-func (s stranger) Value(any) any { return s.answer }
+func (s foreignContext) Value(any) any { return s.answer }
 
 var setType = reflect.TypeOf(pprof.WithLabels(context.Background(), pprof.Labels("k", "v")).Value(carrier.LabelKey))
 
@@ -402,13 +402,15 @@ func (m *labelMachine) step() {
 			cancel()
 		case 1: // that answers with another's labels
 			l := h.as(a)
-			a.tell(func() { put(m, &m.contexts, held{ctx: stranger{h.ctx, h.ctx.Value(carrier.LabelKey)}, labels: l}) })
+			a.tell(func() {
+				put(m, &m.contexts, held{ctx: foreignContext{h.ctx, h.ctx.Value(carrier.LabelKey)}, labels: l})
+			})
 		case 2:
-			put(m, &m.contexts, held{ctx: stranger{h.ctx, m.text()}})
+			put(m, &m.contexts, held{ctx: foreignContext{h.ctx, m.text()}})
 		case 3:
-			put(m, &m.contexts, held{ctx: stranger{h.ctx, &struct{ a, b, c uintptr }{1, 2, 3}}})
+			put(m, &m.contexts, held{ctx: foreignContext{h.ctx, &struct{ a, b, c uintptr }{1, 2, 3}}})
 		case 4:
-			put(m, &m.contexts, held{ctx: stranger{h.ctx, reflect.Zero(setType).Interface()}})
+			put(m, &m.contexts, held{ctx: foreignContext{h.ctx, reflect.Zero(setType).Interface()}})
 		case 5:
 			put(m, &m.contexts, held{ctx: context.Background()})
 		}

@@ -80,8 +80,8 @@ func TestAHandlerWhoseChildrenShareNoLockWritesOneLineAtATime(t *testing.T) {
 	}
 }
 
-// A greedy handler changes all that it is given.
-type greedy struct{ slog.Handler }
+// A mutatingHandler changes all that it is given.
+type mutatingHandler struct{ slog.Handler }
 
 func spoil(attrs []slog.Attr) {
 	for i := range attrs {
@@ -92,15 +92,17 @@ func spoil(attrs []slog.Attr) {
 	}
 }
 
-func (h greedy) WithAttrs(attrs []slog.Attr) slog.Handler {
-	child := greedy{h.Handler.WithAttrs(attrs)}
+func (h mutatingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	child := mutatingHandler{h.Handler.WithAttrs(attrs)}
 	spoil(attrs)
 	return child
 }
 
-func (h greedy) WithGroup(name string) slog.Handler { return greedy{h.Handler.WithGroup(name)} }
+func (h mutatingHandler) WithGroup(name string) slog.Handler {
+	return mutatingHandler{h.Handler.WithGroup(name)}
+}
 
-func (h greedy) Handle(ctx context.Context, r slog.Record) error {
+func (h mutatingHandler) Handle(ctx context.Context, r slog.Record) error {
 	err := h.Handler.Handle(ctx, r)
 	r.Attrs(func(a slog.Attr) bool {
 		if a.Value.Kind() == slog.KindGroup {
@@ -113,7 +115,7 @@ func (h greedy) Handle(ctx context.Context, r slog.Record) error {
 
 func TestAHandlerThatChangesWhatItIsGivenChangesNoLaterLine(t *testing.T) {
 	var out bytes.Buffer
-	l := slog.New(slogh.New(greedy{slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime})}, nil))
+	l := slog.New(slogh.New(mutatingHandler{slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime})}, nil))
 	group := slog.Group("s", slog.Int("a", 1), slog.Group("t", slog.Int("b", 2)))
 	child := l.WithGroup("g").With(slog.Group("w", slog.Int("c", 3)), "d", 4)
 	scope.New("k", 0, group).Run(func() {

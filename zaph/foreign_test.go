@@ -113,17 +113,17 @@ func TestASamplerInsideAnotherPackagesCoreCountsEachLineOnce(t *testing.T) {
 	}
 }
 
-// A changer changes the fields it is given, and keeps the list.
-type changer struct {
+// A mutatingCore changes the fields it is given, and keeps the list.
+type mutatingCore struct {
 	zapcore.Core
 	kept *[][]zapcore.Field
 }
 
-func (c changer) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+func (c mutatingCore) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	return ce.AddCore(ent, c)
 }
 
-func (c changer) Write(ent zapcore.Entry, fields []zapcore.Field) error {
+func (c mutatingCore) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	err := c.Core.Write(ent, fields)
 	for i := range fields {
 		fields[i] = zap.String("changed", ent.Message)
@@ -135,7 +135,7 @@ func (c changer) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 func TestACoreThatChangesAndKeepsItsFieldsChangesNoOtherLine(t *testing.T) {
 	var out sink
 	var kept [][]zapcore.Field
-	l := zap.New(zaph.New(changer{jsonCore(&out, zap.InfoLevel), &kept}, nil))
+	l := zap.New(zaph.New(mutatingCore{jsonCore(&out, zap.InfoLevel), &kept}, nil))
 	inside := l.With(zap.Namespace("ns"), zap.Int("n", 1), zap.Object("o", objectOf{"b": 2}))
 	scope.New("a", 1, "g", map[string]int{"x": 1}).Run(func() {
 		for i := range 3 {

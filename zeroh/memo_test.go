@@ -14,14 +14,14 @@ import (
 	"github.com/taskscope/taskscope/zeroh"
 )
 
-// A made is a value that only what was made of a scope refers to.
-type made struct{ Key string }
+// A derivation is a value that only what was made of a scope refers to.
+type derivation struct{ Key string }
 
-// watching returns options whose Filter puts a made in place of each value.
-func watching() (*logadapters.Options, *testkit.Probe[made]) {
-	watched := new(testkit.Probe[made])
+// watching returns options whose Filter puts a derivation in place of each value.
+func watching() (*logadapters.Options, *testkit.Probe[derivation]) {
+	watched := new(testkit.Probe[derivation])
 	return &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
-		return slog.Any(a.Key, watched.Watch(&made{a.Key})), true
+		return slog.Any(a.Key, watched.Watch(&derivation{a.Key})), true
 	}}, watched
 }
 
