@@ -19,8 +19,8 @@ type Logger struct {
 // scope, too, is written twice, whatever opts.Duplicates says. The context of base or of an event
 // plays no part. A base that has a hook of [New] is stamped already and stays as it is.
 func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
-	if firstOfLogger != nil {
-		if first, _ := firstOfLogger(&base); first != 0 {
+	if hooksOfLogger != nil {
+		if first, _ := firstOf(hooksOfLogger(&base)); first != 0 {
 			return &Logger{base: base}
 		}
 	}

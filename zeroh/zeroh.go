@@ -64,10 +64,14 @@ var stamped context.Context = &mark{context.Background(), nil}
 // context that e is to have then, so that h knows it when it is asked again, or nil.
 func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after context.Context) {
 	m, marked := ctx.(*mark)
-	if firstOfEvent == nil {
+	if hooksOfEvent == nil {
 		return !marked, nil
 	}
-	is, again := firstOfEvent(e)
+	hooks := hooksOfEvent(e)
+	if hooks.Len() == 1 {
+		return true, nil
+	}
+	is, again := firstOf(hooks)
 	if again {
 		if marked && (m.event == nil || m.event == e) {
 			return false, nil
@@ -77,27 +81,29 @@ func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after c
 	return is == 0 || is == reflect.ValueOf(h).Pointer(), after
 }
 
-// firstOfEvent and firstOfLogger return the address of the first hook of this package that an event
-// or a logger has, or 0, and whether it is there again. They are nil if zerolog keeps hooks elsewhere
-// some day. Then a hook that is there twice isn't always noticed.
+// hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has. They are nil if
+// zerolog keeps hooks elsewhere some day. Then a hook that is there twice isn't always noticed.
 var (
-	firstOfEvent  = firstHook[zerolog.Event]("ch")
-	firstOfLogger = firstHook[zerolog.Logger]("hooks")
+	hooksOfEvent  = hooksOf[zerolog.Event]("ch")
+	hooksOfLogger = hooksOf[zerolog.Logger]("hooks")
 )
 
-func firstHook[T any](field string) func(*T) (first uintptr, again bool) {
+func hooksOf[T any](field string) func(*T) reflect.Value {
 	f, _ := reflect.TypeFor[T]().FieldByName(field)
 	if f.Type != reflect.TypeFor[[]zerolog.Hook]() {
 		return nil
 	}
-	return func(p *T) (first uintptr, again bool) {
-		hooks := reflect.ValueOf(p).Elem().FieldByIndex(f.Index)
-		for i := range hooks.Len() {
-			if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
-				again = again || h.Pointer() == first
-				first = cmp.Or(first, h.Pointer())
-			}
+	return func(p *T) reflect.Value { return reflect.ValueOf(p).Elem().FieldByIndex(f.Index) }
+}
+
+// firstOf returns the address of the first of hooks that is of this package, or 0, and whether it
+// is there again.
+func firstOf(hooks reflect.Value) (first uintptr, again bool) {
+	for i := range hooks.Len() {
+		if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
+			again = again || h.Pointer() == first
+			first = cmp.Or(first, h.Pointer())
 		}
-		return first, again
 	}
+	return first, again
 }
