@@ -50,32 +50,28 @@ const EnvPath = "TASKSCOPE_CARRIER"
 
 func init() {
 	best = choose()
-	p := best
-	switch asked := os.Getenv(EnvPath); {
-	case asked == Labels.String() && best >= Labels:
-		p = Labels
-	case asked == Portable.String():
-		p = Portable
+	active.Store(uint32(best))
+	for p := Portable; p < best; p++ {
+		if os.Getenv(EnvPath) == p.String() {
+			active.Store(uint32(p))
+		}
 	}
-	active.Store(uint32(p))
 }
 
 // A Label is a profiler label that the bound object wants to be seen.
 type Label struct{ Key, Value string }
 
-// LabelKey is runtime/pprof's private context key, under which a context answers
-// with its label set. It is learnt by asking: pprof.Label looks its set up in the
-// context it is given.
-var LabelKey = learnLabelKey()
+// LabelKey is runtime/pprof's private context key, under which a context answers with its label
+// set. It is learnt by asking: pprof.Label looks its set up in the context it is given.
+var LabelKey = func() any {
+	a := &asked{Context: context.Background()}
+	pprof.Label(a, Key)
+	return a.key
+}()
 
-func learnLabelKey() (key any) {
-	pprof.Label(asker{context.Background(), &key}, Key)
-	return key
-}
-
-type asker struct {
+type asked struct {
 	context.Context
-	asked *any
+	key any
 }
 
-func (a asker) Value(key any) any { *a.asked = key; return nil }
+func (a *asked) Value(key any) any { a.key = key; return nil }

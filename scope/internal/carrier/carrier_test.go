@@ -434,11 +434,11 @@ func portableAnchor() func() bool {
 	s := shardOf(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	a := s.m[id].anchor
+	e := s.m[id]
 	return func() bool {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
-		return a.gone
+		return e.gone
 	}
 }
 

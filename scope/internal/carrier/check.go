@@ -38,21 +38,20 @@ func checkSlot(ctx context.Context, set any) error {
 	result := make(chan error)
 	go func() {
 		pprof.SetGoroutineLabels(ctx)
-		if getSlot() != want {
-			result <- errors.New("the slot doesn't hold the context's label set")
-			return
-		}
+		set := getSlot()
 		go func() {
-			if getSlot() != want {
-				result <- errors.New("a new goroutine doesn't get its parent's slot")
-				return
-			}
+			inherited := getSlot()
 			setSlot(nil)
-			if getSlot() != nil {
+			switch {
+			case set != want:
+				result <- errors.New("the slot doesn't hold the context's label set")
+			case inherited != want:
+				result <- errors.New("a new goroutine doesn't get its parent's slot")
+			case getSlot() != nil:
 				result <- errors.New("the slot can't be written")
-				return
+			default:
+				result <- nil
 			}
-			result <- nil
 		}()
 	}()
 	return <-result

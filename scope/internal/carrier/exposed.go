@@ -39,31 +39,29 @@ var exposed [64]struct {
 
 const exposedMin = 64 // no shard is cleaned up before it has as many
 
+func elementOf(h *Header) label { return label{key(), expose(h)} }
+
 // expose returns the value of a visible element of h.
 func expose(h *Header) string {
+	value := unsafe.String((*byte)(unsafe.Pointer(h)), 0)
+	if exposedBy(value) == h {
+		return value
+	}
 	addr := uintptr(unsafe.Pointer(h))
 	s := &exposed[addr>>6%uintptr(len(exposed))]
-	s.mu.RLock()
-	w := s.at[addr]
-	s.mu.RUnlock()
-	if w.Value() != h {
-		w = weak.Make(h)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.at) >= s.limit {
-			if s.at == nil {
-				s.at = map[uintptr]weak.Pointer[Header]{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.at) >= s.limit {
+		kept := map[uintptr]weak.Pointer[Header]{}
+		for addr, w := range s.at {
+			if w.Value() != nil {
+				kept[addr] = w
 			}
-			for addr, w := range s.at {
-				if w.Value() == nil {
-					delete(s.at, addr)
-				}
-			}
-			s.limit = max(exposedMin, 2*len(s.at))
 		}
-		s.at[addr] = w
+		s.at, s.limit = kept, max(exposedMin, 2*len(kept))
 	}
-	return unsafe.String((*byte)(unsafe.Pointer(h)), 0)
+	s.at[addr] = weak.Make(h)
+	return value
 }
 
 // exposedBy returns the Header that this value of a visible element points at, or nil.

@@ -27,14 +27,14 @@ func Load[T any]() *T {
 func Bind(h *Header, labels []Label) { bindPortable(h) }
 
 // Saved is what Swap found, to be put back.
-type Saved struct{ portable portableSaved }
+type Saved struct{ swapped *portableEntry }
 
 // Swap binds like Bind and returns what was there before.
 func Swap(h *Header, labels []Label) Saved { return Saved{swapPortable(h)} }
 
 // Restore puts back what Swap found. It must be called by the goroutine that
 // called Swap. There are no labels here that now could change.
-func (s *Saved) Restore(now func(Label) (Label, bool)) { restorePortable(s.portable) }
+func (s *Saved) Restore(now func(Label) (Label, bool)) { restorePortable(s.swapped) }
 
 // Answer is what a context answers with under LabelKey: here, what the context that it
 // wraps answers with.

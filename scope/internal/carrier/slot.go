@@ -64,86 +64,92 @@ func Load[T any]() *T {
 }
 
 func loadOther() *Header {
-	switch Active() {
-	case Direct:
-		return find((*labelSet)(getSlot()))
-	case Labels:
-		return findByLabels(getSlot())
+	if Active() == Portable {
+		return loadPortable()
 	}
-	return loadPortable()
+	return find(getSlot())
 }
 
 // Bind binds the object of h, or nothing if h is nil, to the running goroutine,
 // and shows labels in its profiles. Labels that other code has set stay.
 func Bind(h *Header, labels []Label) {
-	switch Active() {
-	case Direct:
-		bindDirect((*labelSet)(getSlot()), h, labels)
-	case Labels:
-		bindLabels(getSlot(), h, labels)
-	default:
+	if Active() == Portable {
 		bindPortable(h)
+		return
 	}
+	bind(getSlot(), h, labels)
+}
+
+func bind(slot unsafe.Pointer, h *Header, labels []Label) {
+	if Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0) {
+		if h == nil || isHeader(h.labelSet()) { // as it is mostly
+			setSlot(unsafe.Pointer(h))
+			return
+		}
+	}
+	bindBeside(slot, h, labels)
+}
+
+// bindBeside is bind for a slot with labels.
+func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
+	var shown *Header
+	if Active() == Labels {
+		shown = h
+	}
+	var room [8]label
+	setSlot(newSet(h, join(room[:0], labelsOf(slot, nil), labels, shown)))
 }
 
 // Saved is what Swap found, to be put back.
 type Saved struct {
-	slot     unsafe.Pointer
-	owner    *Header        // of slot, on the direct path
-	portable *portableSaved // nil unless the portable path was in use
+	slot unsafe.Pointer
+
+	// On the direct path, where the list of slot began, and its length: other code can write to
+	// a set while the slot doesn't point at it.
+	list unsafe.Pointer
+	len  int
+
+	swapped *portableEntry // nil unless the portable path was in use
 }
 
 // Swap binds like Bind and returns what was there before.
-func Swap(h *Header, labels []Label) Saved {
-	switch Active() {
-	case Direct:
-		slot := getSlot()
-		s := Saved{slot: slot, owner: owner(slot)}
-		bindDirect((*labelSet)(slot), h, labels)
-		return s
-	case Labels:
-		s := Saved{slot: getSlot()}
-		bindLabels(s.slot, h, labels)
+func Swap(h *Header, labels []Label) (s Saved) {
+	if Active() == Portable {
+		s.swapped = swapPortable(h)
 		return s
 	}
-	saved := swapPortable(h)
-	return Saved{portable: &saved}
+	s.slot = getSlot()
+	if Active() == Direct && s.slot != nil {
+		s.list, s.len = *(*unsafe.Pointer)(s.slot), len((*labelSet)(s.slot).list)
+	}
+	bind(s.slot, h, labels)
+	return s
 }
 
-// Restore puts back what Swap found, labels included, whatever has become of the
-// slot since. Labels that we show may have changed: now says what becomes of each, and
-// whether it is still shown at all. If now is nil, they come back as they were. Restore
-// must be called by the goroutine that called Swap.
+// Restore puts back what Swap found, labels included, whatever has become of the slot since.
+// Labels that we show may have changed: now says what becomes of each, and whether it is still
+// shown at all. If now is nil, they come back as they were. Restore must be called by the
+// goroutine that called Swap.
 func (s *Saved) Restore(now func(Label) (Label, bool)) {
-	if s.portable == nil && now == nil && (s.owner == nil || owner(s.slot) == s.owner) {
-		setSlot(s.slot)
+	if s.swapped != nil {
+		restorePortable(s.swapped)
 		return
 	}
-	s.restoreOther(now)
-}
-
-func (s *Saved) restoreOther(now func(Label) (Label, bool)) {
-	if s.portable != nil {
-		restorePortable(*s.portable)
-		return
+	if s.list != nil && s.list != *(*unsafe.Pointer)(s.slot) {
+		if h := owner(s.slot, s.list); h != nil { // other code has written to our set
+			s.slot = newBox(h, unsafe.Slice((*label)(s.list), s.len))
+		}
 	}
-	if s.owner != nil && owner(s.slot) != s.owner {
-		// Other code has written to the set that the slot pointed at.
-		s.slot = rebuilt(s.slot, s.owner)
-	}
-	if now == nil || owned.Load() == nil || !s.restoreChanged(now) {
+	if now == nil || !s.restoreChanged(now) {
 		setSlot(s.slot)
 	}
 }
 
 // restoreChanged is Restore if now changes a label. Else it does nothing and returns false.
-func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (done bool) {
-	if Active() == Labels {
-		return restoreChangedLabels(s.slot, now)
-	}
+func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (changed bool) {
 	var room [8]label
-	list, changed := room[:0], false
-	for _, l := range listOf(s.slot) {
+	list := room[:0]
+	for _, l := range labelsOf(s.slot, nil) {
 		if isOwn(l.key) {
 			next, shown := now(Label{l.key, l.value})
 			changed = changed || !shown || next.Value != l.value
@@ -155,24 +161,7 @@ func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (done bool) {
 		list = append(list, l)
 	}
 	if changed {
-		setSlot(newSet(find((*labelSet)(s.slot)), list))
+		setSlot(newSet(find(s.slot), list))
 	}
 	return changed
-}
-
-// Answer is what a context answers with under LabelKey: own, what the context that it
-// wraps answers with, joined with h, the object that is bound to the running goroutine
-// right now, or nil, and with labels, those that it wants to be seen.
-//
-// Each answer is a set of its own, which keeps alive the object alone: neither the context
-// that gives it, nor, if other code writes to it, the sets of other goroutines.
-func Answer(own any, h *Header, labels []Label) any {
-	switch Active() {
-	case Direct:
-		return answerDirect(own, h, labels)
-	case Labels:
-		return answerLabels(own, h, labels)
-	default:
-		return own
-	}
 }
