@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,17 +48,7 @@ func (d *defaultHandler) isBridged() bool {
 // calledByBridge reports whether this is a line of package log. It is found out so late only
 // if SetDefault has been called and taken back without a line in between.
 func calledByBridge() bool {
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for {
-		f, more := frames.Next()
-		if f.Function == "log/slog.(*handlerWriter).Write" {
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
+	return bytes.Contains(debug.Stack(), []byte("log/slog.(*handlerWriter).Write("))
 }
 
 func newDefaultHandler(h slog.Handler) *defaultHandler {
@@ -74,13 +65,8 @@ func (d *defaultHandler) Handle(ctx context.Context, r slog.Record) error {
 	if !d.isBridged() {
 		return d.Handler.Handle(ctx, r)
 	}
-	var attrs []slog.Attr
-	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, a)
-		return true
-	})
 	// As log/slog's: level, message and attributes. Package log adds the time.
-	line := r.Level.String() + " " + r.Message + d.attached + d.text(attrs)
+	line := r.Level.String() + " " + r.Message + d.attached + d.text(attrsOf(r))
 	if d.flags&log.Lmsgprefix != 0 {
 		line = d.prefix + line
 	}

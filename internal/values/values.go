@@ -90,14 +90,21 @@ func IsPlain(v slog.Value) bool {
 
 // CloneGroups returns a with groups of its own: for code that may change what it is given.
 func CloneGroups(a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindGroup {
-		members := slices.Clone(a.Value.Group())
-		for i := range members {
-			members[i] = CloneGroups(members[i])
-		}
-		a.Value = slog.GroupValue(members...)
-	}
+	a.Value = Convert(a.Value, func(v slog.Value) slog.Value { return v })
 	return a
+}
+
+// Convert returns what f makes of v or, if that is a group, a group of its own of what f makes
+// of the values in it.
+func Convert(v slog.Value, f func(slog.Value) slog.Value) slog.Value {
+	if v = f(v); v.Kind() == slog.KindGroup {
+		members := slices.Clone(v.Group())
+		for i := range members {
+			members[i].Value = Convert(members[i].Value, f)
+		}
+		v = slog.GroupValue(members...)
+	}
+	return v
 }
 
 // CloneBytes returns v, or a copy of it if it is a slice of bytes, of whatever type.
