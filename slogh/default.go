@@ -12,13 +12,13 @@ import (
 	"sync/atomic"
 )
 
-// isDefault reports whether h is the handler that slog.Default has at start-up. Its type has
-// no name outside log/slog.
+// isDefault reports whether h is the handler that slog.Default has at start-up. Its type has no
+// name outside log/slog.
 func isDefault(h slog.Handler) bool { return fmt.Sprintf("%T", h) == "*slog.defaultHandler" }
 
-// A defaultHandler does what log/slog's default handler does, also after slog.SetDefault has
-// made package log write to slog, where a line that goes to package log would come back, for
-// ever, or wait for the lock of package log, which it has itself.
+// A defaultHandler does what log/slog's default handler does, also after slog.SetDefault has made
+// package log write to slog, where a line that goes to package log would come back, for ever, or
+// wait for the lock of package log, which it has itself.
 type defaultHandler struct {
 	slog.Handler              // log/slog's
 	text         slog.Handler // writes the same to where package log wrote
@@ -51,8 +51,8 @@ func (d *defaultHandler) isBridged() bool {
 	return true
 }
 
-// calledByBridge reports whether this is a line of package log. It is found out so late only
-// if SetDefault has been called and taken back without a line in between.
+// calledByBridge reports whether this is a line of package log. It is found out so late only if
+// SetDefault has been called and taken back without a line in between.
 func calledByBridge() (yes bool) {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])

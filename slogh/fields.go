@@ -19,8 +19,8 @@ func attach(h slog.Handler, fields logadapters.Fields) slog.Handler {
 
 // inFront is what is derived from another package's handler: each line gets what is attached in
 // front of its own attributes, which is where attached ones stand. Handlers that such packages
-// derive from one another don't always share a lock, and a program that never calls With need
-// not care.
+// derive from one another don't always share a lock, and a program that never calls With need not
+// care.
 type inFront struct {
 	slog.Handler
 	ops               []op

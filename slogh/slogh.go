@@ -11,8 +11,8 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A Handler stamps every line with the fields of the scope that is bound to the
-// goroutine, and passes it to the handler that it wraps.
+// A Handler stamps every line with the fields of the scope that is bound to the goroutine, and
+// passes it to the handler that it wraps.
 type Handler struct {
 	cache logadapters.Cache[slog.Handler]
 	bare  slog.Handler // the wrapped handler with all that With has attached: writes lines without a scope
@@ -20,8 +20,8 @@ type Handler struct {
 	ops   []op         // the first WithGroup and what came after it
 
 	// own iff the wrapped handler is one of log/slog's own. Handlers that these derive from one
-	// another share a lock and write a line's attributes as they write attached ones. Of any
-	// other no handler is derived that the program hasn't asked for: see inFront.
+	// another share a lock and write a line's attributes as they write attached ones. Of any other
+	// no handler is derived that the program hasn't asked for: see inFront.
 	own bool
 
 	// writesEmptyGroups iff the wrapped handler writes the groups that are open also on lines
@@ -37,17 +37,17 @@ type op struct {
 	attrs []slog.Attr
 }
 
-// New returns a handler that stamps the lines of h. nil opts are the defaults. It panics if
-// h is nil. If h is a Handler already, New returns it as it is: lines are stamped once.
+// New returns a handler that stamps the lines of h. nil opts are the defaults. It panics if h is
+// nil. If h is a Handler already, New returns it as it is: lines are stamped once.
 //
-// Make it the outermost handler: it stamps with the scope of the goroutine that calls it,
-// and a handler around it that passes records to a goroutine of its own would have them
-// stamped with that one's.
+// Make it the outermost handler: it stamps with the scope of the goroutine that calls it, and a
+// handler around it that passes records to a goroutine of its own would have them stamped with that
+// one's.
 //
 // h may be the handler that slog.Default has at start-up. It writes to package log, which
-// slog.SetDefault makes write to slog (go.dev/issue/62424). So lines go through it until
-// SetDefault is called, and from then on, in the same format, to the writer that package log
-// had when New was called, with the flags of that moment.
+// slog.SetDefault makes write to slog (go.dev/issue/62424). So lines go through it until SetDefault
+// is called, and from then on, in the same format, to the writer that package log had when New was
+// called, with the flags of that moment.
 func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("slogh.New: h, the handler to wrap, is nil")
@@ -73,8 +73,8 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 // without AddSource doesn't write it, because a handler doesn't tell.
 var ownKeys = []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey}
 
-// mayReplace reports whether h, one of log/slog's own handlers, may have a ReplaceAttr. It
-// looks at an unexported field (log/slog/handler.go); if that isn't there, there may be one.
+// mayReplace reports whether h, one of log/slog's own handlers, may have a ReplaceAttr. It looks at
+// an unexported field (log/slog/handler.go); if that isn't there, there may be one.
 func mayReplace(h slog.Handler) bool {
 	opts := reflect.ValueOf(h).Elem().FieldByName("opts")
 	if opts.Kind() != reflect.Struct {
@@ -143,8 +143,8 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.encode(ctx, s, derived, r)
 }
 
-// encode has d, derived from s, handle r. The handler may call users' code for the scope's
-// fields, for one a ReplaceAttr.
+// encode has d, derived from s, handle r. The handler may call users' code for the scope's fields,
+// for one a ReplaceAttr.
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {
 	logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
 	return err
@@ -166,8 +166,8 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h.with(h.bare.WithAttrs(attrs), appendKeys(slices.Clip(h.cache.Reserved), attrs))
 }
 
-// WithGroup returns a handler that puts the attributes of its lines into a group. The
-// scope's fields stay outside.
+// WithGroup returns a handler that puts the attributes of its lines into a group. The scope's
+// fields stay outside.
 func (h *Handler) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return h

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// Resolve returns v as log/slog would show it: without LogValuers at any depth, without
-// groups that have nothing to show, with the members of groups that have no key in the place
-// of these. A LogValue method that panics, or answers with LogValuers for ever, is replaced
-// by a text that says so. A group with nothing to show comes back as a group without members.
+// Resolve returns v as log/slog would show it: without LogValuers at any depth, without groups that
+// have nothing to show, with the members of groups that have no key in the place of these. A
+// LogValue method that panics, or answers with LogValuers for ever, is replaced by a text that says
+// so. A group with nothing to show comes back as a group without members.
 func Resolve(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindLogValuer:
@@ -64,8 +64,7 @@ func IsZero(a slog.Attr) bool {
 	return a.Key == "" && a.Value.Kind() == slog.KindAny && a.Value.Any() == nil
 }
 
-// HasLogValuer reports whether v is, or has in it, something to be resolved anew for each
-// line.
+// HasLogValuer reports whether v is, or has in it, something to be resolved anew for each line.
 func HasLogValuer(v slog.Value) bool {
 	switch v.Kind() {
 	case slog.KindLogValuer:
@@ -76,8 +75,8 @@ func HasLogValuer(v slog.Value) bool {
 	return false
 }
 
-// IsPlain reports whether v is a bool, a number, a string, a time, a duration, or a group of
-// these: encoding it calls no method of a user's type.
+// IsPlain reports whether v is a bool, a number, a string, a time, a duration, or a group of these:
+// encoding it calls no method of a user's type.
 func IsPlain(v slog.Value) bool {
 	switch v.Kind() {
 	case slog.KindAny, slog.KindLogValuer:
@@ -94,8 +93,8 @@ func CloneGroups(a slog.Attr) slog.Attr {
 	return a
 }
 
-// Convert returns what f makes of v or, if that is a group, a group of its own of what f makes
-// of the values in it.
+// Convert returns what f makes of v or, if that is a group, a group of its own of what f makes of
+// the values in it.
 func Convert(v slog.Value, f func(slog.Value) slog.Value) slog.Value {
 	if v = f(v); v.Kind() == slog.KindGroup {
 		members := slices.Clone(v.Group())

@@ -22,8 +22,8 @@ type boxOf[R any] struct {
 	labels R
 }
 
-// newBox returns the set of a new box: with a copy of list, for the object of h, or for none if
-// h is nil.
+// newBox returns the set of a new box: with a copy of list, for the object of h, or for none if h
+// is nil.
 func newBox(h *Header, list []label) unsafe.Pointer {
 	var b *box
 	switch n := len(list); {
@@ -46,10 +46,10 @@ func newBox(h *Header, list []label) unsafe.Pointer {
 	return unsafe.Pointer(b)
 }
 
-// owner returns the object of a set that we wrote: a Header's, or that of a box. Any other set,
-// and a box without an object, have none. list is where the list of set begins, or where it
-// began, if other code may have written to set since. What is behind the set is read only if
-// that is one of two places behind it:
+// owner returns the object of a set that we wrote: a Header's, or that of a box. Any other set, and
+// a box without an object, have none. list is where the list of set begins, or where it began, if
+// other code may have written to set since. What is behind the set is read only if that is one of
+// two places behind it:
 //
 //   - At the mark of a Header, which is then read through list itself.
 //   - At the end of a box. Then set and list are two pointers to valid memory, less than a page

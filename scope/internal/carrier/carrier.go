@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Key is the text of the label that carries the bound object. It is for people
-// who meet it in a dump; the code goes by the address of its bytes.
+// Key is the text of the label that carries the bound object. It is for people who meet it in a
+// dump; the code goes by the address of its bytes.
 const Key = "taskscope"
 
 // A Path is one way to bind an object to a goroutine.
@@ -30,9 +30,9 @@ var active atomic.Uint32
 // Active returns the path in use.
 func Active() Path { return Path(active.Load()) }
 
-// Force makes p the path in use, for tests, and returns the way back. No goroutine
-// may have anything bound while it is called. It reports false, and changes
-// nothing, if this build or this Go version doesn't have p.
+// Force makes p the path in use, for tests, and returns the way back. No goroutine may have
+// anything bound while it is called. It reports false, and changes nothing, if this build or this
+// Go version doesn't have p.
 func Force(p Path) (undo func(), ok bool) {
 	was := Active()
 	if p > best {

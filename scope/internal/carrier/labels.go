@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// setType is runtime/pprof.labelMap, whatever that is in the running Go version, and
-// setPointer is the type of a pointer to one.
+// setType is runtime/pprof.labelMap, whatever that is in the running Go version, and setPointer is
+// the type of a pointer to one.
 var setType, setPointer reflect.Type
 
 // asAny returns set, which points at a setType, the way a context holds it.
@@ -66,9 +66,9 @@ func find(set unsafe.Pointer) *Header {
 	return nil
 }
 
-// join appends to list: foreign without what is ours, plus labels, plus a visible element of
-// shown, if that isn't nil; sorted. Where both have a key, the foreign label stays: it was set
-// by someone who asked for it by name.
+// join appends to list: foreign without what is ours, plus labels, plus a visible element of shown,
+// if that isn't nil; sorted. Where both have a key, the foreign label stays: it was set by someone
+// who asked for it by name.
 func join(list, foreign []label, labels []Label, shown *Header) []label {
 	for _, l := range foreign {
 		if !isOurs(l) {
@@ -84,7 +84,7 @@ func join(list, foreign []label, labels []Label, shown *Header) []label {
 	if shown != nil {
 		// A label set has each key once.
 		list = slices.DeleteFunc(list, func(l label) bool { return l.key == Key })
-		list = append(list, elementOf(shown))
+		list = append(list, expose(shown))
 	}
 	slices.SortFunc(list, func(a, b label) int { return strings.Compare(a.key, b.key) })
 	return list
@@ -92,8 +92,8 @@ func join(list, foreign []label, labels []Label, shown *Header) []label {
 
 func isOurs(l label) bool { return isSelf(l.key) || isOwn(l.key) }
 
-// newSet returns what the slot points at to carry h, or nothing if h is nil, and to have the
-// labels of list. On the labels path these carry h.
+// newSet returns what the slot points at to carry h, or nothing if h is nil, and to have the labels
+// of list. On the labels path these carry h.
 func newSet(h *Header, list []label) unsafe.Pointer {
 	if len(list) > 0 && Active() == Labels {
 		pairs := make([]string, 0, 2*len(list))
@@ -110,9 +110,9 @@ func newSet(h *Header, list []label) unsafe.Pointer {
 }
 
 // Answer is what a context answers with under LabelKey: given, what the context that it wraps
-// answers with, joined with h, the object that is bound to the running goroutine right now, or
-// nil, and with labels, those that it wants to be seen. A context can answer with anything: what
-// isn't a label set counts as no labels, as it does for runtime/pprof.
+// answers with, joined with h, the object that is bound to the running goroutine right now, or nil,
+// and with labels, those that it wants to be seen. A context can answer with anything: what isn't a
+// label set counts as no labels, as it does for runtime/pprof.
 //
 // Each answer is a set of its own, which keeps alive the object alone: neither the context that
 // gives it, nor, if other code writes to it, the sets of other goroutines.
@@ -129,7 +129,7 @@ func Answer(given any, h *Header, labels []Label) any {
 		return given
 	}
 	if h != nil && len(foreign) == 0 && len(labels) == 0 { // as it is mostly
-		return asAny(newSet(h, []label{elementOf(h)}))
+		return asAny(newSet(h, []label{expose(h)}))
 	}
 	var room [8]label
 	list := join(room[:0], foreign, labels, h)
@@ -139,8 +139,8 @@ func Answer(given any, h *Header, labels []Label) any {
 	return asAny(newSet(h, list))
 }
 
-// owned has the keys of the labels that we ever showed: a copy of our own of each, whose bytes
-// tell the same name set by other code from ours.
+// owned has the keys of the labels that we ever showed: a copy of our own of each, whose bytes tell
+// the same name set by other code from ours.
 var owned atomic.Pointer[map[string]string]
 
 func init() { owned.Store(&map[string]string{}) }

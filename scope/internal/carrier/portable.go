@@ -5,42 +5,30 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"sync"
+	"sync/atomic"
 )
 
-// The portable path: a map from goroutine id to the bound object. An id is never
-// used twice in a process, so a late removal can hit no other goroutine.
-
-type portableShard struct {
-	mu sync.RWMutex
-	m  map[uint64]*portableEntry
-	_  [32]byte // shards that neighbour each other share no cache line
-}
+// The portable path: a map from goroutine id to the bound object. An id is never used twice in a
+// process, so a late removal can hit no other goroutine.
+var portable sync.Map // of uint64 to *portableEntry
 
 // An entry is what one goroutine has bound: by Swap, which Restore takes back, or by a bare Bind,
-// which nothing takes back: see drop. Its shard's mutex guards it.
+// which nothing takes back: see drop. Only that goroutine reads and writes it, but for gone.
 type portableEntry struct {
 	id     uint64
 	object *Header
 	outer  *portableEntry // that Swap found
-	gone   bool           // its goroutine has ended, or lost the anchor
+	gone   atomic.Bool    // its goroutine has ended, or lost the anchor
 }
 
-var portableShards [64]portableShard
-
-func init() {
-	for i := range portableShards {
-		portableShards[i].m = map[uint64]*portableEntry{}
-	}
+func entryOf(id uint64) *portableEntry {
+	e, _ := portable.Load(id)
+	entry, _ := e.(*portableEntry)
+	return entry
 }
-
-func shardOf(id uint64) *portableShard { return &portableShards[id%uint64(len(portableShards))] }
 
 func loadPortable() *Header {
-	id := goid()
-	s := shardOf(id)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if e := s.m[id]; e != nil {
+	if e := entryOf(goid()); e != nil {
 		return e.object
 	}
 	return nil
@@ -48,16 +36,13 @@ func loadPortable() *Header {
 
 func bindPortable(h *Header) {
 	id := goid()
-	s := shardOf(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.m[id]
+	e := entryOf(id)
 	if e == nil {
 		if h == nil {
 			return
 		}
 		e = &portableEntry{id: id}
-		s.m[id] = e
+		portable.Store(id, e)
 		e.drop()
 	}
 	e.object = h
@@ -70,13 +55,8 @@ func bindPortable(h *Header) {
 func (e *portableEntry) drop() {
 	ctx := pprof.WithLabels(context.Background(), pprof.Labels(Key, ""))
 	runtime.SetFinalizer(ctx.Value(LabelKey), func(any) {
-		s := shardOf(e.id)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		e.gone = true
-		if s.m[e.id] == e {
-			delete(s.m, e.id)
-		}
+		e.gone.Store(true)
+		portable.CompareAndDelete(e.id, e)
 	})
 	pprof.SetGoroutineLabels(ctx)
 }
@@ -84,28 +64,26 @@ func (e *portableEntry) drop() {
 // swapPortable is Swap. Its entry is there also if it binds nothing: without one the next Bind
 // would drop an anchor in place of that of the outer entry.
 func swapPortable(h *Header) *portableEntry {
-	id := goid()
-	s := shardOf(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := &portableEntry{id: id, object: h, outer: s.m[id]}
-	s.m[id] = e
+	e := &portableEntry{id: goid(), object: h}
+	if outer, ok := portable.Swap(e.id, e); ok {
+		e.outer = outer.(*portableEntry)
+	}
 	return e
 }
 
 func restorePortable(e *portableEntry) {
-	s := shardOf(e.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e.outer == nil || e.outer.gone {
-		delete(s.m, e.id)
-	} else {
-		s.m[e.id] = e.outer
+	if e.outer == nil {
+		portable.Delete(e.id)
+		return
+	}
+	portable.Store(e.id, e.outer)
+	if e.outer.gone.Load() { // after Store: it may go meanwhile
+		portable.CompareAndDelete(e.id, e.outer)
 	}
 }
 
-// goid returns the running goroutine's id, from the first line of its traceback:
-// "goroutine 7 [running]:".
+// goid returns the running goroutine's id, from the first line of its traceback: "goroutine 7
+// [running]:".
 func goid() (id uint64) {
 	var buf [64]byte
 	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {

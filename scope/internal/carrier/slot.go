@@ -10,17 +10,16 @@ func setSlot(set unsafe.Pointer)
 //go:linkname getSlot runtime/pprof.runtime_getProfLabel
 func getSlot() unsafe.Pointer
 
-// label and labelSet mirror internal/runtime/pprof/label.Label and
-// runtime/pprof.labelMap of Go 1.24 and later. Nothing reads or writes them before
-// checkLayout has said that they match.
+// label and labelSet mirror internal/runtime/pprof/label.Label and runtime/pprof.labelMap of Go
+// 1.24 and later. Nothing reads or writes them before checkLayout has said that they match.
 type (
 	label    struct{ key, value string }
 	labelSet struct{ list []label }
 )
 
-// A Header makes an object bindable: embed it as the object's FIRST field and call
-// Init before the object is shared. It begins with a label set without labels, which the
-// slot points at while there are no labels, so that binding allocates nothing.
+// A Header makes an object bindable: embed it as the object's FIRST field and call Init before the
+// object is shared. It begins with a label set without labels, which the slot points at while there
+// are no labels, so that binding allocates nothing.
 type Header struct {
 	set struct { // a labelSet, with an address that is no label's
 		list     unsafe.Pointer
@@ -39,21 +38,21 @@ func (h *Header) Init(object any) {
 
 func (h *Header) labelSet() unsafe.Pointer { return unsafe.Pointer(&h.set) }
 
-// isHeader reports whether set, a labelSet, is the beginning of a Header. It makes no
-// pointer to what is behind set: there may be nothing. See [owner].
+// isHeader reports whether set, a labelSet, is the beginning of a Header. It makes no pointer to
+// what is behind set: there may be nothing. See [owner].
 func isHeader(set unsafe.Pointer) bool {
 	list := *(*unsafe.Pointer)(set)
 	return uintptr(list) == uintptr(set)+unsafe.Offsetof(Header{}.mark) && *(**byte)(list) == &mark
 }
 
-// Same is a == b. Of two that are one constant, as keys mostly are, it knows without a look
-// at the text.
+// Same is a == b. Of two that are one constant, as keys mostly are, it knows without a look at the
+// text.
 func Same(a, b string) bool {
 	return len(a) == len(b) && (unsafe.StringData(a) == unsafe.StringData(b) || a == b)
 }
 
-// Load returns the object that is bound to the running goroutine, or nil. T must be
-// the type that has the Header as its first field, the same one everywhere.
+// Load returns the object that is bound to the running goroutine, or nil. T must be the type that
+// has the Header as its first field, the same one everywhere.
 func Load[T any]() *T {
 	if Path(active.Load()) == Direct {
 		if set := getSlot(); set == nil || isHeader(set) {
@@ -70,8 +69,8 @@ func loadOther() *Header {
 	return find(getSlot())
 }
 
-// Bind binds the object of h, or nothing if h is nil, to the running goroutine,
-// and shows labels in its profiles. Labels that other code has set stay.
+// Bind binds the object of h, or nothing if h is nil, to the running goroutine, and shows labels in
+// its profiles. Labels that other code has set stay.
 func Bind(h *Header, labels []Label) {
 	if Active() == Portable {
 		bindPortable(h)
@@ -81,16 +80,14 @@ func Bind(h *Header, labels []Label) {
 }
 
 func bind(slot unsafe.Pointer, h *Header, labels []Label) {
-	if Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0) {
-		if h == nil || isHeader(h.labelSet()) { // as it is mostly
-			setSlot(unsafe.Pointer(h))
-			return
-		}
+	empty := Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0)
+	if empty && (h == nil || isHeader(h.labelSet())) {
+		setSlot(unsafe.Pointer(h)) // as newSet says, but sooner: it is so mostly
+		return
 	}
 	bindBeside(slot, h, labels)
 }
 
-// bindBeside is bind for a slot with labels.
 func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
 	var shown *Header
 	if Active() == Labels {
@@ -104,8 +101,8 @@ func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
 type Saved struct {
 	slot unsafe.Pointer
 
-	// On the direct path, where the list of slot began, and its length: other code can write to
-	// a set while the slot doesn't point at it.
+	// On the direct path, where the list of slot began, and its length: other code can write to a
+	// set while the slot doesn't point at it.
 	list unsafe.Pointer
 	len  int
 
@@ -126,10 +123,10 @@ func Swap(h *Header, labels []Label) (s Saved) {
 	return s
 }
 
-// Restore puts back what Swap found, labels included, whatever has become of the slot since.
-// Labels that we show may have changed: now says what becomes of each, and whether it is still
-// shown at all. If now is nil, they come back as they were. Restore must be called by the
-// goroutine that called Swap.
+// Restore puts back what Swap found, labels included, whatever has become of the slot since. Labels
+// that we show may have changed: now says what becomes of each, and whether it is still shown at
+// all. If now is nil, they come back as they were. Restore must be called by the goroutine that
+// called Swap.
 func (s *Saved) Restore(now func(Label) (Label, bool)) {
 	if s.swapped != nil {
 		restorePortable(s.swapped)
