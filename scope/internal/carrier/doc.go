@@ -23,15 +23,13 @@
 //
 // # Three paths
 //
-//   - direct reads and writes the label set's memory. A check at start-up proves
-//     the layout, by reflection and public API, before the first unsafe read.
-//   - labels takes over if the layout is another one (portable, if the slot itself
-//     fails the check). It knows nothing about the layout:
-//     it wraps the slot's pointer with reflect.NewAt and walks it with
-//     pprof.ForLabels, and writes with pprof.SetGoroutineLabels. Only the two
-//     linknamed functions are needed, which the runtime keeps for outside users
-//     (runtime/proflabel.go, go.dev/issue/67401).
-//   - portable needs neither unsafe nor linkname (build tag purego): a sharded map
-//     keyed by the goroutine id that runtime.Stack prints. Nothing is inherited by
-//     a plain go statement.
+//   - direct reads and writes the label set's memory. A check at start-up proves the layout, by
+//     reflection and public API, before the first unsafe read.
+//   - labels takes over if the layout is another one (portable, if the slot itself fails the check).
+//     It knows nothing about the layout: it wraps the slot's pointer with reflect.NewAt and walks it
+//     with pprof.ForLabels, and makes sets with pprof.WithLabels. Only the two linknamed functions
+//     are needed, which the runtime keeps for outside users (runtime/proflabel.go,
+//     go.dev/issue/67401).
+//   - portable needs neither unsafe nor linkname (build tag purego): a map keyed by the goroutine id
+//     that runtime.Stack prints. Nothing is inherited by a plain go statement.
 package carrier

@@ -23,9 +23,7 @@ var keyBytes = [len(Key)]byte([]byte(Key))
 
 func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
-func isSelf(key string) bool {
-	return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0]
-}
+func isSelf(key string) bool { return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0] }
 
 // exposed has the Headers that were ever shown, by their address. Those that are gone are removed
 // when there may be as many of them as of the others.

@@ -367,14 +367,14 @@ func TestWhatHasAnOwner(t *testing.T) {
 			t.Errorf("a box with %d labels is taken for ours after other code has written to it", n)
 		}
 	}
-	if ownerOf(o.labelSet()) != &o.Header || find(o.labelSet()) != &o.Header {
+	if ownerOf(unsafe.Pointer(&o.Header)) != &o.Header || find(unsafe.Pointer(&o.Header)) != &o.Header {
 		t.Error("a Header isn't taken for one")
 	}
 	copied := &struct {
 		set    labelSet
 		behind *byte
 		h      *Header
-	}{*(*labelSet)(o.labelSet()), &mark, &o.Header}
+	}{*(*labelSet)(unsafe.Pointer(&o.Header)), &mark, &o.Header}
 	near := &struct {
 		set  labelSet
 		list [2]label

@@ -47,10 +47,7 @@ func labelsOf(set unsafe.Pointer, room []label) []label {
 
 // find returns the object carried by set: its owner, or that of an element among its labels.
 func find(set unsafe.Pointer) *Header {
-	if set == nil {
-		return nil
-	}
-	if Active() == Direct {
+	if set != nil && Active() == Direct {
 		if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
 			return h
 		}
@@ -103,7 +100,7 @@ func newSet(h *Header, list []label) unsafe.Pointer {
 		ctx := pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
 		return reflect.ValueOf(ctx.Value(LabelKey)).UnsafePointer()
 	}
-	if len(list) == 0 && (h == nil || isHeader(h.labelSet())) {
+	if len(list) == 0 && (h == nil || isHeader(unsafe.Pointer(h))) {
 		return unsafe.Pointer(h)
 	}
 	return newBox(h, list) // for labels, or because other code has written to the Header's set

@@ -36,8 +36,6 @@ func (h *Header) Init(object any) {
 	h.set.list = unsafe.Pointer(&h.mark)
 }
 
-func (h *Header) labelSet() unsafe.Pointer { return unsafe.Pointer(&h.set) }
-
 // isHeader reports whether set, a labelSet, is the beginning of a Header. It makes no pointer to
 // what is behind set: there may be nothing. See [owner].
 func isHeader(set unsafe.Pointer) bool {
@@ -81,7 +79,7 @@ func Bind(h *Header, labels []Label) {
 
 func bind(slot unsafe.Pointer, h *Header, labels []Label) {
 	empty := Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0)
-	if empty && (h == nil || isHeader(h.labelSet())) {
+	if empty && (h == nil || isHeader(unsafe.Pointer(h))) {
 		setSlot(unsafe.Pointer(h)) // as newSet says, but sooner: it is so mostly
 		return
 	}
@@ -99,13 +97,9 @@ func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
 
 // Saved is what Swap found, to be put back.
 type Saved struct {
-	slot unsafe.Pointer
-
-	// On the direct path, where the list of slot began, and its length: other code can write to a
-	// set while the slot doesn't point at it.
-	list unsafe.Pointer
-	len  int
-
+	slot    unsafe.Pointer
+	list    unsafe.Pointer // on the direct path, where the list of slot began; it may be replaced meanwhile
+	len     int            // of list
 	swapped *portableEntry // nil unless the portable path was in use
 }
 
