@@ -67,7 +67,8 @@ func (f *inFront) each(ops []op, r slog.Record, yield func(slog.Attr)) {
 }
 
 // attrsOf returns the attributes of r.
-func attrsOf(r slog.Record) (attrs []slog.Attr) {
+func attrsOf(r slog.Record) []slog.Attr {
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool {
 		attrs = append(attrs, a)
 		return true

@@ -20,9 +20,7 @@ const (
 	Direct
 )
 
-func (p Path) String() string {
-	return [...]string{"portable", "labels", "direct"}[p]
-}
+func (p Path) String() string { return [...]string{"portable", "labels", "direct"}[p] }
 
 // active is the path in use. It is written at start-up and by Force.
 var active atomic.Uint32

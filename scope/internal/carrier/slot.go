@@ -131,16 +131,17 @@ func (s *Saved) Restore(now func(Label) (Label, bool)) {
 			s.slot = newBox(h, unsafe.Slice((*label)(s.list), s.len))
 		}
 	}
-	if now == nil || !s.restoreChanged(now) {
-		setSlot(s.slot)
+	if now != nil {
+		s.slot = renewed(s.slot, now)
 	}
+	setSlot(s.slot)
 }
 
-// restoreChanged is Restore if now changes a label. Else it does nothing and returns false.
-func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (changed bool) {
+// renewed returns set, or another with the labels that now makes of ours.
+func renewed(set unsafe.Pointer, now func(Label) (Label, bool)) unsafe.Pointer {
 	var room [8]label
-	list := room[:0]
-	for _, l := range labelsOf(s.slot, nil) {
+	list, changed := room[:0], false
+	for _, l := range labelsOf(set, nil) {
 		if isOwn(l.key) {
 			next, shown := now(Label{l.key, l.value})
 			changed = changed || !shown || next.Value != l.value
@@ -151,8 +152,8 @@ func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (changed bool) {
 		}
 		list = append(list, l)
 	}
-	if changed {
-		setSlot(newSet(find(s.slot), list))
+	if !changed {
+		return set
 	}
-	return changed
+	return newSet(find(set), list)
 }
