@@ -30,32 +30,42 @@ func (h holder) Value(any) any { return h.set }
 
 func holding(set unsafe.Pointer) context.Context { return holder{context.Background(), asAny(set)} }
 
-// labelsOf returns the labels of set. If they have to be copied, they are appended to room.
-func labelsOf(set unsafe.Pointer, room []label) []label {
+// labelsOf returns the labels of set.
+func labelsOf(set unsafe.Pointer) []label {
 	if set == nil {
 		return nil
-	}
-	if Active() == Direct {
+	} else if Active() == Direct {
 		return (*labelSet)(set).list
 	}
+	return publicLabels(set, nil)
+}
+
+// publicLabels appends the labels of set to list.
+func publicLabels(set unsafe.Pointer, list []label) []label {
 	pprof.ForLabels(holding(set), func(k, v string) bool {
-		room = append(room, label{k, v})
+		list = append(list, label{k, v})
 		return true
 	})
-	return room
+	return list
 }
 
 // find returns the object carried by set: its owner, or that of an element among its labels.
 func find(set unsafe.Pointer) *Header {
-	if set != nil && Active() == Direct {
-		if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
-			return h
-		}
+	if set == nil {
+		return nil
+	} else if Active() == Labels {
+		var room [4]label
+		return findElement(publicLabels(set, room[:0]))
+	} else if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
+		return h
 	}
-	var room [4]label
-	for _, l := range labelsOf(set, room[:0]) {
-		if isSelf(l.key) {
-			if h := exposedBy(l.value); h != nil {
+	return findElement((*labelSet)(set).list)
+}
+
+func findElement(list []label) *Header {
+	for i := range list {
+		if isSelf(list[i].key) {
+			if h := exposedBy(list[i].value); h != nil {
 				return h
 			}
 		}
@@ -92,18 +102,22 @@ func isOurs(l label) bool { return isSelf(l.key) || isOwn(l.key) }
 // newSet returns what the slot points at to carry h, or nothing if h is nil, and to have the labels
 // of list. On the labels path these carry h.
 func newSet(h *Header, list []label) unsafe.Pointer {
-	if len(list) > 0 && Active() == Labels {
-		pairs := make([]string, 0, 2*len(list))
-		for _, l := range list {
-			pairs = append(pairs, l.key, l.value)
-		}
-		ctx := pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
-		return reflect.ValueOf(ctx.Value(LabelKey)).UnsafePointer()
-	}
-	if len(list) == 0 && (h == nil || isHeader(unsafe.Pointer(h))) {
+	switch {
+	case len(list) == 0 && (h == nil || isHeader(unsafe.Pointer(h))):
 		return unsafe.Pointer(h)
+	case Active() == Labels:
+		return publicSet(list)
 	}
 	return newBox(h, list) // for labels, or because other code has written to the Header's set
+}
+
+func publicSet(list []label) unsafe.Pointer {
+	pairs := make([]string, 0, 2*len(list))
+	for _, l := range list {
+		pairs = append(pairs, l.key, l.value)
+	}
+	ctx := pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
+	return reflect.ValueOf(ctx.Value(LabelKey)).UnsafePointer()
 }
 
 // Answer is what a context answers with under LabelKey: given, what the context that it wraps
@@ -121,12 +135,15 @@ func Answer(given any, h *Header, labels []Label) any {
 	if reflect.TypeOf(given) == setPointer {
 		set = reflect.ValueOf(given).UnsafePointer()
 	}
-	foreign := labelsOf(set, nil)
+	foreign := labelsOf(set)
 	if h == nil && find(set) == nil && !slices.ContainsFunc(foreign, isOurs) {
 		return given
 	}
-	if h != nil && len(foreign) == 0 && len(labels) == 0 { // as it is mostly
-		return asAny(newSet(h, []label{expose(h)}))
+	if h != nil && len(foreign) == 0 && len(labels) == 0 && Active() == Direct {
+		b := new(boxOf[[1]label]) // as newBox says, but sooner: it is so mostly
+		b.labels[0] = expose(h)
+		b.set.list, b.mark, b.h = b.labels[:], &mark, h
+		return asAny(unsafe.Pointer(b))
 	}
 	var room [8]label
 	list := join(room[:0], foreign, labels, h)
