@@ -30,42 +30,31 @@ func (h holder) Value(any) any { return h.set }
 
 func holding(set unsafe.Pointer) context.Context { return holder{context.Background(), asAny(set)} }
 
-// labelsOf returns the labels of set.
-func labelsOf(set unsafe.Pointer) []label {
+// labelsOf returns the labels of set. If they have to be copied, they are appended to room.
+func labelsOf(set unsafe.Pointer, room []label) []label {
 	if set == nil {
 		return nil
 	} else if Active() == Direct {
 		return (*labelSet)(set).list
 	}
-	return publicLabels(set, nil)
-}
-
-// publicLabels appends the labels of set to list.
-func publicLabels(set unsafe.Pointer, list []label) []label {
 	pprof.ForLabels(holding(set), func(k, v string) bool {
-		list = append(list, label{k, v})
+		room = append(room, label{k, v})
 		return true
 	})
-	return list
+	return room
 }
 
 // find returns the object carried by set: its owner, or that of an element among its labels.
 func find(set unsafe.Pointer) *Header {
-	if set == nil {
-		return nil
-	} else if Active() == Labels {
-		var room [4]label
-		return findElement(publicLabels(set, room[:0]))
-	} else if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
-		return h
+	if set != nil && Active() == Direct {
+		if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
+			return h
+		}
 	}
-	return findElement((*labelSet)(set).list)
-}
-
-func findElement(list []label) *Header {
-	for i := range list {
-		if isSelf(list[i].key) {
-			if h := exposedBy(list[i].value); h != nil {
+	var room [4]label
+	for _, l := range labelsOf(set, room[:0]) {
+		if isSelf(l.key) {
+			if h := exposedBy(l.value); h != nil {
 				return h
 			}
 		}
@@ -135,7 +124,7 @@ func Answer(given any, h *Header, labels []Label) any {
 	if reflect.TypeOf(given) == setPointer {
 		set = reflect.ValueOf(given).UnsafePointer()
 	}
-	foreign := labelsOf(set)
+	foreign := labelsOf(set, nil)
 	if h == nil && find(set) == nil && !slices.ContainsFunc(foreign, isOurs) {
 		return given
 	}

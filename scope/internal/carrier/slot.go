@@ -92,7 +92,7 @@ func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
 		shown = h
 	}
 	var room [8]label
-	setSlot(newSet(h, join(room[:0], labelsOf(slot), labels, shown)))
+	setSlot(newSet(h, join(room[:0], labelsOf(slot, nil), labels, shown)))
 }
 
 // Saved is what Swap found, to be put back.
@@ -141,7 +141,7 @@ func (s *Saved) Restore(now func(Label) (Label, bool)) {
 func renewed(set unsafe.Pointer, now func(Label) (Label, bool)) unsafe.Pointer {
 	var room [8]label
 	list, changed := room[:0], false
-	for _, l := range labelsOf(set) {
+	for _, l := range labelsOf(set, nil) {
 		if isOwn(l.key) {
 			next, shown := now(Label{l.key, l.value})
 			changed = changed || !shown || next.Value != l.value
