@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func (d *defaultHandler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	// As log/slog's: level, message and attributes. Package log adds the time.
 	message := d.place(r.PC) + d.prefix + r.Level.String() + " " + r.Message
-	return d.text.Handle(ctx, withAttrs(slog.Record{Message: message}, attrsOf(r)...))
+	return d.text.Handle(ctx, withAttrs(slog.Record{Message: message}, slices.Collect(r.Attrs)...))
 }
 
 // place returns where the line was logged, as package log writes it.

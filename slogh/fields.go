@@ -66,16 +66,6 @@ func (f *inFront) each(ops []op, r slog.Record, yield func(slog.Attr)) {
 	})
 }
 
-// attrsOf returns the attributes of r.
-func attrsOf(r slog.Record) []slog.Attr {
-	attrs := make([]slog.Attr, 0, r.NumAttrs())
-	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, a)
-		return true
-	})
-	return attrs
-}
-
 // withAttrs returns r with attrs in place of its own.
 func withAttrs(r slog.Record, attrs ...slog.Attr) slog.Record {
 	c := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)

@@ -93,8 +93,8 @@ func CloneGroups(a slog.Attr) slog.Attr {
 	return a
 }
 
-// Convert returns what f makes of v or, if that is a group, a group of its own of what f makes of
-// the values in it.
+// Convert returns what f makes of v. If that is a group, f makes of its members' values those of a
+// new group.
 func Convert(v slog.Value, f func(slog.Value) slog.Value) slog.Value {
 	if v = f(v); v.Kind() == slog.KindGroup {
 		members := slices.Clone(v.Group())

@@ -22,8 +22,7 @@ type boxOf[R any] struct {
 	labels R
 }
 
-// newBox returns the set of a new box: with a copy of list, for the object of h, or for none if h
-// is nil.
+// newBox returns a new box with a copy of list, for the object of h, or for none if h is nil.
 func newBox(h *Header, list []label) unsafe.Pointer {
 	var b *box
 	switch n := len(list); {

@@ -42,16 +42,16 @@ func checkSlot(ctx context.Context, set any) error {
 		go func() {
 			inherited := getSlot()
 			setSlot(nil)
+			var err error
 			switch {
 			case set != want:
-				result <- errors.New("the slot doesn't hold the context's label set")
+				err = errors.New("the slot doesn't hold the context's label set")
 			case inherited != want:
-				result <- errors.New("a new goroutine doesn't get its parent's slot")
+				err = errors.New("a new goroutine doesn't get its parent's slot")
 			case getSlot() != nil:
-				result <- errors.New("the slot can't be written")
-			default:
-				result <- nil
+				err = errors.New("the slot can't be written")
 			}
+			result <- err
 		}()
 	}()
 	return <-result

@@ -13,8 +13,7 @@ import (
 	"unsafe"
 )
 
-// setType is runtime/pprof.labelMap, whatever that is in the running Go version, and setPointer is
-// the type of a pointer to one.
+// setType is runtime/pprof.labelMap, whatever that is; setPointer is the type of a pointer to one.
 var setType, setPointer reflect.Type
 
 // asAny returns set, which points at a setType, the way a context holds it.

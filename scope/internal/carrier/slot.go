@@ -43,8 +43,7 @@ func isHeader(set unsafe.Pointer) bool {
 	return uintptr(list) == uintptr(set)+unsafe.Offsetof(Header{}.mark) && *(**byte)(list) == &mark
 }
 
-// Same is a == b. Of two that are one constant, as keys mostly are, it knows without a look at the
-// text.
+// Same is a == b. If both are the same constant, as keys mostly are, no text is compared.
 func Same(a, b string) bool {
 	return len(a) == len(b) && (unsafe.StringData(a) == unsafe.StringData(b) || a == b)
 }
