@@ -85,6 +85,18 @@ func (h *Handler) repeats(d *logadapters.Derived[slog.Handler], r *slog.Record) 
 	return yes
 }
 
+// resolved returns the attributes of r without LogValuers: what these resolve to tells whether there
+// is anything to write, and they are asked once.
+func resolved(r slog.Record) []slog.Attr {
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		a.Value = values.Convert(a.Value, slog.Value.Resolve)
+		attrs = append(attrs, a)
+		return true
+	})
+	return attrs
+}
+
 // rootKeys returns the keys that a line with attrs, which are resolved, has at the root.
 func (h *Handler) rootKeys(attrs []slog.Attr) []string {
 	keys := appendKeys(nil, attrs)

@@ -127,8 +127,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	derived := d.Value
 	if opts := h.cache.Options; (opts == nil || opts.Duplicates != logadapters.KeepBoth) && h.repeats(d, &r) {
-		// Resolved, because what LogValuers resolve to tells whether there is anything to write.
-		attrs := converted(slices.Collect(r.Attrs), slog.Value.Resolve)
+		attrs := resolved(r)
 		if opts != nil && opts.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
 			attrs = strip(attrs, d.Has)
 		} else {
