@@ -60,10 +60,9 @@ func (f *inFront) each(ops []op, r slog.Record, yield func(slog.Attr)) {
 			yield(values.CloneGroups(a)) // whoever gets a slice may change it
 		}
 	}
-	r.Attrs(func(a slog.Attr) bool {
+	for a := range r.Attrs {
 		yield(a)
-		return true
-	})
+	}
 }
 
 // withAttrs returns r with attrs in place of its own.
@@ -74,26 +73,26 @@ func withAttrs(r slog.Record, attrs ...slog.Attr) slog.Record {
 }
 
 // repeats reports whether r may have a key of d at the root. It calls no method of any value.
-func (h *Handler) repeats(d *logadapters.Derived[slog.Handler], r *slog.Record) (yes bool) {
+func (h *Handler) repeats(d *logadapters.Derived[slog.Handler], r *slog.Record) bool {
 	if len(h.ops) > 0 {
 		return d.Has(h.ops[0].group)
 	}
-	r.Attrs(func(a slog.Attr) bool {
-		yes = a.Key == "" || d.Has(a.Key)
-		return !yes
-	})
-	return yes
+	for a := range r.Attrs {
+		if a.Key == "" || d.Has(a.Key) {
+			return true
+		}
+	}
+	return false
 }
 
 // resolved returns the attributes of r without LogValuers: what these resolve to tells whether there
 // is anything to write, and they are asked once.
 func resolved(r slog.Record) []slog.Attr {
 	attrs := make([]slog.Attr, 0, r.NumAttrs())
-	r.Attrs(func(a slog.Attr) bool {
+	for a := range r.Attrs {
 		a.Value = values.Convert(a.Value, slog.Value.Resolve)
 		attrs = append(attrs, a)
-		return true
-	})
+	}
 	return attrs
 }
 

@@ -37,10 +37,9 @@ func (h *Handler) Enabled(ctx context.Context, level xslog.Level) bool {
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r xslog.Record) error {
 	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
-	r.Attrs(func(a xslog.Attr) bool {
+	for a := range r.Attrs {
 		std.AddAttrs(toStd(a))
-		return true
-	})
+	}
 	return h.std.Handle(ctx, std)
 }
 
@@ -63,10 +62,9 @@ func (t target) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (t target) Handle(ctx context.Context, r slog.Record) error {
 	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
+	for a := range r.Attrs {
 		x.AddAttrs(toX(a))
-		return true
-	})
+	}
 	return t.x.Handle(ctx, x)
 }
 
