@@ -1,7 +1,6 @@
 package slogh
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -14,21 +13,30 @@ import (
 	"sync/atomic"
 )
 
-// isDefault reports whether h is the handler that slog.Default has at start-up. Its type has
-// no name outside log/slog.
+// isDefault reports whether h is the handler that slog.Default has at start-up. Its type has no
+// name outside log/slog.
 func isDefault(h slog.Handler) bool { return fmt.Sprintf("%T", h) == "*slog.defaultHandler" }
 
-// A defaultHandler does what log/slog's default handler does, also after slog.SetDefault has
-// made package log write to slog, where a line that goes to package log would come back, for
-// ever, or wait for the lock of package log, which it has itself.
+// A defaultHandler does what log/slog's default handler does, also after slog.SetDefault has made
+// package log write to slog, where a line that goes to package log would come back, for ever, or
+// wait for the lock of package log, which it has itself.
 type defaultHandler struct {
-	slog.Handler // log/slog's
-	out          *log.Logger
-	flags        int
-	prefix       string
+	slog.Handler              // log/slog's
+	text         slog.Handler // writes the same to where package log wrote
+	flags        int          // of package log
+	prefix       string       // of a message
 	bridged      *atomic.Bool // iff SetDefault is known to have been called
-	attached     string       // what was attached, as text
-	groups       []string     // that are open
+}
+
+func newDefaultHandler(h slog.Handler) *defaultHandler {
+	d := &defaultHandler{Handler: h, flags: log.Flags(), bridged: new(atomic.Bool)}
+	prefix := log.Prefix()
+	if d.flags&log.Lmsgprefix != 0 {
+		d.prefix, prefix = prefix, "" // it stands behind the place of the call, which Handle writes
+	}
+	out := log.New(log.Writer(), prefix, d.flags&^(log.Lshortfile|log.Llongfile))
+	d.text = slog.NewTextHandler(unquoting{out}, nil)
+	return d
 }
 
 // isBridged reports whether package log writes to slog.
@@ -44,47 +52,26 @@ func (d *defaultHandler) isBridged() bool {
 	return true
 }
 
-// calledByBridge reports whether this is a line of package log. It is found out so late only
-// if SetDefault has been called and taken back without a line in between.
-func calledByBridge() bool {
+// calledByBridge reports whether this is a line of package log. It is found out so late only if
+// SetDefault has been called and taken back without a line in between.
+func calledByBridge() (yes bool) {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for {
-		f, more := frames.Next()
-		if f.Function == "log/slog.(*handlerWriter).Write" {
-			return true
-		}
-		if !more {
-			return false
-		}
+	for more := true; more && !yes; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		yes = f.Function == "log/slog.(*handlerWriter).Write"
 	}
-}
-
-func newDefaultHandler(h slog.Handler) *defaultHandler {
-	d := &defaultHandler{Handler: h, flags: log.Flags(), prefix: log.Prefix(), bridged: new(atomic.Bool)}
-	flags, prefix := d.flags&^(log.Lshortfile|log.Llongfile), d.prefix
-	if flags&log.Lmsgprefix != 0 {
-		prefix = "" // it stands behind the place of the call, which Handle writes
-	}
-	d.out = log.New(log.Writer(), prefix, flags)
-	return d
+	return yes
 }
 
 func (d *defaultHandler) Handle(ctx context.Context, r slog.Record) error {
 	if !d.isBridged() {
 		return d.Handler.Handle(ctx, r)
 	}
-	var attrs []slog.Attr
-	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, a)
-		return true
-	})
 	// As log/slog's: level, message and attributes. Package log adds the time.
-	line := r.Level.String() + " " + r.Message + d.attached + d.text(attrs)
-	if d.flags&log.Lmsgprefix != 0 {
-		line = d.prefix + line
-	}
-	return d.out.Output(0, d.place(r.PC)+line)
+	message := d.place(r.PC) + d.prefix + r.Level.String() + " " + r.Message
+	return d.text.Handle(ctx, withAttrs(slog.Record{Message: message}, slices.Collect(r.Attrs)...))
 }
 
 // place returns where the line was logged, as package log writes it.
@@ -92,45 +79,35 @@ func (d *defaultHandler) place(pc uintptr) string {
 	if d.flags&(log.Lshortfile|log.Llongfile) == 0 {
 		return ""
 	}
-	file, line := "???", 0
-	if pc != 0 {
-		if f, _ := runtime.CallersFrames([]uintptr{pc}).Next(); f.File != "" {
-			file, line = f.File, f.Line
-		}
+	f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	if f.File == "" {
+		f.File = "???"
 	}
 	if d.flags&log.Lshortfile != 0 {
-		file = filepath.Base(file)
+		f.File = filepath.Base(f.File)
 	}
-	return file + ":" + strconv.Itoa(line) + ": "
+	return fmt.Sprintf("%s:%d: ", f.File, f.Line)
 }
 
 func (d *defaultHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *d
-	c.attached += d.text(attrs)
-	c.Handler = d.Handler.WithAttrs(attrs)
+	c.Handler, c.text = d.Handler.WithAttrs(attrs), d.text.WithAttrs(attrs)
 	return &c
 }
 
 func (d *defaultHandler) WithGroup(name string) slog.Handler {
 	c := *d
-	c.groups = append(slices.Clip(d.groups), name)
-	c.Handler = d.Handler.WithGroup(name)
+	c.Handler, c.text = d.Handler.WithGroup(name), d.text.WithGroup(name)
 	return &c
 }
 
-// text returns attrs, in the open groups, as log/slog's default handler writes them: as its
-// TextHandler does, each behind a space.
-func (d *defaultHandler) text(attrs []slog.Attr) string {
-	if len(attrs) == 0 {
-		return ""
-	}
-	var out bytes.Buffer
-	var h slog.Handler = slog.NewTextHandler(&out, nil)
-	for _, name := range d.groups {
-		h = h.WithGroup(name)
-	}
-	r := slog.Record{}
-	r.AddAttrs(attrs...)
-	_ = h.Handle(context.Background(), r) // a Buffer's Write doesn't fail
-	return strings.TrimSuffix(strings.TrimPrefix(out.String(), `level=INFO msg=""`), "\n")
+// unquoting writes the lines of a TextHandler as those of log/slog's default handler: the
+// attributes are the same, but the message has no key and no quotes.
+type unquoting struct{ out *log.Logger }
+
+func (u unquoting) Write(line []byte) (int, error) {
+	text := strings.TrimPrefix(string(line), "level=INFO msg=")
+	quoted, _ := strconv.QuotedPrefix(text) // it is quoted: there is a space in it
+	message, _ := strconv.Unquote(quoted)
+	return len(line), u.out.Output(0, message+strings.TrimSuffix(text[len(quoted):], "\n"))
 }

@@ -1,46 +1,44 @@
-// Package slogh stamps the lines of log/slog with the fields of the running goroutine's
-// scope.
+// Package slogh stamps the lines of log/slog with the fields of the running goroutine's scope.
 //
 //	slog.SetDefault(slog.New(slogh.New(slog.NewJSONHandler(os.Stdout, nil), nil)))
 //
-// From then on slog.Info, log.Printf and every logger derived from slog.Default carry
-// what package scope has bound.
+// From then on slog.Info, log.Printf and every logger derived from slog.Default carry what package
+// scope has bound.
 //
-// A stamped line is, byte for byte, the line that the logger writes when the same fields
-// are attached with With: they come behind what With has attached, in front of the line's
-// own, and stay outside the groups that the logger has open. A field whose key the line has
-// already is left out, unless [logadapters.Options] says otherwise. A slog.LogValuer in the
-// scope is resolved anew for every line; any other value may be encoded once and remembered.
+// A stamped line is, byte for byte, the line that the logger writes when the same fields are
+// attached with With: they come behind what With has attached, in front of the line's own, and stay
+// outside the groups that the logger has open. A field whose key the line has already is left out,
+// unless [logadapters.Options] says otherwise. A slog.LogValuer in the scope is resolved anew for
+// every line; any other value may be encoded once and remembered.
 //
-// The wrapped handler's levels, ReplaceAttr and AddSource work as before. It is asked
-// for Enabled without the scope's fields.
+// The wrapped handler's levels, ReplaceAttr and AddSource work as before. It is asked for Enabled
+// without the scope's fields.
 //
 // # Values that log
 //
-// A LogValue or a marshaler method of a scope's value may log. Such a line is stamped with
-// those fields that need no method: bools, numbers, strings, times, durations, and groups of
-// these. What such a method sets with scope.Set ends with it.
+// A LogValue or a marshaler method of a scope's value may log. Such a line is stamped with those
+// fields that need no method: bools, numbers, strings, times, durations, and groups of these. What
+// such a method sets with scope.Set ends with it.
 //
 // # What is attached inside a group
 //
 // With passes attributes on at once. Inside a group (WithGroup, then With) they are also kept,
-// because the scope's fields have to stand in front of the group, and are given to log/slog's
-// own handlers again for each scope, and to others with each line. They are as they were
-// when With was called: LogValuers are asked once, byte slices copied. A map, or what a pointer
-// points at, is looked at again, and ReplaceAttr is called again.
+// because the scope's fields have to stand in front of the group, and are given to log/slog's own
+// handlers again for each scope, and to others with each line. They are as they were when With was
+// called: LogValuers are asked once, byte slices copied. A map, or what a pointer points at, is
+// looked at again, and ReplaceAttr is called again.
 //
 // # Limits
 //
-// Handlers of other packages get the scope's fields with the line, in front of its own
-// attributes, and the groups that are open as attributes: With isn't called on them except
-// where the program does. A handler that treats attached attributes in a special way doesn't
-// see that these were attached. Beyond five attributes such a line allocates, as any
-// slog.Record does. If a value's method panics in such a handler, the panic goes to whoever
-// logs.
+// Handlers of other packages get the scope's fields with the line, in front of its own attributes,
+// and the groups that are open as attributes: With isn't called on them except where the program
+// does. A handler that treats attached attributes in a special way doesn't see that these were
+// attached. Beyond five attributes such a line allocates, as any slog.Record does. If a value's
+// method panics in such a handler, the panic goes to whoever logs.
 //
-// What a handler had before New is unknown to this package. After
-// New(h.WithGroup("g"), nil) the scope's fields are in g; after New(h.WithAttrs(attrs), nil) a
-// key of attrs that the scope has too is there twice. Attach to what New returns.
+// What a handler had before New is unknown to this package. After New(h.WithGroup("g"), nil) the
+// scope's fields are in g; after New(h.WithAttrs(attrs), nil) a key of attrs that the scope has too
+// is there twice. Attach to what New returns.
 //
 // A handler that looks for its caller on the stack finds one frame more.
 package slogh

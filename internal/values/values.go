@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// Resolve returns v as log/slog would show it: without LogValuers at any depth, without
-// groups that have nothing to show, with the members of groups that have no key in the place
-// of these. A LogValue method that panics, or answers with LogValuers for ever, is replaced
-// by a text that says so. A group with nothing to show comes back as a group without members.
+// Resolve returns v as log/slog would show it: without LogValuers at any depth, without groups that
+// have nothing to show, with the members of groups that have no key in the place of these. A
+// LogValue method that panics, or answers with LogValuers for ever, is replaced by a text that says
+// so. A group with nothing to show comes back as a group without members.
 func Resolve(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindLogValuer:
@@ -64,8 +64,7 @@ func IsZero(a slog.Attr) bool {
 	return a.Key == "" && a.Value.Kind() == slog.KindAny && a.Value.Any() == nil
 }
 
-// HasLogValuer reports whether v is, or has in it, something to be resolved anew for each
-// line.
+// HasLogValuer reports whether v is, or has in it, something to be resolved anew for each line.
 func HasLogValuer(v slog.Value) bool {
 	switch v.Kind() {
 	case slog.KindLogValuer:
@@ -76,8 +75,8 @@ func HasLogValuer(v slog.Value) bool {
 	return false
 }
 
-// IsPlain reports whether v is a bool, a number, a string, a time, a duration, or a group of
-// these: encoding it calls no method of a user's type.
+// IsPlain reports whether v is a bool, a number, a string, a time, a duration, or a group of these:
+// encoding it calls no method of a user's type.
 func IsPlain(v slog.Value) bool {
 	switch v.Kind() {
 	case slog.KindAny, slog.KindLogValuer:
@@ -90,14 +89,21 @@ func IsPlain(v slog.Value) bool {
 
 // CloneGroups returns a with groups of its own: for code that may change what it is given.
 func CloneGroups(a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindGroup {
-		members := slices.Clone(a.Value.Group())
-		for i := range members {
-			members[i] = CloneGroups(members[i])
-		}
-		a.Value = slog.GroupValue(members...)
-	}
+	a.Value = Convert(a.Value, func(v slog.Value) slog.Value { return v })
 	return a
+}
+
+// Convert returns what f makes of v. If that is a group, f makes of its members' values those of a
+// new group.
+func Convert(v slog.Value, f func(slog.Value) slog.Value) slog.Value {
+	if v = f(v); v.Kind() == slog.KindGroup {
+		members := slices.Clone(v.Group())
+		for i := range members {
+			members[i].Value = Convert(members[i].Value, f)
+		}
+		v = slog.GroupValue(members...)
+	}
+	return v
 }
 
 // CloneBytes returns v, or a copy of it if it is a slice of bytes, of whatever type.

@@ -11,14 +11,14 @@ import (
 	"github.com/taskscope/taskscope/slogh"
 )
 
-// A Handler stamps every line with the fields of the scope that is bound to the
-// goroutine, and passes it to the handler that it wraps.
+// A Handler stamps every line with the fields of the scope that is bound to the goroutine, and
+// passes it to the handler that it wraps.
 type Handler struct{ std slog.Handler }
 
 var _ xslog.Handler = (*Handler)(nil)
 
-// New returns a handler that stamps the lines of h. nil opts are the defaults; their
-// Filter deals in log/slog's attributes. It panics if h is nil, and returns a Handler as it is.
+// New returns a handler that stamps the lines of h. nil opts are the defaults; their Filter deals
+// in log/slog's attributes. It panics if h is nil, and returns a Handler as it is.
 func New(h xslog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("xslogh.New: h, the handler to wrap, is nil")
@@ -37,10 +37,9 @@ func (h *Handler) Enabled(ctx context.Context, level xslog.Level) bool {
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r xslog.Record) error {
 	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
-	r.Attrs(func(a xslog.Attr) bool {
+	for a := range r.Attrs {
 		std.AddAttrs(toStd(a))
-		return true
-	})
+	}
 	return h.std.Handle(ctx, std)
 }
 
@@ -49,14 +48,12 @@ func (h *Handler) WithAttrs(attrs []xslog.Attr) xslog.Handler {
 	return &Handler{h.std.WithAttrs(convert(attrs, toStd))}
 }
 
-// WithGroup returns a handler that puts the attributes of its lines into a group. The
-// scope's fields stay outside.
-func (h *Handler) WithGroup(name string) xslog.Handler {
-	return &Handler{h.std.WithGroup(name)}
-}
+// WithGroup returns a handler that puts the attributes of its lines into a group. The scope's
+// fields stay outside.
+func (h *Handler) WithGroup(name string) xslog.Handler { return &Handler{h.std.WithGroup(name)} }
 
-// A target is the wrapped handler as slogh sees it. All rules are slogh's: this package
-// only translates, on the way in and on the way out.
+// A target is the wrapped handler as slogh sees it. All rules are slogh's: this package only
+// translates, on the way in and on the way out.
 type target struct{ x xslog.Handler }
 
 func (t target) Enabled(ctx context.Context, level slog.Level) bool {
@@ -65,10 +62,9 @@ func (t target) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (t target) Handle(ctx context.Context, r slog.Record) error {
 	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
+	for a := range r.Attrs {
 		x.AddAttrs(toX(a))
-		return true
-	})
+	}
 	return t.x.Handle(ctx, x)
 }
 
@@ -96,8 +92,8 @@ func toStd(a xslog.Attr) slog.Attr {
 	return slog.Attr{Key: a.Key, Value: stdValue(a.Value)}
 }
 
-// losesGroup reports whether v is a group with an empty one in it. log/slog's groups have no
-// empty groups in them, and where that leaves one without members, x/exp writes "{}".
+// losesGroup reports whether v is a group with an empty one in it. log/slog's groups have no empty
+// groups in them, and where that leaves one without members, x/exp writes "{}".
 func losesGroup(v xslog.Value) bool {
 	if v.Kind() != xslog.KindGroup {
 		return false
@@ -130,8 +126,7 @@ func stdValue(v xslog.Value) slog.Value {
 	}
 	switch given := v.Any().(type) {
 	case slog.Value, []slog.Attr, slog.LogValuer, slog.Kind:
-		// Of no meaning to x/exp, which logs it as any struct.
-		return slog.AnyValue(opaque{given})
+		return slog.AnyValue(opaque{given}) // to x/exp it is any struct
 	default:
 		return slog.AnyValue(given)
 	}
@@ -140,8 +135,8 @@ func stdValue(v xslog.Value) slog.Value {
 // An opaque value is one that log/slog is not to interpret.
 type opaque struct{ given any }
 
-// A valuer is x/exp's LogValuer as log/slog's. The handler at the end gets it back as
-// it was, and resolves it when it would have.
+// A valuer is x/exp's LogValuer as log/slog's. The handler at the end gets it back as it was, and
+// resolves it when it would have.
 type valuer struct{ x xslog.LogValuer }
 
 func (v valuer) LogValue() slog.Value { return stdValue(v.x.LogValue()) }
@@ -172,12 +167,8 @@ func xValue(v slog.Value) xslog.Value {
 		}
 		return xValue(v.Resolve())
 	}
-	given := v.Any()
-	if o, ok := given.(opaque); ok {
-		if v, ok := o.given.(xslog.Value); ok {
-			return v
-		}
-		given = o.given
+	if o, ok := v.Any().(opaque); ok {
+		return xslog.AnyValue(o.given)
 	}
-	return xslog.AnyValue(given)
+	return xslog.AnyValue(v.Any())
 }

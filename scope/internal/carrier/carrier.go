@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Key is the text of the label that carries the bound object. It is for people
-// who meet it in a dump; the code goes by the address of its bytes.
+// Key is the text of the label that carries the bound object. It is for people who meet it in a
+// dump; the code goes by the address of its bytes.
 const Key = "taskscope"
 
 // A Path is one way to bind an object to a goroutine.
@@ -20,9 +20,7 @@ const (
 	Direct
 )
 
-func (p Path) String() string {
-	return [...]string{"portable", "labels", "direct"}[p]
-}
+func (p Path) String() string { return [...]string{"portable", "labels", "direct"}[p] }
 
 // active is the path in use. It is written at start-up and by Force.
 var active atomic.Uint32
@@ -30,9 +28,9 @@ var active atomic.Uint32
 // Active returns the path in use.
 func Active() Path { return Path(active.Load()) }
 
-// Force makes p the path in use, for tests, and returns the way back. No goroutine
-// may have anything bound while it is called. It reports false, and changes
-// nothing, if this build or this Go version doesn't have p.
+// Force makes p the path in use, for tests, and returns the way back. No goroutine may have
+// anything bound while it is called. It reports false, and changes nothing, if this build or this
+// Go version doesn't have p.
 func Force(p Path) (undo func(), ok bool) {
 	was := Active()
 	if p > best {
@@ -50,32 +48,28 @@ const EnvPath = "TASKSCOPE_CARRIER"
 
 func init() {
 	best = choose()
-	p := best
-	switch asked := os.Getenv(EnvPath); {
-	case asked == Labels.String() && best >= Labels:
-		p = Labels
-	case asked == Portable.String():
-		p = Portable
+	active.Store(uint32(best))
+	for p := Portable; p < best; p++ {
+		if os.Getenv(EnvPath) == p.String() {
+			active.Store(uint32(p))
+		}
 	}
-	active.Store(uint32(p))
 }
 
 // A Label is a profiler label that the bound object wants to be seen.
 type Label struct{ Key, Value string }
 
-// LabelKey is runtime/pprof's private context key, under which a context answers
-// with its label set. It is learnt by asking: pprof.Label looks its set up in the
-// context it is given.
-var LabelKey = learnLabelKey()
+// LabelKey is runtime/pprof's private context key, under which a context answers with its label
+// set. It is learnt by asking: pprof.Label looks its set up in the context it is given.
+var LabelKey = func() any {
+	a := &asked{Context: context.Background()}
+	pprof.Label(a, Key)
+	return a.key
+}()
 
-func learnLabelKey() (key any) {
-	pprof.Label(asker{context.Background(), &key}, Key)
-	return key
-}
-
-type asker struct {
+type asked struct {
 	context.Context
-	asked *any
+	key any
 }
 
-func (a asker) Value(key any) any { *a.asked = key; return nil }
+func (a *asked) Value(key any) any { a.key = key; return nil }

@@ -416,16 +416,7 @@ func TestPortableEntryWhoseAnchorIsGoneIsNotPutBackForEver(t *testing.T) {
 // portableAnchor returns a function that reports whether the anchor of the running
 // goroutine is gone.
 func portableAnchor() func() bool {
-	id := goid()
-	s := shardOf(id)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	a := s.m[id].anchor
-	return func() bool {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
-		return a.gone
-	}
+	return entryOf(goid()).gone.Load
 }
 
 func TestForceRefusesAPathThatIsNotThere(t *testing.T) {
@@ -507,12 +498,10 @@ func TestPortableEntryOutlivesASetInsideSwapsThatBindNothing(t *testing.T) {
 
 // portableLen returns how many goroutines have something bound.
 func portableLen() (n int) {
-	for i := range portableShards {
-		s := &portableShards[i]
-		s.mu.RLock()
-		n += len(s.m)
-		s.mu.RUnlock()
-	}
+	portable.Range(func(any, any) bool {
+		n++
+		return true
+	})
 	return n
 }
 

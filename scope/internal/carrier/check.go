@@ -11,8 +11,8 @@ import (
 	"unsafe"
 )
 
-// choose returns the best path that can be proved to work. It runs once, takes
-// about 2 µs, and reads nothing through unsafe that it hasn't proved before.
+// choose returns the best path that can be proved to work. It runs once, takes about 2 µs, and
+// reads nothing through unsafe that it hasn't proved before.
 func choose() Path {
 	ctx := pprof.WithLabels(context.Background(), pprof.Labels("k1", "v1", "k2", "v2"))
 	set := ctx.Value(LabelKey)
@@ -27,8 +27,8 @@ func choose() Path {
 	return Direct
 }
 
-// checkSlot proves that the slot holds what the context holds, and that a child
-// gets it: what the labels path lives on. It compares pointers and follows none.
+// checkSlot proves that the slot holds what the context holds, and that a child gets it: what the
+// labels path lives on. It compares pointers and follows none.
 func checkSlot(ctx context.Context, set any) error {
 	v := reflect.ValueOf(set)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -38,21 +38,20 @@ func checkSlot(ctx context.Context, set any) error {
 	result := make(chan error)
 	go func() {
 		pprof.SetGoroutineLabels(ctx)
-		if getSlot() != want {
-			result <- errors.New("the slot doesn't hold the context's label set")
-			return
-		}
+		set := getSlot()
 		go func() {
-			if getSlot() != want {
-				result <- errors.New("a new goroutine doesn't get its parent's slot")
-				return
-			}
+			inherited := getSlot()
 			setSlot(nil)
-			if getSlot() != nil {
-				result <- errors.New("the slot can't be written")
-				return
+			var err error
+			switch {
+			case set != want:
+				err = errors.New("the slot doesn't hold the context's label set")
+			case inherited != want:
+				err = errors.New("a new goroutine doesn't get its parent's slot")
+			case getSlot() != nil:
+				err = errors.New("the slot can't be written")
 			}
-			result <- nil
+			result <- err
 		}()
 	}()
 	return <-result
@@ -71,19 +70,16 @@ func checkLayout(t reflect.Type) error {
 		return fmt.Errorf("a label set is %v, not a slice", t)
 	}
 	e := t.Elem()
-	if e.Kind() != reflect.Struct || e.NumField() != 2 || e.Size() != unsafe.Sizeof(label{}) {
+	if e.Kind() != reflect.Struct || e.NumField() != 2 || e.Size() != unsafe.Sizeof(label{}) ||
+		e.Field(0).Type.Kind() != reflect.String || e.Field(0).Offset != unsafe.Offsetof(label{}.key) ||
+		e.Field(1).Type.Kind() != reflect.String || e.Field(1).Offset != unsafe.Offsetof(label{}.value) {
 		return fmt.Errorf("a label is %v, not a struct of two strings", e)
-	}
-	for i, offset := range []uintptr{unsafe.Offsetof(label{}.key), unsafe.Offsetof(label{}.value)} {
-		if f := e.Field(i); f.Type.Kind() != reflect.String || f.Offset != offset {
-			return fmt.Errorf("field %d of a label is %v at offset %d", i, f.Type, f.Offset)
-		}
 	}
 	return nil
 }
 
-// checkContent proves that the first string of a label is its key and that the list
-// is sorted. set has passed checkSlot and checkLayout and holds k1=v1, k2=v2.
+// checkContent proves that the first string of a label is its key and that the list is sorted. set
+// has passed checkSlot and checkLayout and holds k1=v1, k2=v2.
 func checkContent(set any) error {
 	got := (*labelSet)(reflect.ValueOf(set).UnsafePointer()).list
 	if len(got) != 2 || got[0] != (label{"k1", "v1"}) || got[1] != (label{"k2", "v2"}) {

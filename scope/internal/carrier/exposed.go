@@ -8,28 +8,25 @@ import (
 	"weak"
 )
 
-// A visible element is a label that anyone can copy and change: its key is [Key], and its
-// value is an empty string that points at a Header and keeps it alive. The key is known by
-// the address of its bytes. That says nothing about the value, which may have been replaced
-// by any string. So each Header that is shown in this way is entered here, and a value counts
-// only if it is empty and points at one that is entered and still there. Nothing is read
-// through the value's pointer.
+// A visible element is a label that anyone can copy and change: its key is [Key], and its value is
+// an empty string that points at a Header and keeps it alive. The key is known by the address of
+// its bytes. That says nothing about the value, which may have been replaced by any string. So each
+// Header that is shown in this way is entered here, and a value counts only if it is empty and
+// points at one that is entered and still there. Nothing is read through the value's pointer.
 //
-// A pointer to such a Header can only be of a value that was made here: memory that some
-// string points at isn't used for a Header, and what a value points at isn't used again.
+// A pointer to such a Header can only be of a value that was made here: memory that some string
+// points at isn't used for a Header, and what a value points at isn't used again.
 
-// keyBytes gives our element its identity. An array of our own, not a string
-// literal: the linker merges equal literals, so a literal can be had by anyone.
+// keyBytes gives our element its identity. An array of our own, not a string literal: the linker
+// merges equal literals, so a literal can be had by anyone.
 var keyBytes = [len(Key)]byte([]byte(Key))
 
 func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
-func isSelf(key string) bool {
-	return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0]
-}
+func isSelf(key string) bool { return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0] }
 
-// exposed has the Headers that were ever shown, by their address. Those that are gone are
-// removed when there may be as many of them as of the others.
+// exposed has the Headers that were ever shown, by their address. Those that are gone are removed
+// when there may be as many of them as of the others.
 var exposed [64]struct {
 	mu    sync.RWMutex
 	at    map[uintptr]weak.Pointer[Header]
@@ -39,31 +36,27 @@ var exposed [64]struct {
 
 const exposedMin = 64 // no shard is cleaned up before it has as many
 
-// expose returns the value of a visible element of h.
-func expose(h *Header) string {
+// expose returns a visible element of h.
+func expose(h *Header) label {
+	l := label{key(), unsafe.String((*byte)(unsafe.Pointer(h)), 0)}
+	if exposedBy(l.value) == h {
+		return l
+	}
 	addr := uintptr(unsafe.Pointer(h))
 	s := &exposed[addr>>6%uintptr(len(exposed))]
-	s.mu.RLock()
-	w := s.at[addr]
-	s.mu.RUnlock()
-	if w.Value() != h {
-		w = weak.Make(h)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.at) >= s.limit {
-			if s.at == nil {
-				s.at = map[uintptr]weak.Pointer[Header]{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.at) >= s.limit {
+		kept := map[uintptr]weak.Pointer[Header]{}
+		for addr, w := range s.at {
+			if w.Value() != nil {
+				kept[addr] = w
 			}
-			for addr, w := range s.at {
-				if w.Value() == nil {
-					delete(s.at, addr)
-				}
-			}
-			s.limit = max(exposedMin, 2*len(s.at))
 		}
-		s.at[addr] = w
+		s.at, s.limit = kept, max(exposedMin, 2*len(kept))
 	}
-	return unsafe.String((*byte)(unsafe.Pointer(h)), 0)
+	s.at[addr] = weak.Make(h)
+	return l
 }
 
 // exposedBy returns the Header that this value of a visible element points at, or nil.

@@ -4,109 +4,165 @@ package carrier
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"runtime/pprof"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"unsafe"
 )
 
-// setType is runtime/pprof.labelMap, whatever that is in the running Go version, and
-// setPointer is the type of a pointer to one.
+// setType is runtime/pprof.labelMap, whatever that is; setPointer is the type of a pointer to one.
 var setType, setPointer reflect.Type
 
 // asAny returns set, which points at a setType, the way a context holds it.
 func asAny(set unsafe.Pointer) any { return reflect.NewAt(setType, set).Interface() }
 
-// A holder is a context with this label set and nothing else.
+// A holder is a context with this label set. runtime/pprof asks for nothing else.
 type holder struct {
 	context.Context
 	set any
 }
 
-func (h holder) Value(k any) any {
-	if k == LabelKey {
-		return h.set
+func (h holder) Value(any) any { return h.set }
+
+func holding(set unsafe.Pointer) context.Context { return holder{context.Background(), asAny(set)} }
+
+// labelsOf returns the labels of set. If they have to be copied, they are appended to room.
+func labelsOf(set unsafe.Pointer, room []label) []label {
+	if set == nil {
+		return nil
+	} else if Active() == Direct {
+		return (*labelSet)(set).list
+	}
+	pprof.ForLabels(holding(set), func(k, v string) bool {
+		room = append(room, label{k, v})
+		return true
+	})
+	return room
+}
+
+// find returns the object carried by set: its owner, or that of an element among its labels.
+func find(set unsafe.Pointer) *Header {
+	if set != nil && Active() == Direct {
+		if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
+			return h
+		}
+	}
+	var room [4]label
+	for _, l := range labelsOf(set, room[:0]) {
+		if isSelf(l.key) {
+			if h := exposedBy(l.value); h != nil {
+				return h
+			}
+		}
 	}
 	return nil
 }
 
-func holding(slot unsafe.Pointer) context.Context {
-	if slot == nil {
-		return context.Background()
+// join appends to list: foreign without what is ours, plus labels, plus a visible element of shown,
+// if that isn't nil; sorted. Where both have a key, the foreign label stays: it was set by someone
+// who asked for it by name.
+func join(list, foreign []label, labels []Label, shown *Header) []label {
+	for _, l := range foreign {
+		if !isOurs(l) {
+			list = append(list, l)
+		}
 	}
-	return holder{context.Background(), asAny(slot)}
+	n := len(list)
+	for _, l := range labels {
+		if !slices.ContainsFunc(list[:n], func(f label) bool { return f.key == l.Key }) {
+			list = append(list, label{own(l.Key), l.Value})
+		}
+	}
+	if shown != nil {
+		// A label set has each key once.
+		list = slices.DeleteFunc(list, func(l label) bool { return l.key == Key })
+		list = append(list, expose(shown))
+	}
+	slices.SortFunc(list, func(a, b label) int { return strings.Compare(a.key, b.key) })
+	return list
 }
 
-func findByLabels(slot unsafe.Pointer) (h *Header) {
-	if slot == nil {
+func isOurs(l label) bool { return isSelf(l.key) || isOwn(l.key) }
+
+// newSet returns what the slot points at to carry h, or nothing if h is nil, and to have the labels
+// of list. On the labels path these carry h.
+func newSet(h *Header, list []label) unsafe.Pointer {
+	switch {
+	case len(list) == 0 && (h == nil || isHeader(unsafe.Pointer(h))):
+		return unsafe.Pointer(h)
+	case Active() == Labels:
+		return publicSet(list)
+	}
+	return newBox(h, list) // for labels, or because other code has written to the Header's set
+}
+
+func publicSet(list []label) unsafe.Pointer {
+	pairs := make([]string, 0, 2*len(list))
+	for _, l := range list {
+		pairs = append(pairs, l.key, l.value)
+	}
+	ctx := pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
+	return reflect.ValueOf(ctx.Value(LabelKey)).UnsafePointer()
+}
+
+// Answer is what a context answers with under LabelKey: given, what the context that it wraps
+// answers with, joined with h, the object that is bound to the running goroutine right now, or nil,
+// and with labels, those that it wants to be seen. A context can answer with anything: what isn't a
+// label set counts as no labels, as it does for runtime/pprof.
+//
+// Each answer is a set of its own, which keeps alive the object alone: neither the context that
+// gives it, nor, if other code writes to it, the sets of other goroutines.
+func Answer(given any, h *Header, labels []Label) any {
+	if Active() == Portable {
+		return given
+	}
+	var set unsafe.Pointer
+	if reflect.TypeOf(given) == setPointer {
+		set = reflect.ValueOf(given).UnsafePointer()
+	}
+	foreign := labelsOf(set, nil)
+	if h == nil && find(set) == nil && !slices.ContainsFunc(foreign, isOurs) {
+		return given
+	}
+	if h != nil && len(foreign) == 0 && len(labels) == 0 && Active() == Direct {
+		b := new(boxOf[[1]label]) // as newBox says, but sooner: it is so mostly
+		b.labels[0] = expose(h)
+		b.set.list, b.mark, b.h = b.labels[:], &mark, h
+		return asAny(unsafe.Pointer(b))
+	}
+	var room [8]label
+	list := join(room[:0], foreign, labels, h)
+	if len(list) == 0 {
 		return nil
 	}
-	pprof.ForLabels(holding(slot), func(k, v string) bool {
-		if isSelf(k) {
-			h = exposedBy(v)
-		}
-		return h == nil
-	})
-	return h
+	return asAny(newSet(h, list))
 }
 
-func bindLabels(slot unsafe.Pointer, h *Header, labels []Label) {
-	pprof.SetGoroutineLabels(joined(holding(slot), h, labels))
+// owned has the keys of the labels that we ever showed: a copy of our own of each, whose bytes tell
+// the same name set by other code from ours.
+var owned atomic.Pointer[map[string]string]
+
+func init() { owned.Store(&map[string]string{}) }
+
+func isOwn(key string) bool {
+	k, ok := (*owned.Load())[key]
+	return ok && unsafe.StringData(k) == unsafe.StringData(key)
 }
 
-// joined returns a context whose label set is that of ctx without what is ours, plus
-// labels and the element of h.
-func joined(ctx context.Context, h *Header, labels []Label) context.Context {
-	var pairs []string
-	foreign := map[string]bool{}
-	pprof.ForLabels(ctx, func(k, v string) bool {
-		if !isOurs(label{k, v}) {
-			pairs, foreign[k] = append(pairs, k, v), true
+// own returns our copy of the text of key.
+func own(key string) string {
+	for {
+		old := owned.Load()
+		if k, ok := (*old)[key]; ok {
+			return k
 		}
-		return true
-	})
-	for _, l := range labels {
-		if !foreign[l.Key] {
-			pairs = append(pairs, own(l.Key), l.Value)
+		k, next := strings.Clone(key), maps.Clone(*old)
+		next[k] = k
+		if owned.CompareAndSwap(old, &next) {
+			return k
 		}
 	}
-	if h != nil {
-		pairs = append(pairs, key(), expose(h))
-	}
-	return labelled(pairs)
-}
-
-func labelled(pairs []string) context.Context {
-	if len(pairs) == 0 {
-		return context.Background()
-	}
-	return pprof.WithLabels(context.Background(), pprof.Labels(pairs...))
-}
-
-// restoreChangedLabels is [Saved.restoreChanged].
-func restoreChangedLabels(slot unsafe.Pointer, now func(Label) (Label, bool)) (changed bool) {
-	var pairs []string
-	pprof.ForLabels(holding(slot), func(k, v string) bool {
-		if isOwn(k) {
-			next, shown := now(Label{k, v})
-			changed = changed || !shown || next.Value != v
-			if !shown {
-				return true
-			}
-			v = next.Value
-		}
-		pairs = append(pairs, k, v)
-		return true
-	})
-	if changed {
-		pprof.SetGoroutineLabels(labelled(pairs))
-	}
-	return changed
-}
-
-func answerLabels(own any, h *Header, labels []Label) any {
-	var ctx context.Context = context.Background()
-	if own != nil {
-		ctx = holder{ctx, own}
-	}
-	return joined(ctx, h, labels).Value(LabelKey)
 }

@@ -10,17 +10,16 @@ func setSlot(set unsafe.Pointer)
 //go:linkname getSlot runtime/pprof.runtime_getProfLabel
 func getSlot() unsafe.Pointer
 
-// label and labelSet mirror internal/runtime/pprof/label.Label and
-// runtime/pprof.labelMap of Go 1.24 and later. Nothing reads or writes them before
-// checkLayout has said that they match.
+// label and labelSet mirror internal/runtime/pprof/label.Label and runtime/pprof.labelMap of Go
+// 1.24 and later. Nothing reads or writes them before checkLayout has said that they match.
 type (
 	label    struct{ key, value string }
 	labelSet struct{ list []label }
 )
 
-// A Header makes an object bindable: embed it as the object's FIRST field and call
-// Init before the object is shared. It begins with a label set without labels, which the
-// slot points at while there are no labels, so that binding allocates nothing.
+// A Header makes an object bindable: embed it as the object's FIRST field and call Init before the
+// object is shared. It begins with a label set without labels, which the slot points at while there
+// are no labels, so that binding allocates nothing.
 type Header struct {
 	set struct { // a labelSet, with an address that is no label's
 		list     unsafe.Pointer
@@ -37,23 +36,20 @@ func (h *Header) Init(object any) {
 	h.set.list = unsafe.Pointer(&h.mark)
 }
 
-func (h *Header) labelSet() unsafe.Pointer { return unsafe.Pointer(&h.set) }
-
-// isHeader reports whether set, a labelSet, is the beginning of a Header. It makes no
-// pointer to what is behind set: there may be nothing. See [owner].
+// isHeader reports whether set, a labelSet, is the beginning of a Header. It makes no pointer to
+// what is behind set: there may be nothing. See [owner].
 func isHeader(set unsafe.Pointer) bool {
 	list := *(*unsafe.Pointer)(set)
 	return uintptr(list) == uintptr(set)+unsafe.Offsetof(Header{}.mark) && *(**byte)(list) == &mark
 }
 
-// Same is a == b. Of two that are one constant, as keys mostly are, it knows without a look
-// at the text.
+// Same is a == b. If both are the same constant, as keys mostly are, no text is compared.
 func Same(a, b string) bool {
 	return len(a) == len(b) && (unsafe.StringData(a) == unsafe.StringData(b) || a == b)
 }
 
-// Load returns the object that is bound to the running goroutine, or nil. T must be
-// the type that has the Header as its first field, the same one everywhere.
+// Load returns the object that is bound to the running goroutine, or nil. T must be the type that
+// has the Header as its first field, the same one everywhere.
 func Load[T any]() *T {
 	if Path(active.Load()) == Direct {
 		if set := getSlot(); set == nil || isHeader(set) {
@@ -64,86 +60,87 @@ func Load[T any]() *T {
 }
 
 func loadOther() *Header {
-	switch Active() {
-	case Direct:
-		return find((*labelSet)(getSlot()))
-	case Labels:
-		return findByLabels(getSlot())
+	if Active() == Portable {
+		return loadPortable()
 	}
-	return loadPortable()
+	return find(getSlot())
 }
 
-// Bind binds the object of h, or nothing if h is nil, to the running goroutine,
-// and shows labels in its profiles. Labels that other code has set stay.
+// Bind binds the object of h, or nothing if h is nil, to the running goroutine, and shows labels in
+// its profiles. Labels that other code has set stay.
 func Bind(h *Header, labels []Label) {
-	switch Active() {
-	case Direct:
-		bindDirect((*labelSet)(getSlot()), h, labels)
-	case Labels:
-		bindLabels(getSlot(), h, labels)
-	default:
+	if Active() == Portable {
 		bindPortable(h)
+		return
 	}
+	bind(getSlot(), h, labels)
+}
+
+func bind(slot unsafe.Pointer, h *Header, labels []Label) {
+	empty := Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0)
+	if empty && (h == nil || isHeader(unsafe.Pointer(h))) {
+		setSlot(unsafe.Pointer(h)) // as newSet says, but sooner: it is so mostly
+		return
+	}
+	bindBeside(slot, h, labels)
+}
+
+func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
+	var shown *Header
+	if Active() == Labels {
+		shown = h
+	}
+	var room [8]label
+	setSlot(newSet(h, join(room[:0], labelsOf(slot, nil), labels, shown)))
 }
 
 // Saved is what Swap found, to be put back.
 type Saved struct {
-	slot     unsafe.Pointer
-	owner    *Header        // of slot, on the direct path
-	portable *portableSaved // nil unless the portable path was in use
+	slot    unsafe.Pointer
+	list    unsafe.Pointer // on the direct path, where the list of slot began; it may be replaced meanwhile
+	len     int            // of list
+	swapped *portableEntry // nil unless the portable path was in use
 }
 
 // Swap binds like Bind and returns what was there before.
-func Swap(h *Header, labels []Label) Saved {
-	switch Active() {
-	case Direct:
-		slot := getSlot()
-		s := Saved{slot: slot, owner: owner(slot)}
-		bindDirect((*labelSet)(slot), h, labels)
-		return s
-	case Labels:
-		s := Saved{slot: getSlot()}
-		bindLabels(s.slot, h, labels)
+func Swap(h *Header, labels []Label) (s Saved) {
+	if Active() == Portable {
+		s.swapped = swapPortable(h)
 		return s
 	}
-	saved := swapPortable(h)
-	return Saved{portable: &saved}
+	s.slot = getSlot()
+	if Active() == Direct && s.slot != nil {
+		s.list, s.len = *(*unsafe.Pointer)(s.slot), len((*labelSet)(s.slot).list)
+	}
+	bind(s.slot, h, labels)
+	return s
 }
 
-// Restore puts back what Swap found, labels included, whatever has become of the
-// slot since. Labels that we show may have changed: now says what becomes of each, and
-// whether it is still shown at all. If now is nil, they come back as they were. Restore
-// must be called by the goroutine that called Swap.
+// Restore puts back what Swap found, labels included, whatever has become of the slot since. Labels
+// that we show may have changed: now says what becomes of each, and whether it is still shown at
+// all. If now is nil, they come back as they were. Restore must be called by the goroutine that
+// called Swap.
 func (s *Saved) Restore(now func(Label) (Label, bool)) {
-	if s.portable == nil && now == nil && (s.owner == nil || owner(s.slot) == s.owner) {
-		setSlot(s.slot)
+	if s.swapped != nil {
+		restorePortable(s.swapped)
 		return
 	}
-	s.restoreOther(now)
+	if s.list != nil && s.list != *(*unsafe.Pointer)(s.slot) {
+		if h := owner(s.slot, s.list); h != nil { // other code has written to our set
+			s.slot = newBox(h, unsafe.Slice((*label)(s.list), s.len))
+		}
+	}
+	if now != nil {
+		s.slot = renewed(s.slot, now)
+	}
+	setSlot(s.slot)
 }
 
-func (s *Saved) restoreOther(now func(Label) (Label, bool)) {
-	if s.portable != nil {
-		restorePortable(*s.portable)
-		return
-	}
-	if s.owner != nil && owner(s.slot) != s.owner {
-		// Other code has written to the set that the slot pointed at.
-		s.slot = rebuilt(s.slot, s.owner)
-	}
-	if now == nil || owned.Load() == nil || !s.restoreChanged(now) {
-		setSlot(s.slot)
-	}
-}
-
-// restoreChanged is Restore if now changes a label. Else it does nothing and returns false.
-func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (done bool) {
-	if Active() == Labels {
-		return restoreChangedLabels(s.slot, now)
-	}
+// renewed returns set, or another with the labels that now makes of ours.
+func renewed(set unsafe.Pointer, now func(Label) (Label, bool)) unsafe.Pointer {
 	var room [8]label
 	list, changed := room[:0], false
-	for _, l := range listOf(s.slot) {
+	for _, l := range labelsOf(set, nil) {
 		if isOwn(l.key) {
 			next, shown := now(Label{l.key, l.value})
 			changed = changed || !shown || next.Value != l.value
@@ -154,25 +151,8 @@ func (s *Saved) restoreChanged(now func(Label) (Label, bool)) (done bool) {
 		}
 		list = append(list, l)
 	}
-	if changed {
-		setSlot(newSet(find((*labelSet)(s.slot)), list))
+	if !changed {
+		return set
 	}
-	return changed
-}
-
-// Answer is what a context answers with under LabelKey: own, what the context that it
-// wraps answers with, joined with h, the object that is bound to the running goroutine
-// right now, or nil, and with labels, those that it wants to be seen.
-//
-// Each answer is a set of its own, which keeps alive the object alone: neither the context
-// that gives it, nor, if other code writes to it, the sets of other goroutines.
-func Answer(own any, h *Header, labels []Label) any {
-	switch Active() {
-	case Direct:
-		return answerDirect(own, h, labels)
-	case Labels:
-		return answerLabels(own, h, labels)
-	default:
-		return own
-	}
+	return newSet(find(set), list)
 }
