@@ -19,12 +19,18 @@ var _ xslog.Handler = (*Handler)(nil)
 
 // New returns a handler that stamps the lines of h. nil opts are the defaults; their
 // Filter deals in log/slog's attributes. It panics if h is nil, and returns a Handler as it is.
+//
+// As with slogh, h may be the handler that Default has at start-up: from SetDefault on its lines
+// go to the writer that package log had when New was called, with the flags of that moment.
 func New(h xslog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("xslogh.New: h, the handler to wrap, is nil")
 	}
 	if stamping, ok := h.(*Handler); ok {
 		return stamping
+	}
+	if isDefault(h) {
+		h = newDefaultHandler(h)
 	}
 	return &Handler{slogh.New(target{h}, opts)}
 }
