@@ -41,18 +41,22 @@ func attachInFront(h slog.Handler, fields logadapters.Fields) slog.Handler {
 
 // Handle passes r on with the attributes in front.
 func (f *inFront) Handle(ctx context.Context, r slog.Record) error {
-	all := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	// All at once: what doesn't fit into a Record itself is one allocation then.
+	var room [16]slog.Attr
+	attrs := room[:0]
 	for _, a := range f.attrs {
-		all.AddAttrs(values.CloneGroups(a)) // whoever gets a slice may change it
+		attrs = append(attrs, values.CloneGroups(a)) // whoever gets a slice may change it
 	}
 	if len(f.ops) == 0 {
 		r.Attrs(func(a slog.Attr) bool {
-			all.AddAttrs(a)
+			attrs = append(attrs, a)
 			return true
 		})
 	} else {
-		all.AddAttrs(f.nest(f.ops, r)...)
+		attrs = append(attrs, f.nest(f.ops, r)...)
 	}
+	all := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	all.AddAttrs(attrs...)
 	return f.Handler.Handle(ctx, all)
 }
 
