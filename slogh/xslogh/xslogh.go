@@ -42,11 +42,15 @@ func (h *Handler) Enabled(ctx context.Context, level xslog.Level) bool {
 
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r xslog.Record) error {
-	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
+	// All at once: what doesn't fit into a Record itself is one allocation then.
+	var room [16]slog.Attr
+	attrs := room[:0]
 	r.Attrs(func(a xslog.Attr) bool {
-		std.AddAttrs(toStd(a))
+		attrs = append(attrs, toStd(a))
 		return true
 	})
+	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
+	std.AddAttrs(attrs...)
 	return h.std.Handle(ctx, std)
 }
 
@@ -70,11 +74,14 @@ func (t target) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (t target) Handle(ctx context.Context, r slog.Record) error {
-	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
+	var room [16]xslog.Attr // as in Handle
+	attrs := room[:0]
 	r.Attrs(func(a slog.Attr) bool {
-		x.AddAttrs(toX(a))
+		attrs = append(attrs, toX(a))
 		return true
 	})
+	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
+	x.AddAttrs(attrs...)
 	return t.x.Handle(ctx, x)
 }
 
