@@ -53,3 +53,29 @@ func TestALineOfAnotherTaskAllocatesNothing(t *testing.T) {
 		}
 	})
 }
+
+// discarding is another package's handler.
+type discarding struct{ slog.Handler }
+
+func (discarding) Enabled(context.Context, slog.Level) bool  { return true }
+func (discarding) Handle(context.Context, slog.Record) error { return nil }
+
+func TestALineOfAnotherPackagesHandlerAllocatesOnlyTheRecordsList(t *testing.T) {
+	scopekit.SkipUnlessLean(t)
+	ctx := context.Background()
+	l := slog.New(slogh.New(discarding{slog.DiscardHandler}, nil))
+	few := []slog.Attr{slog.Int("a", 1)}
+	many := []slog.Attr{slog.Int("a", 1), slog.Int("b", 1), slog.Int("c", 1), slog.Int("d", 1), slog.Int("e", 1), slog.Int("f", 1), slog.Int("g", 1), slog.Int("h", 1)}
+	line := func(attrs []slog.Attr) float64 {
+		return testing.AllocsPerRun(100, func() { l.LogAttrs(ctx, slog.LevelInfo, "m", attrs...) })
+	}
+	fewBare, manyBare := line(few), line(many)
+	scopekit.Of(4).Run(func() {
+		if n := line(few); n > fewBare {
+			t.Errorf("a short line: %v allocations, %v when nothing is bound", n, fewBare)
+		}
+		if n := line(many); n > manyBare+1 {
+			t.Errorf("a long line: %v allocations, %v when nothing is bound", n, manyBare)
+		}
+	})
+}

@@ -13,9 +13,14 @@ import (
 	"sync/atomic"
 )
 
-// isDefault reports whether h is the handler that slog.Default has at start-up. Its type has no
-// name outside log/slog.
-func isDefault(h slog.Handler) bool { return fmt.Sprintf("%T", h) == "*slog.defaultHandler" }
+// isDefault reports whether h is the handler that slog.Default, or that of x/exp/slog, has at
+// start-up. Its type has no name outside log/slog.
+func isDefault(h slog.Handler) bool {
+	if x, ok := h.(interface{ IsDefault() bool }); ok { // package xslogh's
+		return x.IsDefault()
+	}
+	return fmt.Sprintf("%T", h) == "*slog.defaultHandler"
+}
 
 // A defaultHandler does what log/slog's default handler does, also after slog.SetDefault has made
 // package log write to slog, where a line that goes to package log would come back, for ever, or
@@ -60,7 +65,7 @@ func calledByBridge() (yes bool) {
 	for more := true; more && !yes; {
 		var f runtime.Frame
 		f, more = frames.Next()
-		yes = f.Function == "log/slog.(*handlerWriter).Write"
+		yes = strings.HasSuffix(f.Function, "/slog.(*handlerWriter).Write")
 	}
 	return yes
 }

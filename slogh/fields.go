@@ -39,9 +39,11 @@ func (f *inFront) with(o op) *inFront {
 
 // Handle passes r on with the attributes in front.
 func (f *inFront) Handle(ctx context.Context, r slog.Record) error {
-	all := withAttrs(r)
-	f.each(f.ops, r, func(a slog.Attr) { all.AddAttrs(a) })
-	return f.Handler.Handle(ctx, all)
+	// All at once: what doesn't fit into a Record itself is one allocation then.
+	var room [16]slog.Attr
+	attrs := room[:0]
+	f.each(f.ops, r, func(a slog.Attr) { attrs = append(attrs, a) })
+	return f.Handler.Handle(ctx, withAttrs(r, attrs...))
 }
 
 // each calls yield for what ops and then r attach.

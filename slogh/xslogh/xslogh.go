@@ -2,6 +2,7 @@ package xslogh
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -18,7 +19,8 @@ type Handler struct{ std slog.Handler }
 var _ xslog.Handler = (*Handler)(nil)
 
 // New returns a handler that stamps the lines of h. nil opts are the defaults; their Filter deals
-// in log/slog's attributes. It panics if h is nil, and returns a Handler as it is.
+// in log/slog's attributes. It panics if h is nil, and returns a Handler as it is. h may be the
+// handler that Default has at start-up: see [slogh.New].
 func New(h xslog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("xslogh.New: h, the handler to wrap, is nil")
@@ -36,10 +38,13 @@ func (h *Handler) Enabled(ctx context.Context, level xslog.Level) bool {
 
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r xslog.Record) error {
-	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
+	var room [16]slog.Attr // all at once: what doesn't fit into a Record itself is one allocation
+	attrs := room[:0]
 	for a := range r.Attrs {
-		std.AddAttrs(toStd(a))
+		attrs = append(attrs, toStd(a))
 	}
+	std := slog.NewRecord(r.Time, slog.Level(r.Level), r.Message, r.PC)
+	std.AddAttrs(attrs...)
 	return h.std.Handle(ctx, std)
 }
 
@@ -61,10 +66,13 @@ func (t target) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (t target) Handle(ctx context.Context, r slog.Record) error {
-	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
+	var room [16]xslog.Attr
+	attrs := room[:0]
 	for a := range r.Attrs {
-		x.AddAttrs(toX(a))
+		attrs = append(attrs, toX(a))
 	}
+	x := xslog.NewRecord(r.Time, xslog.Level(r.Level), r.Message, r.PC)
+	x.AddAttrs(attrs...)
 	return t.x.Handle(ctx, x)
 }
 
@@ -74,8 +82,9 @@ func (t target) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (t target) WithGroup(name string) slog.Handler { return target{t.x.WithGroup(name)} }
 
-// WritesEmptyGroups tells slogh what it can't see.
+// WritesEmptyGroups and IsDefault tell slogh what it can't see.
 func (t target) WritesEmptyGroups() {}
+func (t target) IsDefault() bool    { return fmt.Sprintf("%T", t.x) == "*slog.defaultHandler" }
 
 func convert[A, B any](as []A, f func(A) B) []B {
 	bs := make([]B, len(as))

@@ -318,3 +318,22 @@ func TestAStampedLineAllocatesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A translated record that has more attributes than fit into it has a list, which is made once.
+func TestALongLineAllocatesOnlyTheRecordsLists(t *testing.T) {
+	scopekit.SkipUnlessLean(t)
+	l := xslog.New(xslogh.New(xslog.NewTextHandler(io.Discard, nil), nil))
+	var attrs []xslog.Attr
+	for i := range 8 {
+		attrs = append(attrs, xslog.Int(fmt.Sprint("own", i), i))
+	}
+	line := func() { l.LogAttrs(context.Background(), xslog.LevelInfo, "m", attrs...) }
+	if n := testing.AllocsPerRun(100, line); n > 3 { // the logger's, and one for each translation
+		t.Errorf("%v allocations", n)
+	}
+	scope.New("k", 1, "l", 2).Run(func() {
+		if n := testing.AllocsPerRun(100, line); n > 4 {
+			t.Errorf("%v allocations under a scope", n)
+		}
+	})
+}
