@@ -29,11 +29,18 @@ func SetAttrs(attrs ...slog.Attr) {
 
 // Get returns the value of key in the bound scope. See [Scope.Get].
 func Get(key string) (value any, ok bool) {
-	if n, i := bound().find(key); n != nil {
+	for n := bound(); n != nil; n = n.parent { // as find does it: this is the hottest path
 		if n.key != "" {
-			return n.value, true
+			if carrier.Same(n.key, key) {
+				return n.value, true
+			}
+			continue
 		}
-		return n.list()[i].any(), true
+		for i, list := 0, n.list(); i < len(list); i++ {
+			if carrier.Same(list[i].key, key) {
+				return list[i].any(), true
+			}
+		}
 	}
 	if key == "" {
 		return Current().Get(badKey)

@@ -68,10 +68,14 @@ func labelNow(l carrier.Label) (carrier.Label, bool) {
 }
 
 // labels returns the fields of n that profiles show, under p.
-func (n *node) labels(p *policySet) (labels []carrier.Label) {
+func (n *node) labels(p *policySet) []carrier.Label {
 	if p == nil {
 		return nil
 	}
+	return n.profiled(p)
+}
+
+func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 	var attrs []slog.Attr
 	quiet, inside := true, n.encodingLevel() > 0
 	n.each(nil, func(f field) {
