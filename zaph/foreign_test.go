@@ -293,3 +293,19 @@ func TestAnAdapterOverAnAdapterStampsOnce(t *testing.T) {
 		}
 	}
 }
+
+// A changing core changes the entry in Check, as one that hides parts of messages may.
+type changing struct{ zapcore.Core }
+
+func (c changing) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	ent.Message = "changed " + ent.Message
+	return c.Core.Check(ent, ce)
+}
+
+func TestWhatACoreChangesInCheckIsWritten(t *testing.T) {
+	var out sink
+	l := zap.New(zaph.New(changing{jsonCore(&out, zap.InfoLevel)}, nil))
+	l.Info("bare")
+	scope.New("k", 1).Run(func() { l.Info("stamped") })
+	wantLines(t, &out, `{"level":"info","msg":"changed bare"}`, `{"level":"info","msg":"changed stamped","k":1}`)
+}

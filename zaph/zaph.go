@@ -146,7 +146,7 @@ func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 	}
 	p := pendings.Get().(*pending)
 	p.core, p.checked = c, checked
-	return ce.AddCore(ent, p)
+	return ce.AddCore(checked.Entry, p) // the core may have changed it
 }
 
 // Write stamps the line and writes it. As any core's Write it asks nobody whether to.
