@@ -93,7 +93,8 @@ func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) b
 	if c.leaf.opts != nil && c.leaf.opts.Duplicates == logadapters.KeepBoth {
 		return false
 	}
-	if slices.ContainsFunc(c.leaf.keysOf(ent), d.Has) {
+	var room [4]string
+	if slices.ContainsFunc(c.leaf.appendOptional(room[:0], ent), d.Has) {
 		return true
 	}
 	if len(c.frozen) > 0 {
@@ -103,7 +104,7 @@ func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) b
 		switch f := &fields[i]; {
 		case f.Type == zapcore.SkipType:
 		case f.Type == zapcore.InlineMarshalerType, d.Has(f.Key):
-			return true // of what is inlined split will see
+			return true // or maybe: split looks at what is inlined
 		case f.Type == zapcore.ErrorType && (d.Has(f.Key+"Verbose") || d.Has(f.Key+"Causes") || d.Has(f.Key+"Error")):
 			return true
 		case f.Type == zapcore.NamespaceType:
@@ -116,7 +117,7 @@ func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) b
 // split returns the keys for which the scope's fields give way on a line that repeats some, and the
 // line's fields that stay.
 func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (taken []string, left []zapcore.Field) {
-	own := c.leaf.keysOf(ent)
+	own := c.leaf.appendOptional(nil, ent)
 	if len(c.frozen) > 0 {
 		return own, fields
 	}

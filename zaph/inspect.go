@@ -24,8 +24,8 @@ type leaf struct {
 	how     reflecting           // encodeValue iff all of it is zap's own, down to encoding/json
 	opaque  bool                 // iff it may look at the types of fields, keep a list of them, or change it
 
-	reserved []string    // the keys that are on each line: the encoder's, and what was attached before
-	optional [8][]string // see keysOf
+	reserved []string                               // the keys that are on each line: the encoder's, and what was attached before
+	optional struct{ name, caller, stack []string } // those that entries with one of these have, too
 }
 
 // inspect returns c with its leaves wrapped: what is under its samplers and hooks and in the
@@ -110,25 +110,19 @@ func (l *leaf) lookAt(v reflect.Value) {
 		}
 	case lazyCore:
 		l.lookAt(field(v, "originalCore"))
-		if fields := field(v, "fields"); fields.Type() == reflect.TypeFor[[]zapcore.Field]() {
-			for i := range fields.Len() {
-				l.lookAtField(fields.Index(i))
+		fields := field(v, "fields")
+		for i := 0; fields.Type() == reflect.TypeFor[[]zapcore.Field]() && i < fields.Len(); i++ {
+			switch f := fields.Index(i); zapcore.FieldType(f.FieldByName("Type").Uint()) {
+			case zapcore.SkipType, zapcore.InlineMarshalerType:
+			case zapcore.NamespaceType:
+				*l = leaf{opts: l.opts, how: l.how} // what came before stays outside
+			default:
+				l.reserved = append(l.reserved, f.FieldByName("Key").String())
 			}
 		}
 	case noCore:
 	default:
 		l.how = keepValue
-	}
-}
-
-// lookAtField looks at a field that a lazy core will attach.
-func (l *leaf) lookAtField(f reflect.Value) {
-	switch zapcore.FieldType(f.FieldByName("Type").Uint()) {
-	case zapcore.SkipType, zapcore.InlineMarshalerType:
-	case zapcore.NamespaceType:
-		l.reserved, l.optional = nil, [8][]string{} // they stay outside
-	default:
-		l.reserved = append(l.reserved, f.FieldByName("Key").String())
 	}
 }
 
@@ -152,22 +146,17 @@ func (l *leaf) lookAtEncoder(enc reflect.Value) {
 			return // what the encoder writes itself stays outside
 		}
 	}
-	keys := func(names ...string) (keys []string) {
+	add := func(keys *[]string, names ...string) {
 		for _, name := range names {
 			if key := field(enc, "EncoderConfig", name); key.Kind() == reflect.String && key.Len() > 0 {
-				keys = append(keys, key.String())
-			}
-		}
-		return keys
-	}
-	l.reserved = append(l.reserved, keys("TimeKey", "LevelKey", "MessageKey")...)
-	for i, names := range [][]string{{"NameKey"}, {"CallerKey", "FunctionKey"}, {"StacktraceKey"}} {
-		for has := range l.optional {
-			if has>>i&1 != 0 {
-				l.optional[has] = append(l.optional[has], keys(names...)...)
+				*keys = append(*keys, key.String())
 			}
 		}
 	}
+	add(&l.reserved, "TimeKey", "LevelKey", "MessageKey")
+	add(&l.optional.name, "NameKey")
+	add(&l.optional.caller, "CallerKey", "FunctionKey")
+	add(&l.optional.stack, "StacktraceKey")
 }
 
 // keysIn returns the keys of members, the text of an object without its braces. If its last value
@@ -192,18 +181,16 @@ func keysIn(members []byte) (keys []string, open bool) {
 	return keys, false
 }
 
-// keysOf returns the keys that the encoder writes for ent and not for every entry: those in
-// optional at the index whose bits say what ent has.
-func (l *leaf) keysOf(ent *zapcore.Entry) []string {
-	has := 0
+// appendOptional appends the keys that the encoder writes for ent and not for every entry.
+func (l *leaf) appendOptional(keys []string, ent *zapcore.Entry) []string {
 	if ent.LoggerName != "" {
-		has |= 1
+		keys = append(keys, l.optional.name...)
 	}
 	if ent.Caller.Defined {
-		has |= 2
+		keys = append(keys, l.optional.caller...)
 	}
 	if ent.Stack != "" {
-		has |= 4
+		keys = append(keys, l.optional.stack...)
 	}
-	return l.optional[has]
+	return keys
 }

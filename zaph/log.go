@@ -22,14 +22,11 @@ func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg str
 		if l == nil {
 			l = zap.L().WithOptions(zap.AddCallerSkip(1))
 		}
-		if ce := l.Check(zapLevel(level), msg); ce != nil {
+		// From debug to error slog's levels are four apart, and zap's are one.
+		by := min(max(level, slog.LevelDebug), slog.LevelError) >> 2
+		if ce := l.Check(zapcore.InfoLevel+zapcore.Level(by), msg); ce != nil {
 			fields := logadapters.FieldsOf(attrs...)
 			ce.Write(append(appendFields(nil, &fields), Context(ctx))...)
 		}
 	}
-}
-
-// zapLevel goes by the numbers: from debug to error slog's levels are four apart, and zap's are one.
-func zapLevel(level slog.Level) zapcore.Level {
-	return zapcore.InfoLevel + zapcore.Level(min(max(level, slog.LevelDebug), slog.LevelError)>>2)
 }

@@ -47,7 +47,7 @@ type derived = logadapters.Derived[attached]
 
 // New returns a core that stamps the lines of c. nil opts are the defaults. It panics if c is nil.
 // Make it the outermost core: a core around it that writes from a goroutine of its own would have
-// lines stamped with that one's scope. What stamps its lines already is returned as it is.
+// lines stamped with that one's scope. A core that stamps already is returned as it is.
 func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
@@ -75,9 +75,9 @@ func WrapCore(opts *logadapters.Options) zap.Option {
 	return zap.WrapCore(func(c zapcore.Core) zapcore.Core { return New(c, opts) })
 }
 
-// Context returns a field that shows nothing itself: it lets the line, or the lines of the logger
-// that it is attached to with With, be stamped from ctx as [logadapters.Pick] says. Loggers
-// without this package's core ignore it.
+// Context returns a field that isn't written. The line that has it, or each line of the logger that
+// With has attached it to, is stamped from ctx as [logadapters.Pick] says. Loggers without this
+// package's core ignore it.
 func Context(ctx context.Context) zap.Field {
 	return zap.Field{Type: zapcore.SkipType, Interface: carried{ctx}}
 }
@@ -155,7 +155,7 @@ func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	if c.leaf.plain {
 		return a.core.Write(ent, fields)
 	}
-	return c.writeInFront(a.core, a, s, ent, fields)
+	return c.writeInFront(nil, a, s, ent, fields)
 }
 
 // stamp returns what to write a line with, its scope, and the fields that it keeps.
@@ -173,30 +173,24 @@ func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, sco
 	return &a, s, fields
 }
 
-// writeInFront writes the line, of s, to w with what a has in front of its own fields.
-func (c *core) writeInFront(w zapcore.Core, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
-	if len(a.fields) == 0 {
-		return w.Write(ent, fields)
-	}
-	if !c.leaf.opaque {
+// writeInFront writes the line, of s, with what a has in front of its own fields. p may be nil.
+func (c *core) writeInFront(p *pending, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
+	switch {
+	case len(a.fields) == 0:
+		return p.writeTo(a.core, ent, fields)
+	case !c.leaf.opaque:
 		list := lists.Get().(*[]zapcore.Field)
 		defer release(list)
 		*list = append(append(*list, a.fields...), fields...)
-		return w.Write(ent, *list)
+		return p.writeTo(a.core, ent, *list)
 	}
-	list := slices.Concat(a.fields, fields) // the core may keep it
+	fields = slices.Concat(a.fields, fields) // the core may keep it
 	if a.late {
-		return writeEncoding(w, s, ent, list)
+		return p.encodeTo(a.core, s, ent, fields)
 	}
-	return w.Write(ent, list)
+	return p.writeTo(a.core, ent, fields)
 }
 
-func writeEncoding(w zapcore.Core, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) (err error) {
-	logadapters.Encode(s, func() { err = w.Write(ent, fields) })
-	return err
-}
-
-// lists are used again.
 var lists = sync.Pool{New: func() any { return new([]zapcore.Field) }}
 
 func release(list *[]zapcore.Field) {
@@ -207,7 +201,7 @@ func release(list *[]zapcore.Field) {
 	}
 }
 
-// A pending line is added to a CheckedEntry by a core that isn't plain.
+// A pending line is what a core that isn't plain adds to a CheckedEntry.
 type pending struct {
 	*core
 	checked *zapcore.CheckedEntry // has the cores that want to write the line
@@ -219,24 +213,30 @@ var pendings = sync.Pool{New: func() any { return new(pending) }}
 // Write overrides that of the core.
 func (p *pending) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	a, s, fields := p.stamp(&ent, fields)
-	err := p.writeInFront((*checkedWriter)(p), a, s, ent, fields)
+	err := p.writeInFront(p, a, s, ent, fields)
 	*p = pending{}
 	pendings.Put(p)
 	return err
 }
 
-// A checkedWriter writes to the cores of a CheckedEntry.
-type checkedWriter pending
-
-func (w *checkedWriter) Write(ent zapcore.Entry, fields []zapcore.Field) error {
-	w.checked.Entry = ent // as of now: with caller and stack
-	w.checked.ErrorOutput = &w.errs
-	w.checked.Write(fields...)
-	// The CheckedEntry around will say when again.
-	if _, text, failed := strings.Cut(w.errs.String(), " write error: "); failed {
+// writeTo writes to the cores that have agreed to; to c if p is nil: nobody has been asked.
+func (p *pending) writeTo(c zapcore.Core, ent zapcore.Entry, fields []zapcore.Field) error {
+	if p == nil {
+		return c.Write(ent, fields)
+	}
+	p.checked.Entry = ent // as of now: with caller and stack
+	p.checked.ErrorOutput = &p.errs
+	p.checked.Write(fields...)
+	// Without the time, which the CheckedEntry around adds again.
+	if _, text, failed := strings.Cut(p.errs.String(), " write error: "); failed {
 		return errors.New(strings.TrimSuffix(text, "\n"))
 	}
 	return nil
+}
+
+func (p *pending) encodeTo(c zapcore.Core, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) (err error) {
+	logadapters.Encode(s, func() { err = p.writeTo(c, ent, fields) })
+	return err
 }
 
 // errorText takes what a CheckedEntry says of the errors of its cores.

@@ -19,16 +19,12 @@ func LogAttrs(l *zerolog.Logger) func(ctx context.Context, level slog.Level, msg
 		if l == nil {
 			l = &log.Logger
 		}
-		if e := l.WithLevel(zeroLevel(level)).Ctx(ctx); e.Enabled() {
+		// From debug to error slog's levels are four apart, and zerolog's are one.
+		by := min(max(level, slog.LevelDebug), slog.LevelError) >> 2
+		if e := l.WithLevel(zerolog.InfoLevel + zerolog.Level(by)).Ctx(ctx); e.Enabled() {
 			fields := logadapters.FieldsOf(attrs...)
 			addAll(e, &fields, false)
 			e.Msg(msg)
 		}
 	}
-}
-
-// zeroLevel goes by the numbers: from debug to error slog's levels are four apart, and
-// zerolog's are one.
-func zeroLevel(level slog.Level) zerolog.Level {
-	return zerolog.InfoLevel + zerolog.Level(min(max(level, slog.LevelDebug), slog.LevelError)>>2)
 }
