@@ -15,7 +15,7 @@ import (
 )
 
 // A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that what is
-// remembered depends on. The names of fields are looked at whenever something is derived.
+// remembered depends on.
 type cache[L any] struct {
 	options *logadapters.Options
 	base    L
@@ -23,40 +23,27 @@ type cache[L any] struct {
 	last    atomic.Pointer[settled[L]]
 }
 
-// A settled cache is right while zerolog's names of fields are those in Reserved, and while it has,
-// or hasn't, an ErrorStackMarshaler.
+// A settled cache is right while these are zerolog's variables.
 type settled[L any] struct {
 	logadapters.Cache[L]
-	stacks bool
+	variables
+}
+
+type variables struct {
+	level, message, time string // the names of zerolog's own fields
+	stacks               bool   // iff there is an ErrorStackMarshaler
 }
 
 func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
+	now := variables{zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}
 	last := c.last.Load()
-	if last == nil || last.stacks != (zerolog.ErrorStackMarshaler != nil) {
-		last = c.settle()
+	if last == nil || last.variables != now {
+		last = &settled[L]{variables: now}
+		last.Options, last.Base, last.Attach, last.Quiet = c.options, c.base, c.attach, true
+		last.Reserved = []string{now.level, now.message, now.time}
+		c.last.Store(last)
 	}
-	d := last.Lookup(s)
-	if c.last.Load() != last { // Attach has seen other names
-		return c.lookup(s)
-	}
-	return d
-}
-
-func (c *cache[L]) settle() *settled[L] {
-	n := &settled[L]{stacks: zerolog.ErrorStackMarshaler != nil}
-	n.Options, n.Base, n.Quiet, n.Reserved = c.options, c.base, true, names()
-	n.Attach = func(l L, fields logadapters.Fields) L {
-		if !slices.Equal(n.Reserved, names()) {
-			c.settle()
-		}
-		return c.attach(l, fields)
-	}
-	c.last.Store(n)
-	return n
-}
-
-func names() []string {
-	return []string{zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName}
+	return last.Lookup(s)
 }
 
 // A fragment is a piece of a line: the fields of a scope. The zero fragment has none.
