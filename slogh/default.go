@@ -59,15 +59,15 @@ func (d *defaultHandler) isBridged() bool {
 
 // calledByBridge reports whether this is a line of package log. It is found out so late only if
 // SetDefault has been called and taken back without a line in between.
-func calledByBridge() (yes bool) {
+func calledByBridge() bool {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for more := true; more && !yes; {
-		var f runtime.Frame
-		f, more = frames.Next()
-		yes = strings.HasSuffix(f.Function, "/slog.(*handlerWriter).Write")
+	for {
+		f, more := frames.Next()
+		if isBridge := strings.HasSuffix(f.Function, "/slog.(*handlerWriter).Write"); isBridge || !more {
+			return isBridge
+		}
 	}
-	return yes
 }
 
 func (d *defaultHandler) Handle(ctx context.Context, r slog.Record) error {

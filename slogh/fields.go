@@ -74,8 +74,12 @@ func withAttrs(r slog.Record, attrs ...slog.Attr) slog.Record {
 	return c
 }
 
-// repeats reports whether r may have a key of d at the root. It calls no method of any value.
+// repeats reports whether r may have a key of d at the root, if that matters. It calls no method of
+// any value.
 func (h *Handler) repeats(d *logadapters.Derived[slog.Handler], r *slog.Record) bool {
+	if h.cache.Options.Duplicates == logadapters.KeepBoth {
+		return false
+	}
 	if len(h.ops) > 0 {
 		return d.Has(h.ops[0].group)
 	}

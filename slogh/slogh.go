@@ -1,6 +1,7 @@
 package slogh
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"reflect"
@@ -59,7 +60,7 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 		h = newDefaultHandler(h)
 	}
 	first := new(Handler)
-	first.cache.Options = opts
+	first.cache.Options = cmp.Or(opts, new(logadapters.Options))
 	switch h.(type) {
 	case *slog.JSONHandler, *slog.TextHandler, *defaultHandler:
 		first.own, first.cache.Quiet = true, !mayReplace(h)
@@ -126,9 +127,9 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		return h.bare.Handle(ctx, r)
 	}
 	derived := d.Value
-	if opts := h.cache.Options; (opts == nil || opts.Duplicates != logadapters.KeepBoth) && h.repeats(d, &r) {
+	if h.repeats(d, &r) {
 		attrs := resolved(r)
-		if opts != nil && opts.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
+		if h.cache.Options.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
 			attrs = strip(attrs, d.Has)
 		} else {
 			keys := h.rootKeys(attrs)

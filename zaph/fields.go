@@ -88,9 +88,9 @@ func (l *leaf) expandError(a slog.Attr) (parts []slog.Attr) {
 	return parts
 }
 
-// repeats reports whether the line may have a key of d at the root.
+// repeats reports whether the line may have a key of d at the root, if that matters.
 func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) bool {
-	if c.leaf.opts != nil && c.leaf.opts.Duplicates == logadapters.KeepBoth {
+	if c.leaf.opts.Duplicates == logadapters.KeepBoth {
 		return false
 	}
 	var room [4]string
@@ -122,7 +122,7 @@ func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (ta
 		return own, fields
 	}
 	fields = c.leaf.record(fields, zapcore.InlineMarshalerType)
-	if c.leaf.opts != nil && c.leaf.opts.Duplicates == logadapters.ScopeWins {
+	if c.leaf.opts.Duplicates == logadapters.ScopeWins {
 		inside := false // a namespace
 		fields = slices.DeleteFunc(slices.Clone(fields), func(f zapcore.Field) bool {
 			inside = inside || f.Type == zapcore.NamespaceType

@@ -2,6 +2,7 @@ package zaph
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"time"
@@ -49,7 +50,7 @@ func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 			return outer.Interface().(zapcore.Core)
 		}
 	}
-	l := &leaf{opts: opts, how: encodeValue}
+	l := &leaf{opts: cmp.Or(opts, new(logadapters.Options)), how: encodeValue}
 	l.lookAt(v)
 	if e := field(v, "LevelEnabler"); v.Type() == plainCore && e.CanInterface() {
 		l.enabled, l.plain = e.Interface().(zapcore.LevelEnabler)

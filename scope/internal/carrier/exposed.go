@@ -8,14 +8,13 @@ import (
 	"weak"
 )
 
-// A visible element is a label that anyone can copy and change: its key is [Key], and its value is
-// an empty string that points at a Header and keeps it alive. The key is known by the address of
-// its bytes. That says nothing about the value, which may have been replaced by any string. So each
-// Header that is shown in this way is entered here, and a value counts only if it is empty and
-// points at one that is entered and still there. Nothing is read through the value's pointer.
+// A visible element is the label that carries a Header in sets that anyone can copy and change (see
+// the package doc). Its key says nothing about its value, which may have been replaced by any
+// string. So each Header that is shown is entered here, and a value counts only if it is empty and
+// points at one that is entered and still there. Nothing is read through its pointer.
 //
-// A pointer to such a Header can only be of a value that was made here: memory that some string
-// points at isn't used for a Header, and what a value points at isn't used again.
+// Only a value that was made here can point at such a Header: memory that some string points at
+// isn't used for a Header, and what a value points at isn't used again.
 
 // keyBytes gives our element its identity. An array of our own, not a string literal: the linker
 // merges equal literals, so a literal can be had by anyone.
@@ -25,8 +24,8 @@ func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
 func isSelf(key string) bool { return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0] }
 
-// exposed has the Headers that were ever shown, by their address. Those that are gone are removed
-// when there may be as many of them as of the others.
+// exposed has the Headers that were ever shown, by their address. A shard that has grown to twice
+// its length after the last clean-up is cleaned of those that are gone.
 var exposed [64]struct {
 	mu    sync.RWMutex
 	at    map[uintptr]weak.Pointer[Header]

@@ -108,10 +108,10 @@ func publicSet(list []label) unsafe.Pointer {
 	return reflect.ValueOf(ctx.Value(LabelKey)).UnsafePointer()
 }
 
-// Answer is what a context answers with under LabelKey: given, what the context that it wraps
-// answers with, joined with h, the object that is bound to the running goroutine right now, or nil,
-// and with labels, those that it wants to be seen. A context can answer with anything: what isn't a
-// label set counts as no labels, as it does for runtime/pprof.
+// Answer is what a context answers with under LabelKey. That is given, the answer of the context
+// that it wraps, joined with h, the object that is bound to the running goroutine right now (nil if
+// there is none), and with the labels that this object wants to be seen. A context can answer with
+// anything: what isn't a label set counts as no labels, as it does for runtime/pprof.
 //
 // Each answer is a set of its own, which keeps alive the object alone: neither the context that
 // gives it, nor, if other code writes to it, the sets of other goroutines.

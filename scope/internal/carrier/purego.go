@@ -2,6 +2,9 @@
 
 package carrier
 
+// What slot.go and labels.go have, without access to the slot: labels can't be shown, and contexts
+// answer with what they wrap.
+
 // A Header makes an object bindable: embed it as the object's first field and call Init before the
 // object is shared.
 type Header struct{ object any }
@@ -22,20 +25,17 @@ func Load[T any]() *T {
 	return nil
 }
 
-// Bind binds the object of h, or nothing if h is nil, to the running goroutine. Labels can't be
-// shown without access to the slot.
-func Bind(h *Header, labels []Label) { bindPortable(h) }
+// Bind binds the object of h, or nothing if h is nil, to the running goroutine.
+func Bind(h *Header, _ []Label) { bindPortable(h) }
 
 // Saved is what Swap found, to be put back.
 type Saved struct{ swapped *portableEntry }
 
 // Swap binds like Bind and returns what was there before.
-func Swap(h *Header, labels []Label) Saved { return Saved{swapPortable(h)} }
+func Swap(h *Header, _ []Label) Saved { return Saved{swapPortable(h)} }
 
-// Restore puts back what Swap found. It must be called by the goroutine that called Swap. There are
-// no labels here that now could change.
-func (s *Saved) Restore(now func(Label) (Label, bool)) { restorePortable(s.swapped) }
+// Restore puts back what Swap found. The goroutine that called Swap must call it.
+func (s *Saved) Restore(func(Label) (Label, bool)) { restorePortable(s.swapped) }
 
-// Answer is what a context answers with under LabelKey: here, what the context that it wraps
-// answers with.
-func Answer(own any, h *Header, labels []Label) any { return own }
+// Answer is what a context answers with under LabelKey.
+func Answer(given any, _ *Header, _ []Label) any { return given }

@@ -116,10 +116,9 @@ func Swap(h *Header, labels []Label) (s Saved) {
 	return s
 }
 
-// Restore puts back what Swap found, labels included, whatever has become of the slot since. Labels
-// that we show may have changed: now says what becomes of each, and whether it is still shown at
-// all. If now is nil, they come back as they were. Restore must be called by the goroutine that
-// called Swap.
+// Restore puts back what Swap found, labels included, whatever has become of the slot since. now
+// says, for each label of ours, what becomes of it, and whether it is still shown at all; if now is
+// nil, they come back as they were. The goroutine that called Swap must call it.
 func (s *Saved) Restore(now func(Label) (Label, bool)) {
 	if s.swapped != nil {
 		restorePortable(s.swapped)
