@@ -9,10 +9,8 @@
 // attached with With: they come behind what With has attached, in front of the line's own, and stay
 // outside the groups that the logger has open. A field whose key the line has already is left out,
 // unless [logadapters.Options] says otherwise. A slog.LogValuer in the scope is resolved anew for
-// every line; any other value may be encoded once and remembered.
-//
-// The wrapped handler's levels, ReplaceAttr and AddSource work as before. It is asked for Enabled
-// without the scope's fields.
+// every line; any other value may be encoded once and remembered. The wrapped handler's levels,
+// ReplaceAttr and AddSource work as before.
 //
 // # Values that log
 //
@@ -23,18 +21,18 @@
 // # What is attached inside a group
 //
 // With passes attributes on at once. Inside a group (WithGroup, then With) they are also kept,
-// because the scope's fields have to stand in front of the group, and are given to log/slog's own
-// handlers again for each scope, and to others with each line. They are as they were when With was
-// called: LogValuers are asked once, byte slices copied. A map, or what a pointer points at, is
-// looked at again, and ReplaceAttr is called again.
+// because the scope's fields have to stand in front of the group: log/slog's own handlers get them
+// again for each scope, and others with each line. LogValuers are asked once, when With is called,
+// and byte slices copied. A map, or what a pointer points at, is looked at again, and ReplaceAttr is
+// called again.
 //
 // # Limits
 //
 // Handlers of other packages get the scope's fields with the line, in front of its own attributes,
-// and the groups that are open as attributes: With isn't called on them except where the program
-// does. A handler that treats attached attributes in a special way doesn't see that these were
-// attached. Beyond five attributes such a line allocates, as any slog.Record does. If a value's
-// method panics in such a handler, the panic goes to whoever logs.
+// and the open groups as attributes: With is called on them only where the program calls it. A
+// handler that treats attached attributes in a special way doesn't see that these were attached.
+// Beyond five attributes such a line allocates, as any slog.Record does. If a value's method panics
+// in such a handler, the panic goes to whoever logs.
 //
 // What a handler had before New is unknown to this package. After New(h.WithGroup("g"), nil) the
 // scope's fields are in g; after New(h.WithAttrs(attrs), nil) a key of attrs that the scope has too

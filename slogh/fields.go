@@ -18,9 +18,8 @@ func attach(h slog.Handler, fields logadapters.Fields) slog.Handler {
 }
 
 // inFront is what is derived from another package's handler: each line gets what is attached in
-// front of its own attributes, which is where attached ones stand. Handlers that such packages
-// derive from one another don't always share a lock, and a program that never calls With need not
-// care.
+// front of its own attributes. With isn't called: the handlers that such packages derive don't
+// always share a lock, which a program that never calls With doesn't notice.
 type inFront struct {
 	slog.Handler
 	ops               []op
@@ -135,7 +134,7 @@ func appendKeys(keys []string, attrs []slog.Attr) []string {
 	return keys
 }
 
-// converted returns a copy of attrs with what f makes of each value, also of those in groups.
+// converted returns a copy of attrs with what f makes of each value, in groups too.
 func converted(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 	attrs = slices.Clone(attrs)
 	for i := range attrs {
@@ -144,9 +143,8 @@ func converted(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 	return attrs
 }
 
-// freeze returns v as it is now: LogValuers resolved, byte slices copied. It is given to the
-// wrapped handler again for each scope. What else is changed afterwards, such as a map, shows on
-// later lines.
+// freeze returns v as it is now: LogValuers resolved, byte slices copied. What else is changed
+// afterwards, such as a map, shows on later lines.
 func freeze(v slog.Value) slog.Value {
 	if v = v.Resolve(); v.Kind() == slog.KindAny {
 		return slog.AnyValue(values.CloneBytes(v.Any()))

@@ -20,13 +20,12 @@ type Handler struct {
 	root  slog.Handler // the same without what the first open group holds
 	ops   []op         // the first WithGroup and what came after it
 
-	// own iff the wrapped handler is one of log/slog's own. Handlers that these derive from one
-	// another share a lock and write a line's attributes as they write attached ones. Of any other
-	// no handler is derived that the program hasn't asked for: see inFront.
+	// own iff the wrapped handler is one of log/slog's, whose children share a lock with it and write
+	// a line's attributes as they write attached ones. Others get the fields by inFront.
 	own bool
 
 	// writesEmptyGroups iff the wrapped handler writes the groups that are open also on lines
-	// without attributes of their own, which log/slog's handlers don't and x/exp/slog's do.
+	// without attributes of their own. log/slog's handlers don't, x/exp/slog's do.
 	writesEmptyGroups bool
 }
 
@@ -41,9 +40,8 @@ type op struct {
 // New returns a handler that stamps the lines of h. nil opts are the defaults. It panics if h is
 // nil. If h is a Handler already, New returns it as it is: lines are stamped once.
 //
-// Make it the outermost handler: it stamps with the scope of the goroutine that calls it, and a
-// handler around it that passes records to a goroutine of its own would have them stamped with that
-// one's.
+// Make it the outermost handler: a handler around it that passes records to a goroutine of its own
+// would have them stamped with that one's scope.
 //
 // h may be the handler that slog.Default has at start-up. It writes to package log, which
 // slog.SetDefault makes write to slog (go.dev/issue/62424). So lines go through it until SetDefault
@@ -143,8 +141,8 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.encode(ctx, s, derived, r)
 }
 
-// encode has d, derived from s, handle r. The handler may call users' code for the scope's fields,
-// for one a ReplaceAttr.
+// encode has d, derived from s, handle r. d may call users' code for the scope's fields, such as a
+// ReplaceAttr.
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {
 	logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
 	return err

@@ -12,15 +12,13 @@
 // [logadapters.Options] says otherwise.
 //
 // Levels, tees, samplers and hooks of the wrapped core work as before: lines are stamped below
-// them, and each line is counted once. Caller and stack trace need no other skip than without this
-// package.
+// them, and each line is counted once. Caller and stack trace need no other skip.
 //
 // # What With is given
 //
-// With passes its fields on at once. Those in a namespace are needed again for each scope, and so
-// are recorded: marshalers run once, bytes are copied, and with zap's own encoders values that
-// take reflection are encoded then, too. An encoder with a NewReflectedEncoder of its own, or of
-// another package, looks at such values again.
+// With passes its fields on at once. Those in a namespace are needed again for each scope, so they
+// are recorded: marshalers run once, bytes are copied, and values that take reflection are encoded.
+// Only an encoder of another package, or with a NewReflectedEncoder, looks at such values again.
 //
 // # Cores of other packages
 //
@@ -28,9 +26,9 @@
 //   - a scope's field appears beside a key that this encoder writes itself, such as its message's,
 //     or that was attached before New; keep such keys out of scopes, or let Options.Filter rename
 //     them;
-//   - such a core gets the scope's fields with each line, in front of the line's own, in a list
-//     that is its own; the marshalers and Stringers among them as what they have put;
-//   - what With is given in a namespace reaches it with each line, as recorded, and not by its
+//   - the core gets the scope's fields with each line, in front of the line's own, in a list that it
+//     may keep; marshalers and Stringers among them have been asked;
+//   - the core gets what With is given in a namespace, recorded, with each line too, and not by its
 //     With; an error is its text there;
 //   - zap.Inline and zap.Error in With are asked for their keys first, and then by the core.
 //

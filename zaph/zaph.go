@@ -18,9 +18,9 @@ import (
 // A core stamps every line with the fields of the scope that is bound to the goroutine, and passes
 // it to the core that it wraps.
 //
-// There are two ways to do that. From zap's own core one is derived for each scope, as by a
-// logger's With. Any other may do more than encode, so it gets the scope's fields with each line,
-// in front of the line's own, which is the same to zap's encoders.
+// From zap's own core one is derived for each scope, as by a logger's With. Any other may do more
+// than encode, so it gets the scope's fields with each line, in front of the line's own, which is
+// the same to zap's encoders.
 type core struct {
 	zapcore.LevelEnabler // the wrapped core, or whom that asks
 
@@ -29,8 +29,8 @@ type core struct {
 	ctx   context.Context // from a Context field attached by With; may be nil
 	bare  attached        // what lines without a scope are written with
 
-	// frozen is what With was given from the first namespace on: it comes behind the scope's
-	// fields, which stay outside. It is not empty iff a namespace is open.
+	// frozen is what With was given from the first namespace on, which comes behind the scope's
+	// fields. It is empty iff no namespace is open.
 	frozen []zapcore.Field
 }
 
@@ -100,8 +100,8 @@ func (c *core) Level() zapcore.Level { return zapcore.LevelOf(c.bare.core) }
 // Sync asks the wrapped core.
 func (c *core) Sync() error { return c.bare.core.Sync() }
 
-// With returns a core whose lines have fields. They are passed on at once; only what stands in a
-// namespace is needed again for each scope, and so is recorded: its marshalers run now.
+// With returns a core whose lines have fields, in front of the scope's. They are passed on at once.
+// What stands in a namespace is needed again for each scope, so it is recorded.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(fields) == 0 {
 		return c

@@ -18,9 +18,7 @@ type Handler struct{ std slog.Handler }
 
 var _ xslog.Handler = (*Handler)(nil)
 
-// New returns a handler that stamps the lines of h. nil opts are the defaults; their Filter deals
-// in log/slog's attributes. It panics if h is nil, and returns a Handler as it is. h may be the
-// handler that Default has at start-up: see [slogh.New].
+// New is [slogh.New] for handlers of x/exp/slog. Options.Filter gets log/slog's attributes.
 func New(h xslog.Handler, opts *logadapters.Options) *Handler {
 	if h == nil {
 		panic("xslogh.New: h, the handler to wrap, is nil")
@@ -57,8 +55,7 @@ func (h *Handler) WithAttrs(attrs []xslog.Attr) xslog.Handler {
 // fields stay outside.
 func (h *Handler) WithGroup(name string) xslog.Handler { return &Handler{h.std.WithGroup(name)} }
 
-// A target is the wrapped handler as slogh sees it. All rules are slogh's: this package only
-// translates, on the way in and on the way out.
+// A target is the wrapped handler as slogh sees it.
 type target struct{ x xslog.Handler }
 
 func (t target) Enabled(ctx context.Context, level slog.Level) bool {
@@ -122,8 +119,6 @@ func stdValue(v xslog.Value) slog.Value {
 		return slog.Uint64Value(v.Uint64())
 	case xslog.KindFloat64:
 		return slog.Float64Value(v.Float64())
-	case xslog.KindBool:
-		return slog.BoolValue(v.Bool())
 	case xslog.KindDuration:
 		return slog.DurationValue(v.Duration())
 	case xslog.KindTime:
@@ -133,7 +128,7 @@ func stdValue(v xslog.Value) slog.Value {
 	case xslog.KindLogValuer:
 		return slog.AnyValue(valuer{v.LogValuer()})
 	}
-	switch given := v.Any().(type) {
+	switch given := v.Any().(type) { // also of a bool, which costs no allocation
 	case slog.Value, []slog.Attr, slog.LogValuer, slog.Kind:
 		return slog.AnyValue(opaque{given}) // to x/exp it is any struct
 	default:
@@ -162,8 +157,6 @@ func xValue(v slog.Value) xslog.Value {
 		return xslog.Uint64Value(v.Uint64())
 	case slog.KindFloat64:
 		return xslog.Float64Value(v.Float64())
-	case slog.KindBool:
-		return xslog.BoolValue(v.Bool())
 	case slog.KindDuration:
 		return xslog.DurationValue(v.Duration())
 	case slog.KindTime:
