@@ -20,9 +20,9 @@
 //
 // # Duplicates
 //
-// zerolog shows neither a hook nor For the keys of the event and of the logger. So a field that is
-// both in the scope and in one of them is on the line twice: here alone, duplicates can't be
-// prevented. Only the names of level, message and time are kept free.
+// zerolog shows the keys of events and loggers neither to a hook nor to For. So a key that the scope
+// has, too, is on the line twice: here alone, duplicates can't be prevented. Only the names of
+// level, message and time are kept free.
 //
 // # Performance
 //

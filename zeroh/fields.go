@@ -93,8 +93,8 @@ func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
 	}
 }
 
-// addAll adds fields to e with the methods of zerolog. Where it is safe, a field whose value's method
-// panics says so; else the panic goes on.
+// addAll adds fields to e with the methods of zerolog. If safe, a field says so whose value's method
+// panics; else the panic goes on.
 func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
 	into := e
 	if fields.Group != "" {

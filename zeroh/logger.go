@@ -14,15 +14,13 @@ type Logger struct {
 	cache *cache[zerolog.Logger] // nil iff base stays as it is
 }
 
-// For returns a Logger for base. nil opts are the defaults. The scope's fields come behind those
-// of base and in front of the event's own. zerolog shows neither's keys, so a field that is in the
-// scope, too, is written twice, whatever opts.Duplicates says. The context of base or of an event
-// plays no part. A base that has a hook of [New] is stamped already and stays as it is.
+// For returns a Logger for base. nil opts are the defaults. The scope's fields come behind those of
+// base and in front of the event's own. zerolog shows neither's keys, so a key that the scope has,
+// too, is written twice, whatever opts.Duplicates says. Contexts play no part. A base that has a
+// hook of [New] stays as it is.
 func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
-	if hooksOfLogger != nil {
-		if first, _ := firstOf(hooksOfLogger(&base)); first != 0 {
-			return &Logger{base: base}
-		}
+	if first, _ := firstOf(hooksOfLogger(&base)); first != 0 {
+		return &Logger{base: base}
 	}
 	return &Logger{base, &cache[zerolog.Logger]{options: opts, base: base, attach: attachToLogger}}
 }
@@ -36,11 +34,10 @@ type object struct{ fields logadapters.Fields }
 
 func (o *object) MarshalZerologObject(e *zerolog.Event) { addAll(e, &o.fields, false) }
 
-// L returns a logger with the fields of the bound scope: a copy of the base if there are none.
-// They are those of this moment, also when another goroutine uses it or the task is over, its
-// LogValuers are asked here, and a policy that is declared later doesn't reach it. So get it anew
-// in each function. Don't call UpdateContext on it, which isn't made for loggers with a common
-// origin: use With.
+// L returns a logger with the fields of the bound scope, as they are now: LogValuers are asked here,
+// and neither another goroutine that uses it, nor the end of the task, nor a policy that is declared
+// later changes them. So get it anew in each function. Don't call UpdateContext on it, which isn't
+// made for loggers with a common origin: use With.
 func (l *Logger) L() *zerolog.Logger {
 	copied := *l.current()
 	return &copied

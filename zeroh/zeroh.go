@@ -18,10 +18,9 @@ var _ zerolog.Hook = (*hook)(nil)
 
 // New returns a hook that stamps the lines of the logger that it is added to. nil opts are the
 // defaults. The scope's fields come behind the event's own and in front of the message. zerolog
-// shows a hook none of the event's keys, so a field that is in the scope and in the event is
-// written twice, whatever opts.Duplicates says. A line that is given a context with
-// [zerolog.Event.Ctx] is stamped as [logadapters.Pick] says. A logger that has several hooks of
-// this package is stamped by the first one.
+// shows a hook none of the event's keys, so a key that both have is written twice, whatever
+// opts.Duplicates says. A line that is given a context with [zerolog.Event.Ctx] is stamped as
+// [logadapters.Pick] says. Of several hooks of this package the first one stamps.
 func New(opts *logadapters.Options) zerolog.Hook {
 	return &hook{cache[fragment]{options: opts, attach: attach}}
 }
@@ -60,16 +59,13 @@ type mark struct {
 // it may turn up in another event, which another hook has passed its context on to.
 var stamped context.Context = &mark{context.Background(), nil}
 
-// place reports whether h is the hook that stamps e, which has the context ctx, and returns the
-// context that e is to have then, so that h knows it when it is asked again, or nil.
+// place reports whether h is the hook that stamps e, which has the context ctx. after is nil, or the
+// context that e is to have then, so that h doesn't stamp it again.
 func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after context.Context) {
 	m, marked := ctx.(*mark)
-	if hooksOfEvent == nil {
-		return !marked, nil
-	}
 	hooks := hooksOfEvent(e)
-	if hooks.Len() == 1 {
-		return true, nil
+	if n := hooks.Len(); n < 2 {
+		return n == 1 || !marked, nil
 	}
 	is, again := firstOf(hooks)
 	if again {
@@ -81,8 +77,8 @@ func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after c
 	return is == 0 || is == reflect.ValueOf(h).Pointer(), after
 }
 
-// hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has. They are nil if
-// zerolog keeps hooks elsewhere some day. Then a hook that is there twice isn't always noticed.
+// hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has: none if zerolog
+// keeps hooks elsewhere some day. Then a hook that is there twice isn't always noticed.
 var (
 	hooksOfEvent  = hooksOf[zerolog.Event]("ch")
 	hooksOfLogger = hooksOf[zerolog.Logger]("hooks")
@@ -91,7 +87,7 @@ var (
 func hooksOf[T any](field string) func(*T) reflect.Value {
 	f, _ := reflect.TypeFor[T]().FieldByName(field)
 	if f.Type != reflect.TypeFor[[]zerolog.Hook]() {
-		return nil
+		return func(*T) reflect.Value { return reflect.ValueOf([]zerolog.Hook{}) }
 	}
 	return func(p *T) reflect.Value { return reflect.ValueOf(p).Elem().FieldByIndex(f.Index) }
 }

@@ -46,9 +46,8 @@ func newBox(h *Header, list []label) unsafe.Pointer {
 }
 
 // owner returns the object of a set that we wrote: a Header's, or that of a box. Any other set, and
-// a box without an object, have none. list is where the list of set begins, or where it began, if
-// other code may have written to set since. What is behind the set is read only if that is one of
-// two places behind it:
+// a box without an object, have none. list is where the list of set begins, or began before other
+// code may have written to set. What is behind the set is read only if list is one of two places:
 //
 //   - At the mark of a Header, which is then read through list itself.
 //   - At the end of a box. Then set and list are two pointers to valid memory, less than a page

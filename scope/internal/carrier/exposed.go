@@ -9,15 +9,12 @@ import (
 )
 
 // A visible element is the label that carries a Header in sets that anyone can copy and change (see
-// the package doc). Its key says nothing about its value, which may have been replaced by any
-// string. So each Header that is shown is entered here, and a value counts only if it is empty and
-// points at one that is entered and still there. Nothing is read through its pointer.
-//
+// the package doc). Each Header that is shown is entered here, and a value counts only if it is
+// empty and points at one that is entered and still there. Nothing is read through its pointer.
 // Only a value that was made here can point at such a Header: memory that some string points at
 // isn't used for a Header, and what a value points at isn't used again.
 
-// keyBytes gives our element its identity. An array of our own, not a string literal: the linker
-// merges equal literals, so a literal can be had by anyone.
+// keyBytes has the address that tells our key. It is no literal: the linker merges equal ones.
 var keyBytes = [len(Key)]byte([]byte(Key))
 
 func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }

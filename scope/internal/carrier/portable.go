@@ -12,8 +12,8 @@ import (
 // process, so a late removal can hit no other goroutine.
 var portable sync.Map // of uint64 to *portableEntry
 
-// An entry is what one goroutine has bound: by Swap, which Restore takes back, or by a bare Bind,
-// which nothing takes back: see drop. Only that goroutine reads and writes it, but for gone.
+// A portableEntry is what one goroutine has bound: by Swap, which Restore takes back, or by Bind,
+// which nothing takes back (see drop). Only that goroutine reads and writes it, but for gone.
 type portableEntry struct {
 	id     uint64
 	object *Header
@@ -48,10 +48,9 @@ func bindPortable(h *Header) {
 	e.object = h
 }
 
-// drop drops an anchor into the goroutine's label set, the one thing that the runtime lets go of
-// when a goroutine ends and that public API can reach. A finalizer on the set removes the entry.
-// It replaces labels that other code has set, which can't be read on this path; and other code
-// that sets labels removes it in turn.
+// drop drops an anchor: it sets the goroutine's labels, the one thing that public API can reach and
+// that the runtime lets go of when the goroutine ends. A finalizer on them removes the entry. They
+// replace labels of other code, which can't be read on this path, and may be replaced in turn.
 func (e *portableEntry) drop() {
 	ctx := pprof.WithLabels(context.Background(), pprof.Labels(Key, ""))
 	runtime.SetFinalizer(ctx.Value(LabelKey), func(any) {
