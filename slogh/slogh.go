@@ -65,12 +65,9 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	case interface{ WritesEmptyGroups() }: // package xslogh's
 		first.writesEmptyGroups = true
 	}
-	return first.with(h, ownKeys)
+	// A handler doesn't tell whether it writes the source: that key is taken in any case.
+	return first.with(h, []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey})
 }
-
-// ownKeys are those that log/slog's handlers write. "source" is among them although a handler
-// without AddSource doesn't write it, because a handler doesn't tell.
-var ownKeys = []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey}
 
 // mayReplace reports whether h, one of log/slog's own handlers, may have a ReplaceAttr. It looks at
 // an unexported field (log/slog/handler.go); if that isn't there, there may be one.

@@ -28,8 +28,7 @@ func (l *leaf) attach(a attached, fields logadapters.Fields) attached {
 		}
 	}
 	a.fields = r.fields
-	isLate := func(a slog.Attr) bool { return !values.IsPlain(a.Value) }
-	a.late = a.late || l.opaque && slices.ContainsFunc(fields.Attrs, isLate)
+	a.late = a.late || l.opaque && !values.IsPlain(slog.GroupValue(fields.Attrs...))
 	return a
 }
 

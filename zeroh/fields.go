@@ -64,8 +64,7 @@ func attach(l fragment, fields logadapters.Fields) fragment {
 	f, members := encode(&fields) // in any case, to see whether it panics
 	if f.json == nil || zerolog.ErrorStackMarshaler != nil && slices.ContainsFunc(fields.Attrs, hasStack) {
 		late := fields // not fields itself: that would be allocated for every fragment
-		f = fragment{fields: &late}
-		f.plain = !slices.ContainsFunc(fields.Attrs, func(a slog.Attr) bool { return !values.IsPlain(a.Value) })
+		f = fragment{fields: &late, plain: values.IsPlain(slog.GroupValue(fields.Attrs...))}
 	}
 	if l.json != nil && f.json != nil {
 		l.json = slices.Concat(l.json, []byte(","), members)

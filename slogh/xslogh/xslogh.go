@@ -109,26 +109,19 @@ func losesGroup(v xslog.Value) bool {
 	})
 }
 
+// stdValue and xValue don't box what is most common.
 func stdValue(v xslog.Value) slog.Value {
 	switch v.Kind() {
 	case xslog.KindString:
 		return slog.StringValue(v.String())
 	case xslog.KindInt64:
 		return slog.Int64Value(v.Int64())
-	case xslog.KindUint64:
-		return slog.Uint64Value(v.Uint64())
-	case xslog.KindFloat64:
-		return slog.Float64Value(v.Float64())
-	case xslog.KindDuration:
-		return slog.DurationValue(v.Duration())
-	case xslog.KindTime:
-		return slog.TimeValue(v.Time())
 	case xslog.KindGroup:
 		return slog.GroupValue(convert(v.Group(), toStd)...)
 	case xslog.KindLogValuer:
 		return slog.AnyValue(valuer{v.LogValuer()})
 	}
-	switch given := v.Any().(type) { // also of a bool, which costs no allocation
+	switch given := v.Any().(type) {
 	case slog.Value, []slog.Attr, slog.LogValuer, slog.Kind:
 		return slog.AnyValue(opaque{given}) // to x/exp it is any struct
 	default:
@@ -153,14 +146,6 @@ func xValue(v slog.Value) xslog.Value {
 		return xslog.StringValue(v.String())
 	case slog.KindInt64:
 		return xslog.Int64Value(v.Int64())
-	case slog.KindUint64:
-		return xslog.Uint64Value(v.Uint64())
-	case slog.KindFloat64:
-		return xslog.Float64Value(v.Float64())
-	case slog.KindDuration:
-		return xslog.DurationValue(v.Duration())
-	case slog.KindTime:
-		return xslog.TimeValue(v.Time())
 	case slog.KindGroup:
 		return xslog.GroupValue(convert(v.Group(), toX)...)
 	case slog.KindLogValuer:

@@ -82,10 +82,6 @@ func bind(slot unsafe.Pointer, h *Header, labels []Label) {
 		setSlot(unsafe.Pointer(h)) // as newSet says, but sooner: it is so mostly
 		return
 	}
-	bindBeside(slot, h, labels)
-}
-
-func bindBeside(slot unsafe.Pointer, h *Header, labels []Label) {
 	var shown *Header
 	if Active() == Labels {
 		shown = h
