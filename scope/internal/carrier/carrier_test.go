@@ -419,6 +419,30 @@ func portableAnchor() func() bool {
 	return entryOf(goid()).gone.Load
 }
 
+// The portable path is also for a Go whose contexts answer with something else than a pointer. A
+// finalizer on that would end the process.
+func TestPortableBindsNothingWhereItCanNotCleanUp(t *testing.T) {
+	undo, _ := Force(Portable)
+	defer undo()
+	defer func(key any) { LabelKey = key }(LabelKey)
+	LabelKey = "none"
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		o := newObject("o")
+		Bind(&o.Header, nil)
+		if Load[object]() != nil {
+			t.Error("something is bound, and stays when the goroutine has ended")
+		}
+		saved := Swap(&o.Header, nil)
+		if Load[object]() != o {
+			t.Error("Swap hasn't bound its object")
+		}
+		saved.Restore(nil)
+	}()
+	<-done
+}
+
 func TestForceRefusesAPathThatIsNotThere(t *testing.T) {
 	was := Active()
 	undo, ok := Force(best + 1)

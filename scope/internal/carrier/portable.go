@@ -2,6 +2,7 @@ package carrier
 
 import (
 	"context"
+	"reflect"
 	"runtime"
 	"runtime/pprof"
 	"sync"
@@ -13,7 +14,7 @@ import (
 var portable sync.Map // of uint64 to *portableEntry
 
 // A portableEntry is what one goroutine has bound: by Swap, which Restore takes back, or by Bind,
-// which nothing takes back (see drop). Only that goroutine reads and writes it, but for gone.
+// which nothing takes back (see enter). Only that goroutine reads and writes it, but for gone.
 type portableEntry struct {
 	id     uint64
 	object *Header
@@ -42,18 +43,22 @@ func bindPortable(h *Header) {
 			return
 		}
 		e = &portableEntry{id: id}
-		portable.Store(id, e)
-		e.drop()
+		e.enter()
 	}
 	e.object = h
 }
 
-// drop drops an anchor: it sets the goroutine's labels, the one thing that public API can reach and
-// that the runtime lets go of when the goroutine ends. A finalizer on them removes the entry. They
+// enter enters e with an anchor: it sets the goroutine's labels, the one thing that public API can
+// reach and that the runtime lets go of when the goroutine ends. A finalizer on them removes e. They
 // replace labels of other code, which can't be read on this path, and may be replaced in turn.
-func (e *portableEntry) drop() {
+func (e *portableEntry) enter() {
 	ctx := pprof.WithLabels(context.Background(), pprof.Labels(Key, ""))
-	runtime.SetFinalizer(ctx.Value(LabelKey), func(any) {
+	set := reflect.ValueOf(ctx.Value(LabelKey))
+	if set.Kind() != reflect.Pointer || set.IsNil() {
+		return // in some future Go: without a finalizer e would stay for ever
+	}
+	portable.Store(e.id, e)
+	runtime.SetFinalizer(set.Interface(), func(any) {
 		e.gone.Store(true)
 		portable.CompareAndDelete(e.id, e)
 	})
@@ -61,7 +66,7 @@ func (e *portableEntry) drop() {
 }
 
 // swapPortable is Swap. Its entry is there also if it binds nothing: without one the next Bind
-// would drop an anchor in place of that of the outer entry.
+// would set an anchor in place of that of the outer entry.
 func swapPortable(h *Header) *portableEntry {
 	e := &portableEntry{id: goid(), object: h}
 	if outer, ok := portable.Swap(e.id, e); ok {
