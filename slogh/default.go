@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -76,7 +75,7 @@ func (d *defaultHandler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	// As log/slog's: level, message and attributes. Package log adds the time.
 	message := d.place(r.PC) + d.prefix + r.Level.String() + " " + r.Message
-	return d.text.Handle(ctx, withAttrs(slog.Record{Message: message}, slices.Collect(r.Attrs)...))
+	return d.text.Handle(ctx, withAttrs(slog.Record{Message: message}, attrsOf(r)...))
 }
 
 // place returns where the line was logged, as package log writes it.

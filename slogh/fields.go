@@ -66,6 +66,14 @@ func (f *inFront) each(ops []op, r slog.Record, yield func(slog.Attr)) {
 	}
 }
 
+func attrsOf(r slog.Record) []slog.Attr {
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
+	for a := range r.Attrs {
+		attrs = append(attrs, a)
+	}
+	return attrs
+}
+
 // withAttrs returns r with attrs in place of its own.
 func withAttrs(r slog.Record, attrs ...slog.Attr) slog.Record {
 	c := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
@@ -88,17 +96,6 @@ func (h *Handler) repeats(d *logadapters.Derived[slog.Handler], r *slog.Record) 
 		}
 	}
 	return false
-}
-
-// resolved returns the attributes of r without LogValuers: what these resolve to tells whether there
-// is anything to write, and they are asked once.
-func resolved(r slog.Record) []slog.Attr {
-	attrs := make([]slog.Attr, 0, r.NumAttrs())
-	for a := range r.Attrs {
-		a.Value = values.Convert(a.Value, slog.Value.Resolve)
-		attrs = append(attrs, a)
-	}
-	return attrs
 }
 
 // rootKeys returns the keys that a line with attrs, which are resolved, has at the root.
@@ -134,9 +131,9 @@ func appendKeys(keys []string, attrs []slog.Attr) []string {
 	return keys
 }
 
-// converted returns a copy of attrs with what f makes of each value, in groups too.
-func converted(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
-	attrs = slices.Clone(attrs)
+// convert puts what f makes of them in place of the values of attrs, in groups too. The groups that
+// are there stay as they are.
+func convert(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 	for i := range attrs {
 		attrs[i].Value = values.Convert(attrs[i].Value, f)
 	}

@@ -123,7 +123,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	derived := d.Value
 	if h.repeats(d, &r) {
-		attrs := resolved(r)
+		attrs := convert(attrsOf(r), slog.Value.Resolve) // what is written; LogValuers are asked once
 		if h.cache.Options.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
 			attrs = strip(attrs, d.Has)
 		} else {
@@ -151,12 +151,12 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		return h
 	}
 	if len(h.ops) > 0 {
-		frozen := converted(attrs, freeze)
-		lent := converted(frozen, func(v slog.Value) slog.Value { return v }) // may be changed
+		frozen := convert(slices.Clone(attrs), freeze)
+		lent := convert(slices.Clone(frozen), func(v slog.Value) slog.Value { return v }) // may be changed
 		return h.with(h.bare.WithAttrs(lent), h.cache.Reserved, op{attrs: frozen})
 	}
 	if h.own && values.HasLogValuer(slog.GroupValue(attrs...)) {
-		attrs = converted(attrs, slog.Value.Resolve) // as the wrapped handler would do now: nothing is asked twice
+		attrs = convert(slices.Clone(attrs), slog.Value.Resolve) // as the wrapped handler would do now: nothing is asked twice
 	}
 	return h.with(h.bare.WithAttrs(attrs), appendKeys(slices.Clip(h.cache.Reserved), attrs))
 }
