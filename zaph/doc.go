@@ -31,6 +31,4 @@
 //   - the core gets what With is given in a namespace, recorded, with each line too, and not by its
 //     With; an error is its text there;
 //   - zap.Inline and zap.Error in With are asked for their keys first, and then by the core.
-//
-// Lines that are given a zap.Inline, or an error whose keys a scope has, cost a little more.
 package zaph

@@ -430,17 +430,20 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 	var got, want recorder
 	ways, ref := waysIn(&got, nil), zerolog.New(&want)
 	args := []any{"level", 1, "message", 2, "time", 3, "severity", 4, "msg", 5, "ts", 6, "z", 7}
+	remembered := scope.New(args...)
 	log := func(own ...any) {
 		t.Helper()
 		for way, line := range ways {
-			scope.New(args...).Run(func() { line().Msg("m") })
-			if way == "the hook" {
-				ref.Info().Fields(own).Msg("m")
-			} else {
-				child := ref.With().Fields(own).Logger()
-				child.Info().Msg("m")
+			for _, s := range []scope.Scope{remembered, scope.New(args...)} {
+				s.Run(func() { line().Msg("m") })
+				if way == "the hook" {
+					ref.Info().Fields(own).Msg("m")
+				} else {
+					child := ref.With().Fields(own).Logger()
+					child.Info().Msg("m")
+				}
+				wantSame(t, way, &got, &want)
 			}
-			wantSame(t, way, &got, &want)
 		}
 	}
 	for range 2 {
