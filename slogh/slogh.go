@@ -42,7 +42,7 @@ type op struct {
 //
 // Make it the outermost handler: it stamps with the scope of the goroutine that calls it, and a
 // handler around it that passes records to a goroutine of its own would have them stamped with that
-// one's.
+// goroutine's scope.
 //
 // h may be the handler that slog.Default has at start-up. It writes to package log, which
 // slog.SetDefault makes write to slog (go.dev/issue/62424). So lines go through it until SetDefault

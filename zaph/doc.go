@@ -28,11 +28,11 @@
 //   - a scope's field appears beside a key that this encoder writes itself, such as its message's,
 //     or that was attached before New; keep such keys out of scopes, or let Options.Filter rename
 //     them;
-//   - such a core gets the scope's fields with each line, in front of the line's own, in a list
-//     that is its own; the marshalers and Stringers among them as what they have put;
+//   - such a core gets the scope's fields with each line, in front of the line's own, in a slice
+//     that it may keep; for marshalers and Stringers it gets what they have produced;
 //   - what With is given in a namespace reaches it with each line, as recorded, and not by its
 //     With; an error is its text there;
-//   - zap.Inline and zap.Error in With are asked for their keys first, and then by the core.
+//   - zap.Inline and zap.Error in With run once for their keys, and then again for the core.
 //
 // Lines that are given a zap.Inline, or an error whose keys a scope has, cost a little more.
 package zaph

@@ -37,10 +37,10 @@ type object struct{ fields logadapters.Fields }
 func (o *object) MarshalZerologObject(e *zerolog.Event) { addAll(e, &o.fields, false) }
 
 // L returns a logger with the fields of the bound scope: a copy of the base if there are none.
-// They are those of this moment, also when another goroutine uses it or the task is over, its
-// LogValuers are asked here, and a policy that is declared later doesn't reach it. So get it anew
-// in each function. Don't call UpdateContext on it, which isn't made for loggers with a common
-// origin: use With.
+// The logger keeps the fields of this moment, in another goroutine and after the end of the task
+// too: LogValuers are asked now, and a policy that is declared later doesn't reach it. So call L
+// anew in each function. Don't call UpdateContext on the logger, which shares memory with others
+// of the same base: use With.
 func (l *Logger) L() *zerolog.Logger {
 	copied := *l.current()
 	return &copied
