@@ -1,6 +1,7 @@
 package taskscope_test
 
 import (
+	"go/format"
 	"io/fs"
 	"net"
 	"os"
@@ -111,6 +112,11 @@ func TestBlocksOfDocuments(t *testing.T) {
 			text := b.text
 			prints := printed
 			printed = ""
+			if b.language == "go" {
+				if formatted, err := format.Source([]byte(text)); err != nil || string(formatted) != text {
+					t.Errorf("gofmt would change this block of %s, %v:\n%s", d.name, err, text)
+				}
+			}
 			switch {
 			case b.language == "go" && strings.HasPrefix(text, "package main"):
 				if program == "" {

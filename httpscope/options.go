@@ -43,11 +43,12 @@ type Options struct {
 	//
 	// The line has http.response.status_code and http.response.body.size as the handler
 	// has answered, and http.server.request.duration in seconds. There is no status if
-	// the connection was hijacked, or if the handler ended early without an answer. Then
-	// the line also has exception.message and exception.stacktrace of a panic, or
-	// error.type: abort for http.ErrAbortHandler, goexit for runtime.Goexit. The panic
-	// goes on to net/http, which logs it in its own way. The level is Error for a panic,
-	// Goexit and a status from 500 on, Warn for an abort, and Info for the rest.
+	// the connection was hijacked, or if the handler ended early without an answer. A
+	// panic adds exception.message and exception.stacktrace; instead of these,
+	// http.ErrAbortHandler adds error.type: abort, and runtime.Goexit error.type: goexit.
+	// The panic goes on to net/http, which logs it once more, outside the request's scope.
+	// The level is Error for a panic, Goexit and a status from 500 on, Warn for an abort, and
+	// Info for the rest.
 	//
 	// http.TimeoutHandler calls its handler in another goroutine, whose fields this line
 	// doesn't get: put it around Handler, not inside.

@@ -838,8 +838,8 @@ func TestAllocations(t *testing.T) {
 		opts *httpscope.Options
 		max  float64
 	}{
-		"no log": {nil, 13},
-		"log":    {&httpscope.Options{Log: nop}, 27},
+		"no log": {nil, 12},
+		"log":    {&httpscope.Options{Log: nop}, 26},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
 			t.Errorf("%s: %v allocations, want %v at the most", name, got, c.max)

@@ -43,8 +43,8 @@ type Cache[L any] struct {
 	// for any other field. nil splits none.
 	Expand func(slog.Attr) []slog.Attr
 
-	// Quiet says that Attach calls no code of users for bools, integers and strings. Else it
-	// is called in a way that lets such code log without end: see [Encode].
+	// Quiet says that Attach calls no user code for bools, integers and strings. It saves the
+	// guard, that of [Encode], against user code that logs and so calls Attach again.
 	Quiet bool
 
 	memo memo.Cache[Derived[L]]
@@ -67,9 +67,9 @@ type Derived[L any] struct {
 
 // Lookup returns what lines of s get, or nil if they get nothing.
 //
-// There is one way: what is remembered is used; else it is derived from what is remembered of
-// a scope that s was made of by adding fields, or else from Base; and then remembered. Only
-// what has a [slog.LogValuer] in it is made anew for every line.
+// A remembered result is used as it is. Otherwise it is derived and remembered: from the result
+// of a scope that s was made from by adding fields, or, if none is remembered, from Base. A
+// result with a [slog.LogValuer] in it isn't remembered, but derived anew for every line.
 func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 	d := c.memo.Load(s.Internal().Table())
 	if d == nil || d.ended != s.Ended() {

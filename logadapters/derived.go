@@ -50,8 +50,8 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 	return value
 }
 
-// Without returns Value without the fields whose keys drop names: those that the line has
-// itself.
+// Without returns Value without the fields whose keys drop reports true for: those that the
+// line has itself.
 func (d *Derived[L]) Without(drop func(key string) bool) L {
 	f := d.all()
 	var out uint64

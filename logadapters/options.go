@@ -7,7 +7,8 @@ import "log/slog"
 type Options struct {
 	// Group is the name of an object that all scope fields are put into. If it is
 	// empty, they lie at the root of the line. Either way they stay out of the groups
-	// and namespaces that the logger itself has open.
+	// and namespaces that the logger itself has open. scope_ended and scope_dropped lie
+	// where the fields do.
 	Group string
 
 	// Filter is called with each field, resolved, and returns the field to log in its
@@ -41,11 +42,10 @@ type Duplicates int
 const (
 	EventWins Duplicates = iota // the line's own
 	ScopeWins                   // the scope's, unless the key is reserved
-	KeepBoth                    // both: no check, for handlers that do it
+	KeepBoth                    // both: no check, for handlers that check themselves
 )
 
-// Ended says what a line shows that comes after its task has ended: see
-// [scope.Scope.Ended].
+// Ended says what a line shows after its task has ended: see [scope.Scope.Ended].
 type Ended int
 
 const (

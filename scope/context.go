@@ -29,7 +29,7 @@ func NewContext(ctx context.Context, s Scope) context.Context {
 			base = s.n // the task isn't running here yet: it will come from s
 		}
 		if added, ok := s.n.addedTo(base); ok {
-			c.base, c.added = base.origin(), added
+			c.base, c.added = base.origin(true), added
 		}
 	}
 	return c

@@ -95,9 +95,10 @@
 //
 // # Contexts
 //
-// [NewContext] and [FromContext] are the bridge to code that is given a context. A context
-// that carries the scope of another task than the goroutine's speaks for its line. Within one
-// task, what the context's scope adds comes on top of what is bound:
+// [NewContext] and [FromContext] are the bridge to code that is given a context. If a
+// context carries the scope of another task than the goroutine's, a line that is given it is
+// stamped from the context. Within one task, what the context's scope adds comes on top of what
+// is bound:
 //
 //	ctx := scope.NewContext(r.Context(), scope.With("user", "u1"))
 //	scope.Set("step", 2)

@@ -54,7 +54,7 @@ const (
 	Redacted                         // logged as "[REDACTED]", and so in a label
 	Profiled                         // also a pprof label of this name, as text
 	Propagated                       // may leave the process, to the services that it calls
-	Traced                           // becomes an attribute of the span
+	Traced                           // for a bridge to a tracer: an attribute of the span; this module has no bridge
 )
 
 // Policy returns all that was declared for the key of this name, as bits: 0 if nothing.

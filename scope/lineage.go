@@ -11,21 +11,37 @@ import (
 // and was it made by adding alone? The parents can't tell: a node that replaces or deletes a
 // field has none, so that old values are freed.
 
-// A lineage is what a node knows about the nodes that it was made of, apart from its parents.
-// It never changes. A new node shares that of the node that it is made of: one pointer is
-// copied, and no shared memory is written.
+// A lineage is what a node knows about the nodes that it was made of, apart from its parents. It
+// never changes: a node gets another one. A new node shares that of the node that it is made of,
+// so no shared memory is written.
 type lineage struct {
 	marks     *mark
 	flattened *flattening
 	encoding  int // how many calls of Encode are around the node
+
+	// self is nil, or stands for the one node that has this lineage. Nodes that are made of it get
+	// inherited, which is the same without self.
+	self      *origin
+	inherited *lineage
 }
 
-// copy returns a copy of l, which may be nil.
-func (l *lineage) copy() lineage {
-	if l == nil {
-		return lineage{}
+// An origin stands for a node. It is kept in memory by the node, and by contexts: see NewContext.
+type origin struct{ _ *byte } // a pointer: objects without one share a block, and die together
+
+// heritage returns what a node that is made of one with l gets. l may be nil.
+func (l *lineage) heritage() *lineage {
+	if l != nil && l.self != nil {
+		return l.inherited
 	}
-	return *l
+	return l
+}
+
+// copy returns a copy of the heritage of l.
+func (l *lineage) copy() lineage {
+	if l = l.heritage(); l != nil {
+		return *l
+	}
+	return lineage{}
 }
 
 // inherit gives m the lineage of n, of which it is made; added says by adding alone.
@@ -33,7 +49,7 @@ func (m *node) inherit(n *node, added bool) {
 	if n == nil {
 		return
 	}
-	l := n.lineage.Load()
+	l := n.lineage.Load().heritage()
 	if l != nil && l.flattened != nil && !added {
 		l = &lineage{marks: l.marks, encoding: l.encoding}
 	}
@@ -42,54 +58,63 @@ func (m *node) inherit(n *node, added bool) {
 	}
 }
 
-// A size is that of a list. It is looked through for what is of no use any more when it has
-// grown to twice the length that it had after the last time.
+// origin returns what stands for n. If marked, all nodes that are made of n from now on know it.
+func (n *node) origin(marked bool) *origin {
+	for {
+		old := n.lineage.Load()
+		own := lineage{}
+		if old != nil {
+			own = *old
+		}
+		if own.self == nil {
+			own.self, own.inherited = new(origin), old
+		} else if !marked || own.marks != nil && own.marks.of == own.self {
+			return own.self
+		}
+		if marked {
+			m := &struct { // one allocation
+				mark
+				lineage
+			}{mark{ref: ref{of: own.self}, next: own.marks.withoutDead()}, old.copy()}
+			m.size = m.next.sizeOf()
+			m.size.now++
+			m.marks, own.marks, own.inherited = &m.mark, &m.mark, &m.lineage
+		}
+		if n.lineage.CompareAndSwap(old, &own) {
+			return own.self
+		}
+	}
+}
+
+// A ref refers to an origin. It is weak only once its list has been looked through: making a weak
+// pointer takes microseconds.
+type ref struct {
+	of   *origin // or nil
+	weak weak.Pointer[origin]
+}
+
+// alive returns r as a weak one, and whether the origin may still be asked for. One that wasn't weak
+// yet is gone the next time at the earliest.
+func (r ref) alive() (ref, bool) {
+	if r.of != nil {
+		r = ref{weak: weak.Make(r.of)}
+	}
+	return r, r.weak.Value() != nil
+}
+
+// A size is that of a list of refs. The list is looked through for dead ones when it has grown to
+// twice the length that it had after the last time.
 type size struct{ now, kept int }
 
 func (s size) isDue() bool { return s.now >= max(16, 2*s.kept) }
 
 // ---- was it made of that one? ----
 
-// An origin is a node that was bound when NewContext was called. Contexts keep it in memory.
-type origin struct{ _ *byte } // a pointer: objects without one share a block, and die together
-
 // A mark says that NewContext was called before the node was made, with this origin bound.
 type mark struct {
-	// Exactly one of these is set. To make a weak pointer is slow, so it is weak only if the
-	// list has been looked through.
-	of   *origin
-	weak weak.Pointer[origin]
-
+	ref
 	next *mark
 	size size
-}
-
-// origins remembers the origin that a node is.
-var origins memo.Cache[*origin]
-
-// origin marks n, and so all nodes that are made of it from now on, and returns the origin
-// that stands for it.
-func (n *node) origin() *origin {
-	if o := origins.Load(&n.table); o != nil {
-		return *o
-	}
-	e := memo.NewEntry[*origin]()
-	e.Value = new(origin)
-	for {
-		old := n.lineage.Load()
-		m := &struct { // one allocation
-			lineage
-			mark
-		}{lineage: old.copy()}
-		m.mark = mark{of: e.Value, next: m.marks.withoutDead()}
-		m.marks = &m.mark
-		m.mark.size = m.mark.next.sizeOf()
-		m.mark.size.now++
-		if n.lineage.CompareAndSwap(old, &m.lineage) {
-			origins.Store(&n.table, e)
-			return e.Value
-		}
-	}
 }
 
 func (m *mark) sizeOf() size {
@@ -99,25 +124,17 @@ func (m *mark) sizeOf() size {
 	return m.size
 }
 
-// withoutDead returns m without the marks whose contexts are all gone, if that is due. One
-// that wasn't weak yet is dead the next time at the earliest.
+// withoutDead returns m without the marks whose contexts are all gone, if that is due.
 func (m *mark) withoutDead() (alive *mark) {
 	if !m.sizeOf().isDue() {
 		return m
 	}
 	n := 0
 	for ; m != nil; m = m.next {
-		w := m.weak
-		if m.of != nil {
-			w = weak.Make(m.of)
-		}
-		if w.Value() != nil {
+		if r, ok := m.ref.alive(); ok {
 			n++
-			alive = &mark{weak: w, next: alive, size: size{n, n}}
+			alive = &mark{ref: r, next: alive, size: size{n, n}}
 		}
-	}
-	if alive != nil {
-		alive.size.kept = n
 	}
 	return alive
 }
@@ -158,7 +175,7 @@ type flattening struct {
 }
 
 type base struct {
-	node   weak.Pointer[node]
+	ref
 	fields int
 }
 
@@ -176,7 +193,7 @@ func (f *flattening) then(bases []base, replaced []string) *flattening {
 func (n *node) flatten(from *node, replaced []string) {
 	var bases []base
 	for p, fields := from, from.len(nil); p != nil; p = p.parent {
-		bases = append(bases, base{weak.Make(p), fields})
+		bases = append(bases, base{ref{of: p.origin(false)}, fields})
 		fields -= p.ownLen()
 	}
 	l := n.lineage.Load().copy()
@@ -194,7 +211,12 @@ func (f *flattening) withoutDead() (alive *flattening) {
 		all = append(all, f)
 	}
 	for _, f := range slices.Backward(all) {
-		bases := slices.DeleteFunc(slices.Clone(f.bases), func(b base) bool { return b.node.Value() == nil })
+		var bases []base
+		for _, b := range f.bases {
+			if r, ok := b.ref.alive(); ok {
+				bases = append(bases, base{r, b.fields})
+			}
+		}
 		if len(bases) > 0 {
 			alive = alive.then(bases, slices.Clone(f.replaced))
 		} else if alive != nil { // for the nodes of earlier ones, these keys are replaced, too
@@ -221,12 +243,16 @@ func (n *node) addedTo(base *node) (added []field, ok bool) {
 	if l == nil || l.flattened == nil {
 		return nil, false
 	}
-	w := weak.Make(base)
+	o := base.origin(false)
+	var w weak.Pointer[origin]
+	if l.flattened.size.kept > 0 { // some refs are weak
+		w = weak.Make(o)
+	}
 	var replaced []string
 	for f := l.flattened; f != nil; f = f.before {
 		replaced = append(replaced, f.replaced...)
 		for _, b := range f.bases {
-			if b.node != w {
+			if b.of != o && (b.of != nil || b.weak != w) {
 				continue
 			}
 			i := 0

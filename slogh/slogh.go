@@ -41,7 +41,7 @@ type op struct {
 // nil. If h is a Handler already, New returns it as it is: lines are stamped once.
 //
 // Make it the outermost handler: a handler around it that passes records to a goroutine of its own
-// would have them stamped with that one's scope.
+// would have them stamped with that goroutine's scope.
 //
 // h may be the handler that slog.Default has at start-up. It writes to package log, which
 // slog.SetDefault makes write to slog (go.dev/issue/62424). So lines go through it until SetDefault

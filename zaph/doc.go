@@ -26,9 +26,9 @@
 //   - a scope's field appears beside a key that this encoder writes itself, such as its message's,
 //     or that was attached before New; keep such keys out of scopes, or let Options.Filter rename
 //     them;
-//   - the core gets the scope's fields with each line, in front of the line's own, in a list that it
-//     may keep; marshalers and Stringers among them have been asked;
-//   - the core gets what With is given in a namespace, recorded, with each line too, and not by its
+//   - such a core gets the scope's fields with each line, in front of the line's own, in a slice
+//     that it may keep; for marshalers and Stringers it gets what they have produced;
+//   - what With is given in a namespace reaches it with each line, as recorded, and not by its
 //     With; an error is its text there;
-//   - zap.Inline and zap.Error in With are asked for their keys first, and then by the core.
+//   - zap.Inline and zap.Error in With run once for their keys, and then again for the core.
 package zaph

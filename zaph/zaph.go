@@ -47,7 +47,7 @@ type derived = logadapters.Derived[attached]
 
 // New returns a core that stamps the lines of c. nil opts are the defaults. It panics if c is nil.
 // Make it the outermost core: a core around it that writes from a goroutine of its own would have
-// lines stamped with that one's scope. A core that stamps already is returned as it is.
+// lines stamped with that goroutine's scope. A core that stamps already is returned as it is.
 func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")

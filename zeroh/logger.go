@@ -34,10 +34,11 @@ type object struct{ fields logadapters.Fields }
 
 func (o *object) MarshalZerologObject(e *zerolog.Event) { addAll(e, &o.fields, false) }
 
-// L returns a logger with the fields of the bound scope, as they are now: LogValuers are asked here,
-// and neither another goroutine that uses it, nor the end of the task, nor a policy that is declared
-// later changes them. So get it anew in each function. Don't call UpdateContext on it, which isn't
-// made for loggers with a common origin: use With.
+// L returns a logger with the fields of the bound scope: a copy of the base if there are none.
+// The logger keeps the fields of this moment, in another goroutine and after the end of the task
+// too: LogValuers are asked now, and a policy that is declared later doesn't reach it. So call L
+// anew in each function. Don't call UpdateContext on the logger, which shares memory with others
+// of the same base: use With.
 func (l *Logger) L() *zerolog.Logger {
 	copied := *l.current()
 	return &copied

@@ -55,7 +55,7 @@ var pins = []pin{
 	},
 	{
 		"an http.Transport that dials in a scope: its read and write loops inherit",
-		"httpscope.Transport around it, or scope.Scope{}.Run around RoundTrip",
+		"httpscope.Transport around it, or scope.Outside around RoundTrip",
 		func(n int, p func() *payload, with bool) func() {
 			server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			clients := make([]*http.Transport, n)
@@ -79,14 +79,14 @@ var pins = []pin{
 	},
 	{
 		"a database/sql pool opened in a scope: its connectionOpener inherits",
-		"open it in main, or in scope.Scope{}.Run",
+		"open it in main, or in scope.Outside",
 		func(n int, p func() *payload, with bool) func() {
 			pools := make([]*sql.DB, n)
 			for i := range pools {
 				scope.New("payload", p()).Run(func() {
 					open := func() { pools[i] = sql.OpenDB(connector{}) }
 					if with {
-						scope.Scope{}.Run(open)
+						scope.Outside(open)
 					} else {
 						open()
 					}
@@ -102,7 +102,7 @@ var pins = []pin{
 	},
 	{
 		"a connection of a database/sql pool whose driver starts a goroutine for it, dialled by a query in a scope",
-		"a Connector that connects in scope.Scope{}.Run",
+		"a Connector that connects in scope.Outside",
 		func(n int, p func() *payload, with bool) func() {
 			pools := make([]*sql.DB, n)
 			for i := range pools {
@@ -153,7 +153,7 @@ func (c connector) Connect(context.Context) (conn driver.Conn, err error) {
 		conn = &connection{a}
 	}
 	if c.outside {
-		scope.Scope{}.Run(connect)
+		scope.Outside(connect)
 	} else {
 		connect()
 	}

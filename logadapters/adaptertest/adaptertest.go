@@ -75,7 +75,8 @@ type Logger interface {
 	// logger, and may be nil. A logger that lacks Contexts ignores it.
 	Log(ctx context.Context, msg string, fields ...Field)
 
-	// Disabled is Log at a level that New and Reference have disabled.
+	// Disabled is Log at a level that New and Reference have disabled. It does nothing if
+	// the logger has no levels.
 	Disabled(ctx context.Context, msg string, fields ...Field)
 
 	// With returns a child logger with these fields.

@@ -131,6 +131,20 @@ func (h fewChildren) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h.Handler.WithAttrs(attrs)
 }
 
+// noGroups forgets the groups of lines that have no scope.
+type noGroups struct{ slog.Handler }
+
+func (h noGroups) WithGroup(name string) slog.Handler {
+	if scope.Current() == (scope.Scope{}) {
+		return h
+	}
+	return noGroups{h.Handler.WithGroup(name)}
+}
+
+func (h noGroups) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return noGroups{h.Handler.WithAttrs(attrs)}
+}
+
 // lateHandler attaches when a line is written, and not when it is told to.
 type lateHandler struct {
 	slog.Handler
@@ -195,6 +209,9 @@ var mutants = []mutant{
 			}
 			return h.Handle(ctx, r)
 		})
+	}},
+	{"forgets the groups of lines that have no scope", []string{"unbound"}, func() Adapter {
+		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler { return noGroups{correct(w, opts)} })
 	}},
 	{"leaks the last scope into lines that have none", []string{"unbound"}, func() Adapter {
 		var last atomic.Value

@@ -40,6 +40,9 @@ var cases = []Case{
 			out.take()
 			hello(l)
 			t.equal(out.take(), t.attached(nil, hello))
+			if t.Lacks&Groups == 0 {
+				t.same(nil, nil, func(l Logger) { hello(l.With(Field{"a", 1}).Group("http").With(Field{"b", 2})) })
+			}
 		},
 	},
 	{

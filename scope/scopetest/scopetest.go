@@ -42,7 +42,8 @@ func show(s scope.Scope) string {
 }
 
 // A Recorder is a slog.Handler that keeps the lines that it is given. Wrap it with slogh
-// to see what is stamped. The zero Recorder is ready to use; it must not be copied.
+// to see what is stamped. The zero Recorder is ready to use, by several goroutines at once;
+// it must not be copied.
 type Recorder struct {
 	mu    sync.Mutex
 	lines []Line
