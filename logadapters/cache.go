@@ -56,13 +56,11 @@ type Derived[L any] struct {
 
 	cache    *Cache[L]
 	scope    scope.Scope
-	attached *L          // Value before Finish; nil if there is no Finish
-	base     *Derived[L] // of the scope that this one was made of by adding; may be nil
-	fields   Fields      // what base doesn't have
-	bloom    bloom       // of the keys that the line gets at its root
+	attached *L // Value before Finish; nil if there is no Finish
+	fields   Fields
+	bloom    bloom // of the keys that the line gets at its root
 	variants variants[L]
 	ended    bool
-	empty    bool // lines get nothing
 }
 
 // Lookup returns what lines of s get, or nil if they get nothing.
@@ -75,7 +73,7 @@ func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 	if d == nil || d.ended != s.Ended() {
 		d = c.derive(s)
 	}
-	if d == nil || d.empty {
+	if d == nil || len(d.fields.Attrs) == 0 {
 		return nil
 	}
 	return d
@@ -100,21 +98,17 @@ func (c *Cache[L]) derive(s scope.Scope) *Derived[L] {
 	e := memo.NewEntry[Derived[L]]()
 	d := &e.Value
 	d.cache, d.scope, d.ended = c, s, s.Ended()
-	attrs := d.findBase()
+	base, attrs := d.base()
 	if c.isQuiet(attrs) {
-		d.make(attrs)
+		d.make(base, attrs)
 	} else {
-		in.Encode(func() { d.make(attrs) })
+		in.Encode(func() { d.make(base, attrs) })
 	}
-	if !slices.ContainsFunc(attrs, varies) {
+	// A LogValuer is asked anew for each line.
+	if !slices.ContainsFunc(attrs, func(a slog.Attr) bool { return values.HasLogValuer(a.Value) }) {
 		c.memo.Store(table, e)
 	}
 	return d
-}
-
-// varies reports whether lines may show another a each time.
-func varies(a slog.Attr) bool {
-	return values.HasLogValuer(a.Value) && scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) == 0
 }
 
 func (c *Cache[L]) options() *Options {
@@ -136,37 +130,31 @@ func (c *Cache[L]) isQuiet(attrs []slog.Attr) bool {
 	})
 }
 
-// findBase sets the base of d, if something usable is remembered, and returns the fields that
-// are left.
-func (d *Derived[L]) findBase() []slog.Attr {
+// base returns what is remembered of a scope that that of d was made of by adding, if something
+// usable is, and the fields that are left.
+func (d *Derived[L]) base() (base *Derived[L], attrs []slog.Attr) {
 	in := d.scope.Internal()
 	if o := d.cache.options(); o.Group == "" && o.MaxFields == 0 && !d.ended {
 		for b := in.Base(); b != nil; b = b.Base() {
 			if base := d.cache.memo.Load(b.Table()); base != nil && !base.ended {
-				d.base = base
-				return in.Attrs(b)
+				return base, in.Attrs(b)
 			}
 		}
 	}
-	return in.Attrs(nil)
+	return nil, in.Attrs(nil)
 }
 
-// make makes d of its base and attrs, fields of its scope.
-func (d *Derived[L]) make(attrs []slog.Attr) {
+// make makes d of base, which may be nil, and attrs, fields of its scope.
+func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
 	c, o, in := d.cache, d.cache.options(), d.scope.Internal()
 	if d.ended && o.Ended == DropEnded {
 		attrs = nil
 	}
-	f := o.collect(d.scope, attrs, in.Encoding() > 0)
-	if c.Expand != nil {
-		f = f.expanded(c.Expand)
-	}
 	isReserved := func(key string) bool { return o.Duplicates != KeepBoth && slices.Contains(c.Reserved, key) }
-	f = f.without(isReserved)
-	if d.base != nil && slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return d.base.Has(a.Key) }) {
+	f := o.collect(d.scope, attrs, c.Expand).without(isReserved)
+	if base != nil && slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return base.Has(a.Key) }) {
 		// A Filter or Expand gave a field the key of an older one: it takes that one's place.
-		d.base = nil
-		d.make(in.Attrs(nil))
+		d.make(nil, in.Attrs(nil))
 		return
 	}
 	if left := len(f.Attrs) - o.MaxFields; o.MaxFields > 0 && left > 0 {
@@ -176,34 +164,31 @@ func (d *Derived[L]) make(attrs []slog.Attr) {
 	if d.ended {
 		f.mark(slog.Bool(EndedKey, true), isReserved)
 	}
-	d.attach(f)
+	d.attach(base, f)
 }
 
-// attach attaches f, the fields that the base of d doesn't have.
-func (d *Derived[L]) attach(f Fields) {
+// attach attaches f behind what base has.
+func (d *Derived[L]) attach(base *Derived[L], f Fields) {
 	c, value := d.cache, d.cache.Base
-	if d.base != nil && d.base.attached != nil {
-		value = *d.base.attached
-	} else if d.base != nil {
-		value = d.base.Value
+	if base != nil {
+		value, d.bloom = base.Value, base.bloom
+		if base.attached != nil {
+			value = *base.attached
+		}
 	}
-	d.empty = len(f.Attrs) == 0 && (d.base == nil || d.base.empty)
 	if len(f.Attrs) > 0 {
 		value, f = c.attachOrSay(value, f)
 	}
-	d.fields, d.Value = f, value
-	if d.empty {
-		return
-	}
-	if c.Finish != nil {
-		before := value // not value itself: that would be allocated also without a Finish
-		d.attached, d.Value = &before, c.Finish(before)
-	}
-	if d.base != nil {
-		d.bloom = d.base.bloom
-	}
 	for i := range f.Attrs {
 		d.bloom.add(cmp.Or(f.Group, f.Attrs[i].Key))
+	}
+	if base != nil {
+		f = base.fields.plus(f)
+	}
+	d.fields, d.Value = f, value
+	if c.Finish != nil && len(f.Attrs) > 0 {
+		before := value // not value itself: that would be allocated also without a Finish
+		d.attached, d.Value = &before, c.Finish(before)
 	}
 }
 

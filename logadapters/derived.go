@@ -1,6 +1,9 @@
 package logadapters
 
-import "sync/atomic"
+import (
+	"cmp"
+	"sync/atomic"
+)
 
 // Has reports whether the line gets key at its root. It is meant to be asked for each key of
 // each line.
@@ -9,25 +12,15 @@ func (d *Derived[L]) Has(key string) bool {
 }
 
 func (d *Derived[L]) has(key string) bool {
-	for ; d != nil; d = d.base {
-		if d.fields.Group != "" {
-			return !d.empty && key == d.fields.Group
-		}
-		for i := range d.fields.Attrs {
-			if d.fields.Attrs[i].Key == key {
-				return true
-			}
+	if d.fields.Group != "" {
+		return key == d.fields.Group
+	}
+	for i := range d.fields.Attrs {
+		if d.fields.Attrs[i].Key == key {
+			return true
 		}
 	}
 	return false
-}
-
-// all returns all fields.
-func (d *Derived[L]) all() Fields {
-	if d.base == nil {
-		return d.fields
-	}
-	return d.base.all().plus(d.fields)
 }
 
 // variant returns what Value would be with these fields in place of all.
@@ -53,10 +46,10 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 // Without returns Value without the fields whose keys drop reports true for: those that the
 // line has itself.
 func (d *Derived[L]) Without(drop func(key string) bool) L {
-	f := d.all()
+	f := d.fields
 	var out uint64
-	for i, a := range f.Attrs {
-		if f.Group != "" && drop(f.Group) || f.Group == "" && drop(a.Key) {
+	for i := range f.Attrs {
+		if drop(cmp.Or(f.Group, f.Attrs[i].Key)) {
 			if i >= 64 {
 				return d.variant(f.without(drop))
 			}

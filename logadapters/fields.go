@@ -102,43 +102,17 @@ func (f Fields) without(drop func(key string) bool) Fields {
 	return f
 }
 
-// expanded returns f with the fields that expand knows replaced by what it returns. expand may
-// call methods of users, so it is called once for each field.
-func (f Fields) expanded(expand func(slog.Attr) []slog.Attr) Fields {
-	if !slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return a.Value.Kind() == slog.KindAny }) {
-		return f
-	}
-	g := Fields{Group: f.Group}
-	for _, a := range f.Attrs {
-		var parts []slog.Attr
-		if a.Value.Kind() == slog.KindAny {
-			parts = expand(a)
-		}
-		if parts == nil {
-			g.add(a, f.orig[a.Key])
-		}
-		for _, part := range parts {
-			g.add(part, nil)
-		}
-	}
-	return g
-}
-
-// collect returns what lines of s get of attrs, fields of s. plainOnly leaves out what takes
-// a user's method to encode.
-func (o *Options) collect(s scope.Scope, attrs []slog.Attr, plainOnly bool) Fields {
+// collect returns what lines of s get of attrs, fields of s. expand may be nil.
+func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) Fields {
 	f := Fields{Group: o.Group}
 	if o.Filter == nil && !slices.ContainsFunc(attrs, needsCare) {
 		f.Attrs = attrs
 		return f
 	}
+	plainOnly := s.Internal().Encoding() > 0 // nothing that takes a user's method to encode
 	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
 	for _, a := range attrs {
-		policy := scope.Policy(a.Key)
-		if policy&scope.Redacted != 0 {
-			a.Value = slog.StringValue(scope.RedactedText)
-		}
-		if policy&scope.Hidden != 0 || plainOnly && !values.IsPlain(a.Value) {
+		if plainOnly && !values.IsPlain(a.Value) {
 			continue
 		}
 		var orig any
@@ -154,7 +128,20 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, plainOnly bool) Fiel
 			if orig != nil && (b.Key != a.Key || !b.Value.Equal(a.Value)) {
 				orig = nil
 			}
+			if policy := scope.Policy(b.Key); policy&scope.Hidden != 0 {
+				continue
+			} else if policy&scope.Redacted != 0 {
+				b.Value = slog.StringValue(scope.RedactedText)
+			}
 			a = slog.Attr{Key: b.Key, Value: values.Resolve(b.Value)}
+		}
+		if expand != nil && a.Value.Kind() == slog.KindAny {
+			if parts := expand(a); parts != nil {
+				for _, part := range parts {
+					f.add(part, nil)
+				}
+				continue
+			}
 		}
 		f.add(a, orig)
 	}
@@ -165,7 +152,7 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, plainOnly bool) Fiel
 func needsCare(a slog.Attr) bool {
 	switch a.Value.Kind() {
 	case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool, slog.KindDuration:
-		return scope.Policy(a.Key)&(scope.Hidden|scope.Redacted) != 0
+		return false
 	}
 	return true
 }

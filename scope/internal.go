@@ -30,7 +30,7 @@ func (n *node) Base() memo.Scope {
 // Attrs implements memo.Scope.
 func (n *node) Attrs(base memo.Scope) []slog.Attr {
 	b, _ := base.(*node)
-	return n.attrs(b)
+	return n.shown(b)
 }
 
 // Encoding implements memo.Scope.

@@ -79,16 +79,13 @@ func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 	var attrs []slog.Attr
 	quiet, inside := true, n.encodingLevel() > 0
 	n.each(nil, func(f field) {
-		policy := p.byName[f.key]
-		if policy&Profiled == 0 || policy&Hidden != 0 {
+		if p.byName[f.key]&Profiled == 0 {
 			return
 		}
-		a := f.attr()
-		if policy&Redacted != 0 {
-			a.Value = slog.StringValue(RedactedText)
-		}
-		if plain := values.IsPlain(a.Value); plain || !inside {
-			attrs, quiet = append(attrs, a), quiet && plain
+		if a, ok := f.shown(); ok {
+			if plain := values.IsPlain(a.Value); plain || !inside {
+				attrs, quiet = append(attrs, a), quiet && plain
+			}
 		}
 	})
 	show := func() {

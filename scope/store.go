@@ -327,9 +327,22 @@ func (n *node) len(base *node) (fields int) {
 	return fields
 }
 
-// attrs returns the fields that each gives.
-func (n *node) attrs(base *node) []slog.Attr {
+// shown returns the fields that each gives, as others than the program's own code may see them.
+func (n *node) shown(base *node) []slog.Attr {
 	attrs := make([]slog.Attr, 0, n.len(base))
-	n.each(base, func(f field) { attrs = append(attrs, f.attr()) })
+	n.each(base, func(f field) {
+		if a, ok := f.shown(); ok {
+			attrs = append(attrs, a)
+		}
+	})
 	return attrs
+}
+
+// shown returns f as the policy of its key has it, and whether it may be shown at all.
+func (f field) shown() (a slog.Attr, ok bool) {
+	policy := Policy(f.key)
+	if policy&Redacted != 0 {
+		return slog.String(f.key, RedactedText), policy&Hidden == 0
+	}
+	return f.attr(), policy&Hidden == 0
 }

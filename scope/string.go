@@ -36,12 +36,8 @@ func (s Scope) show(fn func([]slog.Attr)) {
 	plainOnly := max(s.n.encodingLevel(), bound().encodingLevel()) > 0
 	s.n.Encode(func() {
 		var attrs []slog.Attr
-		for _, a := range s.n.attrs(nil) {
-			policy := Policy(a.Key)
-			if policy&Redacted != 0 {
-				a.Value = slog.StringValue(RedactedText)
-			}
-			if policy&Hidden == 0 && (!plainOnly || values.IsPlain(a.Value)) {
+		for _, a := range s.n.shown(nil) {
+			if !plainOnly || values.IsPlain(a.Value) {
 				a.Value = values.Resolve(a.Value)
 				attrs = append(attrs, a)
 			}

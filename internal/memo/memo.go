@@ -17,8 +17,8 @@ type Scope interface {
 	// if there is none, or none that can be told without keeping replaced fields in memory.
 	Base() Scope
 
-	// Attrs returns the fields that base doesn't have. base is one that Base leads to;
-	// all fields if base is nil.
+	// Attrs returns the fields that base doesn't have, as the policies of their keys have them.
+	// base is one that Base leads to; all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
 	// Encoding tells how many calls of Encode are going on around the code that has this
