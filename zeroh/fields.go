@@ -30,17 +30,22 @@ type settled[L any] struct {
 	stacks bool
 }
 
-func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
-	last := c.last.Load()
-	if last == nil || last.stacks != (zerolog.ErrorStackMarshaler != nil) {
-		last = c.settle()
-	}
-	d := last.Lookup(s)
-	if c.last.Load() != last { // Attach has seen other names
-		return c.lookup(s)
+func (c *cache[L]) lookup(s scope.Scope) (d *logadapters.Derived[L]) {
+	for range maxSettles {
+		last := c.last.Load()
+		if last == nil || last.stacks != (zerolog.ErrorStackMarshaler != nil) {
+			last = c.settle()
+		}
+		if d = last.Lookup(s); c.last.Load() == last {
+			break
+		} // else Attach has seen other names
 	}
 	return d
 }
+
+// maxSettles is enough for names that change now and then. A method of some value may change them
+// each time that it is called.
+const maxSettles = 8
 
 func (c *cache[L]) settle() *settled[L] {
 	n := &settled[L]{stacks: zerolog.ErrorStackMarshaler != nil}
