@@ -493,6 +493,11 @@ func TestFilterSeesNoSecretAndNoMarker(t *testing.T) {
 	if want := []string{"filter_redacted=[REDACTED]", "k=1"}; !slices.Equal(seen, want) {
 		t.Errorf("Filter saw %q, want %q", seen, want)
 	}
+	renaming := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+		a.Key = "filter_" + a.Key
+		return a, true
+	}}
+	expect(t, stamped(renaming, scope.New("hidden", "x", "redacted", "x", "k", 1)), "filter_redacted=[REDACTED] filter_k=1")
 }
 
 func TestMaxFieldsLeavesOutTheOldest(t *testing.T) {

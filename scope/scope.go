@@ -124,13 +124,11 @@ func (s Scope) Internal() memo.Scope { return s.n }
 
 // run calls fn with n bound, and then leaves its task, which has been entered.
 func (n *node) run(fn func()) {
+	defer n.leave() // also if swap, which asks Profiled values for their text, doesn't return
 	if level := bound().encodingLevel(); level > 0 {
 		n = n.encodingAt(level)
 	}
 	saved := n.swap()
-	defer func() {
-		restore(&saved)
-		n.leave()
-	}()
+	defer restore(&saved)
 	fn()
 }

@@ -3,6 +3,7 @@ package scope_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -120,6 +121,29 @@ func TestGoKeepsTheTaskLive(t *testing.T) {
 		wantEnded(t, s, true)
 	})
 }
+
+func TestATaskEndsAlsoIfItsLabelsCanNotBeMade(t *testing.T) {
+	key := scope.NewKey[any]("label_exiter", scope.Profiled)
+	s := scope.New(key.Attr(exiter{}))
+	for _, enter := range []func(){
+		func() { s.Run(func() {}) },
+		func() { s.Go(func() {}) },
+		s.Wrap(func() {}),
+	} {
+		done := make(chan struct{})
+		go func() { defer close(done); enter() }()
+		<-done
+		waitForGo(t)
+		if !s.Ended() {
+			t.Error("the task goes on")
+		}
+	}
+}
+
+// An exiter is a value whose method ends the goroutine, as a test's FailNow does.
+type exiter struct{}
+
+func (exiter) LogValue() slog.Value { runtime.Goexit(); return slog.Value{} }
 
 func TestOnlyARunningWrapKeepsTheTaskLive(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {

@@ -3,9 +3,11 @@ package slogh
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -27,20 +29,79 @@ func isDefault(h slog.Handler) bool {
 type defaultHandler struct {
 	slog.Handler              // log/slog's
 	text         slog.Handler // writes the same to where package log wrote
+	out          *log.Logger  // which is this
 	flags        int          // of package log
 	prefix       string       // of a message
 	bridged      *atomic.Bool // iff SetDefault is known to have been called
 }
 
 func newDefaultHandler(h slog.Handler) *defaultHandler {
-	d := &defaultHandler{Handler: h, flags: log.Flags(), bridged: new(atomic.Bool)}
-	prefix := log.Prefix()
-	if d.flags&log.Lmsgprefix != 0 {
-		d.prefix, prefix = prefix, "" // it stands behind the place of the call, which Handle writes
+	d := &defaultHandler{Handler: h, bridged: new(atomic.Bool)}
+	if before := behind(log.Writer()); before != nil {
+		d.out, d.flags, d.prefix = before.out, before.flags, before.prefix
+	} else {
+		prefix := log.Prefix()
+		d.flags = log.Flags()
+		if d.flags&log.Lmsgprefix != 0 {
+			d.prefix, prefix = prefix, "" // it stands behind the place of the call, which Handle writes
+		}
+		d.out = log.New(log.Writer(), prefix, d.flags&^(log.Lshortfile|log.Llongfile))
 	}
-	out := log.New(log.Writer(), prefix, d.flags&^(log.Lshortfile|log.Llongfile))
-	d.text = slog.NewTextHandler(unquoting{out}, nil)
+	attached, groups := attachedTo(h)
+	d.text = slog.NewTextHandler(unquoting{d.out, attached}, nil)
+	for _, name := range groups {
+		d.text = d.text.WithGroup(name)
+	}
 	return d
+}
+
+// behind returns the defaultHandler that lines of package log come to if it writes to w: if w is
+// slog's bridge to a Handler around one. It wrote to the same before.
+func behind(w io.Writer) *defaultHandler {
+	if fmt.Sprintf("%T", w) != "*slog.handlerWriter" {
+		return nil
+	}
+	h := inside(reflect.ValueOf(w), "h")
+	if std := inside(h, "std"); std.IsValid() { // package xslogh's
+		h = std
+	}
+	if !h.IsValid() || h.Type() != reflect.TypeFor[*Handler]() {
+		return nil
+	}
+	d, _ := reflect.NewAt(h.Type().Elem(), h.UnsafePointer()).Interface().(*Handler).root.(*defaultHandler)
+	return d
+}
+
+// attachedTo returns what With has attached to h, a default handler, as text, and its open groups.
+// It looks at unexported fields (log/slog/handler.go, the same in x/exp/slog); if they aren't there,
+// nothing is known.
+func attachedTo(h slog.Handler) (attached string, groups []string) {
+	v := reflect.ValueOf(h)
+	if x := inside(v, "x"); x.IsValid() { // package xslogh's
+		v = x
+	}
+	ch := inside(v, "ch")
+	if text := inside(ch, "preformattedAttrs"); text.IsValid() && text.Type() == reflect.TypeFor[[]byte]() && text.Len() > 0 {
+		attached = " " + string(text.Bytes())
+	}
+	if names := inside(ch, "groups"); names.IsValid() && names.Type() == reflect.TypeFor[[]string]() {
+		for i := range names.Len() {
+			groups = append(groups, names.Index(i).String())
+		}
+	}
+	return attached, groups
+}
+
+// inside returns a field of the struct that v is or points at, without an interface around it, or
+// the zero Value if there is none.
+func inside(v reflect.Value, field string) reflect.Value {
+	if v = reflect.Indirect(v); v.Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	if v = v.FieldByName(field); v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	return v
 }
 
 // isBridged reports whether package log writes to slog.
@@ -107,11 +168,14 @@ func (d *defaultHandler) WithGroup(name string) slog.Handler {
 
 // unquoting writes the lines of a TextHandler as those of log/slog's default handler: the
 // attributes are the same, but the message has no key and no quotes.
-type unquoting struct{ out *log.Logger }
+type unquoting struct {
+	out      *log.Logger
+	attached string // in front of a line's attributes
+}
 
 func (u unquoting) Write(line []byte) (int, error) {
 	text := strings.TrimPrefix(string(line), "level=INFO msg=")
 	quoted, _ := strconv.QuotedPrefix(text) // it is quoted: there is a space in it
 	message, _ := strconv.Unquote(quoted)
-	return len(line), u.out.Output(0, message+strings.TrimSuffix(text[len(quoted):], "\n"))
+	return len(line), u.out.Output(0, message+u.attached+strings.TrimSuffix(text[len(quoted):], "\n"))
 }

@@ -70,6 +70,14 @@ func TestMainOfADefaultCase(t *testing.T) {
 	}
 	step("bare", defaultLines)
 	step("bare, with", func() { withFields(slog.With("id", 7, "s", "x y")) })
+	start := slog.Default()
+	attached := func() *slog.Logger { return start.With("service", "a b").WithGroup("g").With("c", 1).WithGroup("h") }
+	step("bare, attached", func() { attached().Info("hello", "b", 2); attached().WithGroup("i").Info("hello", "b", 2) })
+	step("bare, again", func() {
+		for range 3 {
+			slog.With("id", 7, "s", "x y").Info("hello")
+		}
+	})
 	h := slogh.New(slog.Default().Handler(), nil)
 	l := slog.New(h)
 	step("bare, before", func() { l.Info("hello"); l.With("a", 1).WithGroup("g").Info("hello", "b", 2) })
@@ -83,6 +91,18 @@ func TestMainOfADefaultCase(t *testing.T) {
 	}
 	slog.SetDefault(before)
 	step("taken back", func() { s.Run(func() { log.Print("printed"); slog.Info("hello", "a", 1) }) })
+	step("again", func() {
+		for range 3 {
+			slog.SetDefault(slog.New(slogh.New(start.Handler(), nil)))
+			s.Run(func() { slog.Info("hello") })
+			slog.SetDefault(start)
+		}
+	})
+	step("attached", func() {
+		slog.SetDefault(slog.New(slogh.New(attached().Handler(), nil)))
+		slog.Info("hello", "b", 2)
+		slog.Default().WithGroup("i").Info("hello", "b", 2)
+	})
 	step("end", func() {})
 }
 
@@ -139,6 +159,8 @@ func TestTheDefaultHandler(t *testing.T) {
 			same("bare, before", "bare, after")
 			same("unbound", "bare")
 			same("bound", "bare, with")
+			same("again", "bare, again")       // each New writes to where package log wrote before the first SetDefault
+			same("attached", "bare, attached") // before New
 			// The text is what package log wrote, its prefix included.
 			if got := steps["print"]; !strings.Contains(got, "printed\n") || !strings.HasSuffix(got, "printed 1 id=7 s=\"x y\"") {
 				t.Errorf("log.Print:\n%s", got)

@@ -454,6 +454,28 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 	}
 }
 
+func TestAMethodThatChangesTheNamesEachTimeEndsNothing(t *testing.T) {
+	defer func(message string) { zerolog.MessageFieldName = message }(zerolog.MessageFieldName)
+	var got recorder
+	calls := 0
+	v := objectFunc(func(*zerolog.Event) {
+		calls++
+		zerolog.MessageFieldName = fmt.Sprint("message", calls%2)
+	})
+	for way, line := range waysIn(&got, nil) {
+		for i := range 3 {
+			scope.New("k", i, "v", v).Run(func() { line().Msg("m") })
+		}
+		if lines := got.take(); len(lines) != 3 {
+			t.Errorf("%s: %d lines, want 3", way, len(lines))
+		}
+	}
+}
+
+type objectFunc func(*zerolog.Event)
+
+func (f objectFunc) MarshalZerologObject(e *zerolog.Event) { f(e) }
+
 func TestALineOfAnEndedTaskIsMarked(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts *logadapters.Options

@@ -13,20 +13,32 @@ import (
 // LogValue method that panics, or answers with LogValuers for ever, is replaced by a text that says
 // so. A group with nothing to show comes back as a group without members.
 func Resolve(v slog.Value) slog.Value {
+	r, _ := resolve(v, 0)
+	return r
+}
+
+// resolve is Resolve for a value that depth LogValuers have around them, and reports whether there
+// is an end to these. The outermost one says so if there isn't.
+func resolve(v slog.Value, depth int) (r slog.Value, ends bool) {
 	switch v.Kind() {
 	case slog.KindLogValuer:
-		v = logValue(v)
-		if v.Kind() == slog.KindGroup {
-			return Resolve(v)
+		if depth == maxNested {
+			return v, false
 		}
+		if r = logValue(v); r.Kind() == slog.KindGroup {
+			if r, ends = resolve(r, depth+1); !ends && depth == 0 {
+				return neverEnds(v), true
+			}
+			return r, ends
+		}
+		return r, true
 	case slog.KindGroup:
-		if members := v.Group(); !slices.ContainsFunc(members, changes) {
-			return v
-		} else {
-			return slog.GroupValue(appendShown(nil, members)...)
+		if members := v.Group(); slices.ContainsFunc(members, changes) {
+			shown, ends := appendShown(nil, members, depth)
+			return slog.GroupValue(shown...), ends
 		}
 	}
-	return v
+	return v, true
 }
 
 // changes reports whether Resolve changes a group that has member a.
@@ -41,12 +53,14 @@ func changes(a slog.Attr) bool {
 	return IsZero(a)
 }
 
-func appendShown(shown, members []slog.Attr) []slog.Attr {
+func appendShown(shown, members []slog.Attr, depth int) (_ []slog.Attr, ends bool) {
 	for _, a := range members {
 		if IsZero(a) {
 			continue
 		}
-		a.Value = Resolve(a.Value)
+		if a.Value, ends = resolve(a.Value, depth); !ends {
+			return nil, false
+		}
 		switch {
 		case a.Value.Kind() != slog.KindGroup:
 			shown = append(shown, a)
@@ -56,7 +70,7 @@ func appendShown(shown, members []slog.Attr) []slog.Attr {
 			shown = append(shown, a)
 		}
 	}
-	return shown
+	return shown, true
 }
 
 // IsZero reports whether a is the zero Attr, which log/slog ignores.
@@ -117,8 +131,16 @@ func CloneBytes(v any) any {
 	return c.Interface()
 }
 
-// maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
-const maxLogValues = 100
+// maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog. maxNested ends
+// one of LogValuers that answer with groups of LogValuers, where log/slog has no end.
+const (
+	maxLogValues = 100
+	maxNested    = 1000
+)
+
+func neverEnds(v slog.Value) slog.Value {
+	return slog.StringValue(fmt.Sprintf("!PANIC: LogValue of %T never ends", v.Any()))
+}
 
 // logValue is slog's Value.Resolve with a shorter text for a panic: slog's has a stack trace.
 func logValue(v slog.Value) (r slog.Value) {
@@ -134,7 +156,7 @@ func logValue(v slog.Value) (r slog.Value) {
 		}
 		v = v.LogValuer().LogValue()
 	}
-	return slog.StringValue(fmt.Sprintf("!PANIC: LogValue of %T never ends", first.Any()))
+	return neverEnds(first)
 }
 
 // Panic returns what is shown in place of a value whose method panicked with p.

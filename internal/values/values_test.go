@@ -13,6 +13,19 @@ type valuer struct{ v slog.Value }
 
 func (v valuer) LogValue() slog.Value { return v.v }
 
+// A nesting one answers with a group that has it twice.
+type nesting struct{}
+
+func (v nesting) LogValue() slog.Value { return slog.GroupValue(slog.Any("a", v), slog.Any("b", v)) }
+
+func nested(times int) (v slog.Value) {
+	v = slog.IntValue(1)
+	for range times {
+		v = late(slog.GroupValue(slog.Attr{Key: "a", Value: v}))
+	}
+	return v
+}
+
 func late(v any) slog.Value { return slog.AnyValue(valuer{slog.AnyValue(v)}) }
 
 func TestResolveIsWhatSlogShows(t *testing.T) {
@@ -27,6 +40,9 @@ func TestResolveIsWhatSlogShows(t *testing.T) {
 		{"one that answers with one", late(valuer{slog.IntValue(2)}), slog.IntValue(2)},
 		{"a panic", slog.AnyValue(testkit.PanickingLogValue{}), slog.StringValue("!PANIC: no value")},
 		{"one without an end", slog.AnyValue(testkit.Endless{}), slog.StringValue(never)},
+		{"one in its own group", slog.AnyValue(nesting{}), slog.StringValue("!PANIC: LogValue of values.nesting never ends")},
+		{"in a group beside others", group(slog.Int("a", 1), slog.Any("b", nesting{}), slog.Int("c", 2)),
+			group(slog.Int("a", 1), slog.String("b", "!PANIC: LogValue of values.nesting never ends"), slog.Int("c", 2))},
 		{"in a group", group(slog.Any("a", valuer{slog.IntValue(1)})), group(slog.Int("a", 1))},
 		{"that gives a group", late(group(slog.Any("a", valuer{slog.IntValue(1)}))), group(slog.Int("a", 1))},
 		{"groups without members", group(slog.Group("a"), slog.Group("b", slog.Group("c")), slog.Int("d", 1)), group(slog.Int("d", 1))},
@@ -40,6 +56,16 @@ func TestResolveIsWhatSlogShows(t *testing.T) {
 		if got.Kind() != tc.want.Kind() || !got.Equal(tc.want) {
 			t.Errorf("%s: got %v %v, want %v %v", tc.name, got.Kind(), got, tc.want.Kind(), tc.want)
 		}
+	}
+}
+
+func TestResolveFollowsNestedGroupsFar(t *testing.T) {
+	v := Resolve(nested(500))
+	for range 500 {
+		v = v.Group()[0].Value
+	}
+	if !v.Equal(slog.IntValue(1)) {
+		t.Errorf("got %v, want 1", v)
 	}
 }
 
