@@ -126,6 +126,10 @@ func (s Scope) Internal() memo.Scope { return s.n }
 func (n *node) run(fn func()) {
 	defer n.leave() // also if swap, which asks Profiled values for their text, doesn't return
 	if level := bound().encodingLevel(); level > 0 {
+		if n == nil { // a line in Outside that is given a context needs to know the level, too
+			n = &node{task: new(task)}
+			n.Init(n)
+		}
 		n = n.encodingAt(level)
 	}
 	saved := n.swap()

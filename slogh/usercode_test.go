@@ -111,6 +111,25 @@ func TestAScopeValueThatLogs(t *testing.T) {
 	}
 }
 
+func TestAScopeValueThatLogsOutsideWithTheContextOfItsScope(t *testing.T) {
+	var out bytes.Buffer
+	l := slog.New(slogh.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: noTime}), nil))
+	var ctx context.Context
+	s := scope.New("id", 7, "v", callback(func() string {
+		scope.Outside(func() {
+			l.Info("without")
+			l.InfoContext(ctx, "with")
+		})
+		return "text"
+	}))
+	ctx = scope.NewContext(context.Background(), s)
+	s.Run(func() { l.Info("outer") })
+	want := "level=INFO msg=without\nlevel=INFO msg=with id=7\nlevel=INFO msg=outer id=7 v=text\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
 func TestAReplaceAttrThatLogs(t *testing.T) {
 	for name, build := range handlers {
 		t.Run(name, func(t *testing.T) {
