@@ -29,48 +29,41 @@ func isDefault(h slog.Handler) bool {
 type defaultHandler struct {
 	slog.Handler              // log/slog's
 	text         slog.Handler // writes the same to where package log wrote
-	out          *log.Logger  // which is this
-	flags        int          // of package log
-	prefix       string       // of a message
-	bridged      *atomic.Bool // iff SetDefault is known to have been called
+	*output
+	bridged *atomic.Bool // iff SetDefault is known to have been called
 }
 
+// An output is where, and how, package log writes.
+type output struct {
+	*log.Logger
+	flags  int
+	prefix string // of a message
+}
+
+// lastOutput is that of package log when New last saw it write to something else than slog.
+var lastOutput atomic.Pointer[output]
+
 func newDefaultHandler(h slog.Handler) *defaultHandler {
-	d := &defaultHandler{Handler: h, bridged: new(atomic.Bool)}
-	if before := behind(log.Writer()); before != nil {
-		d.out, d.flags, d.prefix = before.out, before.flags, before.prefix
-	} else {
+	d := &defaultHandler{Handler: h, output: lastOutput.Load(), bridged: new(atomic.Bool)}
+	if d.output == nil || !isBridge(log.Writer()) {
+		d.output = &output{flags: log.Flags()}
 		prefix := log.Prefix()
-		d.flags = log.Flags()
 		if d.flags&log.Lmsgprefix != 0 {
 			d.prefix, prefix = prefix, "" // it stands behind the place of the call, which Handle writes
 		}
-		d.out = log.New(log.Writer(), prefix, d.flags&^(log.Lshortfile|log.Llongfile))
+		d.Logger = log.New(log.Writer(), prefix, d.flags&^(log.Lshortfile|log.Llongfile))
+		lastOutput.Store(d.output)
 	}
 	attached, groups := attachedTo(h)
-	d.text = slog.NewTextHandler(unquoting{d.out, attached}, nil)
+	d.text = slog.NewTextHandler(unquoting{d.Logger, attached}, nil)
 	for _, name := range groups {
 		d.text = d.text.WithGroup(name)
 	}
 	return d
 }
 
-// behind returns the defaultHandler that lines of package log come to if it writes to w: if w is
-// slog's bridge to a Handler around one. It wrote to the same before.
-func behind(w io.Writer) *defaultHandler {
-	if fmt.Sprintf("%T", w) != "*slog.handlerWriter" {
-		return nil
-	}
-	h := inside(reflect.ValueOf(w), "h")
-	if std := inside(h, "std"); std.IsValid() { // package xslogh's
-		h = std
-	}
-	if !h.IsValid() || h.Type() != reflect.TypeFor[*Handler]() {
-		return nil
-	}
-	d, _ := reflect.NewAt(h.Type().Elem(), h.UnsafePointer()).Interface().(*Handler).root.(*defaultHandler)
-	return d
-}
+// isBridge reports whether w is what slog.SetDefault makes package log write to.
+func isBridge(w io.Writer) bool { return fmt.Sprintf("%T", w) == "*slog.handlerWriter" }
 
 // attachedTo returns what With has attached to h, a default handler, as text, and its open groups.
 // It looks at unexported fields (log/slog/handler.go, the same in x/exp/slog); if they aren't there,
@@ -110,7 +103,7 @@ func (d *defaultHandler) isBridged() bool {
 		return true
 	}
 	// In this order: log.Writer takes the lock that a line of log.Print has.
-	if isDefault(slog.Default().Handler()) && !calledByBridge() && fmt.Sprintf("%T", log.Writer()) != "*slog.handlerWriter" {
+	if isDefault(slog.Default().Handler()) && !calledByBridge() && !isBridge(log.Writer()) {
 		return false
 	}
 	d.bridged.Store(true)

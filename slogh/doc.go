@@ -30,13 +30,20 @@
 //
 // Handlers of other packages get the scope's fields with the line, in front of its own attributes,
 // and the open groups as attributes: With is called on them only where the program calls it. A
-// handler that treats attached attributes in a special way doesn't see that these were attached.
+// handler that treats attached attributes or open groups in a special way doesn't see them as such:
+// otelslog, for one, looks for an error at the root of the line's attributes.
 // Beyond five attributes such a line allocates, as any slog.Record does. If a value's method panics
 // in such a handler, the panic goes to whoever logs.
 //
 // What a handler had before New is unknown to this package. After New(h.WithGroup("g"), nil) the
 // scope's fields are in g; after New(h.WithAttrs(attrs), nil) a key of attrs that the scope has too
 // is there twice. Attach to what New returns.
+//
+// An adapter round another package's handler round an adapter stamps once, but for one case: a group
+// that the handler between them has opened gets the fields, too.
+//
+// What a method of a scope's value starts with a plain go statement, such as the worker of a pool,
+// has plain fields only, as long as it runs: start it in main.
 //
 // A handler that looks for its caller on the stack finds one frame more.
 package slogh
