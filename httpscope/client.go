@@ -16,6 +16,11 @@ type TransportOptions struct {
 	// nil skips none.
 	Skip func(*http.Request) bool
 
+	// ValidID reports whether an id may be sent as X-Request-Id: the scope's, or one that
+	// the request has already, which is replaced otherwise. It is asked only about what a
+	// header can hold. nil means [ProxyID].
+	ValidID func(string) bool
+
 	// Names is the Names of the [Options] that the fields were set with.
 	Names map[Field]string
 }

@@ -24,8 +24,14 @@ type Options struct {
 	// the scope has any, and its fields replace those of Handler that have their names.
 	Fields func(*http.Request) []slog.Attr
 
-	// NewID makes the id of a request that comes without a valid one. nil means a
-	// UUID of version 7, which sorts by time. The id is used as it is.
+	// ValidID reports whether the X-Request-Id that a client has sent may be the id of its
+	// request. nil means [PlainID]; [ProxyID] takes the formats of more proxies. It is asked
+	// only about 1 to 1024 printable ASCII characters, of which the first and the last is
+	// no space: whatever else comes is replaced by a new id.
+	ValidID func(string) bool
+
+	// NewID makes the id of a request that comes without a valid one. nil means the func
+	// [NewID]. An id that no header can hold is replaced by one of the func NewID.
 	NewID func() string
 
 	// BadID is told the length in bytes of an X-Request-Id that was rejected, within
@@ -37,6 +43,18 @@ type Options struct {
 	// those whose keys are declared scope.Propagated, within the limits of the
 	// specification. nil trusts nobody, and so should a server on the open internet.
 	TrustBaggage func(*http.Request) bool
+
+	// Route returns the route of a request, such as /users/{id}, for its last line: where a
+	// router other than http.ServeMux knows it. It is asked at the end, when the router has
+	// found it, and given the request as the handler was given it. "" means that it doesn't
+	// know. nil asks nobody. Of an http.ServeMux that is behind a middleware that copies the
+	// request, or behind http.TimeoutHandler, [MuxRoute] knows the routes. What the handler
+	// has set as http.route stays.
+	Route func(*http.Request) string
+
+	// AccessPath adds url.path to the last line of a request that has no route, such as
+	// one that isn't found. Like [Path], it may be personal data.
+	AccessPath bool
 
 	// Log writes one line for each request, at its end, within its scope: with all that
 	// the handler has set on its goroutine, however deep. nil writes none.

@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/felixge/httpsnoop"
-	"github.com/google/uuid"
 
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
@@ -33,7 +32,7 @@ func Handler(next http.Handler, opts *Options) http.Handler {
 		h.opts = *opts
 	}
 	if h.opts.NewID == nil {
-		h.opts.NewID = newID
+		h.opts.NewID = NewID
 	}
 	h.routes, _ = next.(router)
 	for f, name := range map[Field]*string{
@@ -192,22 +191,6 @@ func method(m string) string {
 		return m
 	}
 	return "_OTHER"
-}
-
-// route returns the path of a pattern of http.ServeMux: "[METHOD ][HOST]/[PATH]".
-func route(pattern string) string {
-	if i := strings.IndexByte(pattern, '/'); i >= 0 {
-		return pattern[i:]
-	}
-	return ""
-}
-
-func newID() string {
-	id, err := uuid.NewV7()
-	if err != nil { // the system has no random numbers to give
-		return fmt.Sprintf("t%d", time.Now().UnixNano())
-	}
-	return id.String()
 }
 
 // log writes the access-log line of a request that next has returned from, or that

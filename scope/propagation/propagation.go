@@ -114,9 +114,11 @@ func Fields(requestID, traceparent, baggage string) (attrs []slog.Attr) {
 
 // ValidRequestID reports whether id is 1 to 128 of the characters A-Z a-z 0-9 . _ -.
 func ValidRequestID(id string) bool {
-	return len(id) >= 1 && len(id) <= 128 && all(id, func(c byte) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
-	})
+	return len(id) >= 1 && len(id) <= 128 && all(id, isPlain)
+}
+
+func isPlain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
 }
 
 func all(s string, is func(c byte) bool) bool {

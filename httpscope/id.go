@@ -1,0 +1,42 @@
+package httpscope
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// NewID returns a new request id, as Handler makes them: a UUID of version 7, which sorts by
+// time.
+func NewID() string {
+	id, err := uuid.NewV7()
+	if err != nil { // the system has no random numbers to give
+		return fmt.Sprintf("t%d", time.Now().UnixNano())
+	}
+	return id.String()
+}
+
+// PlainID reports whether id is 1 to 128 of the characters A-Z a-z 0-9 . _ -, which are safe
+// in file names, URLs and shells too. It is the default of [Options.ValidID].
+func PlainID(id string) bool { return propagation.ValidRequestID(id) }
+
+// ProxyID reports whether id is 1 to 256 of the characters of [PlainID] and @ : # = + / ~.
+// It is an [Options.ValidID] for servers behind proxies that make ids of their own: Apache's
+// mod_unique_id, HAProxy, Kong, AWS's X-Ray ids, base64. Such an id isn't safe as a file name.
+func ProxyID(id string) bool {
+	return len(id) >= 1 && len(id) <= 256 && !strings.ContainsFunc(id, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-@:#=+/~", c)
+	})
+}
+
+// usable reports whether a header can hold id as it is.
+func usable(id string) bool {
+	if id == "" || len(id) > 1024 || id[0] == ' ' || id[len(id)-1] == ' ' {
+		return false
+	}
+	return !strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' })
+}
