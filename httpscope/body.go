@@ -36,15 +36,18 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// calledByMaxBytesReader is about the caller of its caller. Others cut buffers too,
-// io.LimitReader does; their readers may want the connection to stay.
+// calledByMaxBytesReader is about the caller of its caller. Others cut buffers too: if
+// io.LimitReader does, on either side of a MaxBytesReader, its reader may want the connection
+// to stay.
 func calledByMaxBytesReader() bool {
-	var pc [1]uintptr
-	if runtime.Callers(3, pc[:]) == 0 {
+	var pcs [2]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	caller, _ := frames.Next()
+	if caller.Function != "net/http.(*maxBytesReader).Read" {
 		return false
 	}
-	frame, _ := runtime.CallersFrames(pc[:]).Next()
-	return frame.Function == "net/http.(*maxBytesReader).Read"
+	caller, _ = frames.Next()
+	return caller.Function != "io.(*LimitedReader).Read"
 }
 
 // closeIfTooLarge tells w, as MaxBytesReader would, that its limit has been exceeded.

@@ -31,7 +31,7 @@ func (h *handler) log(e *exchange) {
 	if status := e.status(); status != 0 {
 		attrs = append(attrs, slog.Int("http.response.status_code", status))
 	}
-	if e.r.Method == http.MethodHead {
+	if e.r.Method == http.MethodHead || e.clientLeft() {
 		a.bytes = 0 // what the handler wrote wasn't sent
 	}
 	attrs = append(attrs,
