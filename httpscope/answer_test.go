@@ -110,6 +110,7 @@ func TestABodyThatIsTooLargeIsAnsweredAtOnce(t *testing.T) {
 		}, true},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel() // the server waits half a second before it closes a connection
 			answer := func(h http.Handler) string {
 				s := http1.serve(t, h, nil)
 				conn, err := net.Dial("tcp", s.Listener.Addr().String())

@@ -12,10 +12,11 @@ import (
 // An answer is the ResponseWriter that a handler is given. It sends the request's id once,
 // whatever the handler, or a proxy, has done to the header, and knows what was answered.
 type answer struct {
-	http.ResponseWriter                 // the one that Handler was given
-	ctx                 context.Context // that of the request that Handler was given
-	id, sent            [1]string       // the value of X-Request-Id in the answer and in the request, ready to be put there
-	request             http.Request    // the handler's: in here it needs no allocation of its own
+	http.ResponseWriter                     // the one that Handler was given
+	server              http.ResponseWriter // the one that the outermost Handler was given: perhaps net/http's own
+	ctx                 context.Context     // that of the request that Handler was given
+	id, sent            [1]string           // the value of X-Request-Id in the answer and in the request, ready to be put there
+	request             http.Request        // the handler's: in here it needs no allocation of its own
 	body                body
 
 	code     int // 0 iff no header was written
@@ -26,9 +27,15 @@ type answer struct {
 
 // init makes a the answer to r, which has this id, by way of w.
 func (a *answer) init(w http.ResponseWriter, r *http.Request, id string) {
+	a.server = w
+	if outer, ok := w.(interface{ outermost() http.ResponseWriter }); ok {
+		a.server = outer.outermost()
+	}
 	a.ResponseWriter, a.ctx, a.id[0], a.sent[0] = w, r.Context(), id, id
 	a.putID()
 }
+
+func (a *answer) outermost() http.ResponseWriter { return a.server }
 
 const idHeader = "X-Request-Id"
 
@@ -52,7 +59,7 @@ func (a *answer) begin() {
 		return
 	}
 	a.putID()
-	a.body.closeIfTooLarge(a.ResponseWriter)
+	a.body.closeIfTooLarge(a.server)
 	if err := a.ctx.Err(); err != nil {
 		a.late = context.Cause(a.ctx)
 	}
@@ -75,7 +82,7 @@ func (a *answer) end() {
 	if a.code == 0 {
 		a.begin()
 	} else {
-		a.body.closeIfTooLarge(a.ResponseWriter)
+		a.body.closeIfTooLarge(a.server)
 	}
 }
 
