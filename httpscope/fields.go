@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/taskscope/taskscope/scope"
@@ -26,7 +27,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	if e.outer.id != "" {
 		e.id = e.outer.id
 	} else {
-		e.id, rejected = h.identify(r)
+		e.id, rejected = h.identify(r, e.start)
 	}
 	if h.names.requestID != "" {
 		attrs = append(attrs, slog.String(h.names.requestID, e.id))
@@ -80,7 +81,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 
 // identify returns the id of a request that no other Handler has seen, and the length of the
 // one that was rejected.
-func (h *handler) identify(r *http.Request) (id string, rejected int) {
+func (h *handler) identify(r *http.Request, now time.Time) (id string, rejected int) {
 	sent := r.Header[idHeader]
 	if len(sent) == 1 && usable(sent[0]) && h.opts.ValidID(sent[0]) { // of several, none is valid
 		return strings.Clone(sent[0]), 0
@@ -88,8 +89,11 @@ func (h *handler) identify(r *http.Request) (id string, rejected int) {
 	for i, s := range sent {
 		rejected += len(s) + min(i, 1)
 	}
-	if id = h.opts.NewID(); !usable(id) {
-		id = NewID()
+	if h.opts.NewID != nil {
+		id = h.opts.NewID()
+	}
+	if !usable(id) {
+		id = newID(now)
 	}
 	return id, rejected
 }

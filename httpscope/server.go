@@ -22,9 +22,6 @@ func Handler(next http.Handler, opts *Options) http.Handler {
 	h.routes, _ = next.(router)
 	h.marks = h.opts.Log != nil || h.opts.ValidID != nil || h.opts.NewID != nil || h.opts.Fields != nil ||
 		h.opts.name(RequestID) != string(RequestID)
-	if h.opts.NewID == nil {
-		h.opts.NewID = NewID
-	}
 	if h.opts.ValidID == nil {
 		h.opts.ValidID = PlainID
 	}

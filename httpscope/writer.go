@@ -45,6 +45,9 @@ func (a *answer) putID() {
 	if v := h[idHeader]; len(v) != 1 || v[0] != a.id[0] {
 		h[idHeader] = a.id[:]
 	}
+	if len(h) == 1 {
+		return
+	}
 	for key := range h {
 		if len(key) == len(idHeader) && key != idHeader && strings.EqualFold(key, idHeader) {
 			delete(h, key)
