@@ -88,8 +88,8 @@ func hook(t *http.Transport) {
 			return u, err
 		}
 	}
-	t.DialContext = hookDial(t.DialContext, t.Dial)
-	t.DialTLSContext = hookDial(t.DialTLSContext, t.DialTLS)
+	t.DialContext = hookDial(t.DialContext, t.Dial)          //lint:ignore SA1019 programs still have it
+	t.DialTLSContext = hookDial(t.DialTLSContext, t.DialTLS) //lint:ignore SA1019 programs still have it
 	if header := t.GetProxyConnectHeader; header != nil {
 		t.GetProxyConnectHeader = func(ctx context.Context, proxy *url.URL, target string) (h http.Header, err error) {
 			call(ctx, func() { h, err = header(ctx, proxy, target) })

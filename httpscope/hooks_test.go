@@ -177,7 +177,9 @@ func TestHooksOfATransportOnTheWayToAProxy(t *testing.T) {
 				return nil
 			},
 		}, "https://far.example/", []string{"GetProxyConnectHeader", "OnProxyConnectResponse"}},
-		"Dial":    {&http.Transport{Dial: dial}, "http://far.example/", []string{"Dial"}},
+		//lint:ignore SA1019 programs still have it
+		"Dial": {&http.Transport{Dial: dial}, "http://far.example/", []string{"Dial"}},
+		//lint:ignore SA1019 programs still have it
 		"DialTLS": {&http.Transport{DialTLS: dial}, "https://far.example/", []string{"Dial"}},
 		"DialTLSContext": {&http.Transport{DialTLSContext: func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }},
 			"https://far.example/", []string{"Dial"}},

@@ -50,7 +50,7 @@ type response interface {
 	io.StringWriter
 	http.Flusher
 	FlushError() error
-	http.CloseNotifier //nolint:staticcheck // whoever asks for it finds it
+	closeNotifier
 	deadliner
 	fullDuplexer
 }
@@ -60,7 +60,8 @@ type (
 		SetReadDeadline(time.Time) error
 		SetWriteDeadline(time.Time) error
 	}
-	fullDuplexer interface{ EnableFullDuplex() error }
+	fullDuplexer  interface{ EnableFullDuplex() error }
+	closeNotifier interface{ CloseNotify() <-chan bool }
 )
 
 type commonAnswer struct {
@@ -120,7 +121,7 @@ func optional(w http.ResponseWriter) (have int) {
 		have |= flusher
 	}
 	switch w.(type) {
-	case interface{ FlushError() error }, http.CloseNotifier, http.Hijacker, io.ReaderFrom, http.Pusher, deadliner, fullDuplexer:
+	case interface{ FlushError() error }, closeNotifier, http.Hijacker, io.ReaderFrom, http.Pusher, deadliner, fullDuplexer:
 		have |= another
 	}
 	return have

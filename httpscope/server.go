@@ -56,7 +56,7 @@ type handler struct {
 // processWide returns s if a bare Set began its task, as main does it for the fields of the
 // whole process. Others are a request's, or a job's, that happens to build a handler.
 func processWide(s scope.Scope) scope.Scope {
-	if n := s.Internal(); n != nil && n.Bare() {
+	if s.Internal().Bare() {
 		return s
 	}
 	return scope.Scope{}
