@@ -45,7 +45,7 @@
 // The handler gets a copy of the request, and a ResponseWriter that has the optional interfaces
 // of the one that it stands for. What net/http, an http.ServeMux and middleware around Handler
 // look for afterwards they find: the form, whose temporary files net/http removes (Handler
-// does after a panic), the pattern and its values, the trailers. Of the headers they see what came in.
+// does after a panic and over HTTP/2, where net/http may not), the pattern and its values, the trailers. Of the headers they see what came in.
 // When http.MaxBytesReader reaches its limit, the answer doesn't wait for the rest of the body. A
 // middleware inside that copies the request and doesn't copy back keeps all that to itself, as
 // it does without Handler.

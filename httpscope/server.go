@@ -91,8 +91,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, o outer) {
 		}
 		e.answer.end()
 		copyBack(r, e.r)
-		if !e.returned && e.r.MultipartForm != nil {
-			// After a panic net/http looks at nothing any more.
+		if (!e.returned || r.ProtoMajor != 1) && e.r.MultipartForm != nil {
+			// After a panic net/http removes no files any more, and that of Go 1.27.4 none of
+			// HTTP/2 at all. What a middleware outside may look at, the form's values, stays.
 			_ = e.r.MultipartForm.RemoveAll()
 		}
 		h.end(&e)
