@@ -210,6 +210,22 @@ func TestOneIDWhateverIsInside(t *testing.T) {
 	}
 }
 
+// The inner Handler needs neither the outer's field nor its idea of a valid id to know it.
+func TestAnInnerHandlerKeepsAnIDThatHasAnotherName(t *testing.T) {
+	for _, name := range []string{"", "rid"} {
+		var header, inner string
+		h := httpscope.Handler(httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			header, inner = r.Header.Get("X-Request-Id"), scope.GetOr("request_id", "")
+		}), nil), &httpscope.Options{
+			ValidID: httpscope.ProxyID, Names: map[httpscope.Field]string{httpscope.RequestID: name},
+		})
+		resp, _ := http1.serve(t, h, nil).get("/", "X-Request-Id", "a@b")
+		if header != "a@b" || inner != "a@b" || resp.Header.Get("X-Request-Id") != "a@b" {
+			t.Errorf("%q: the header has %q, the scope %q, the answer %q", name, header, inner, resp.Header.Get("X-Request-Id"))
+		}
+	}
+}
+
 // An inner Handler is in the task of the request.
 func TestAnInnerHandlerAddsToTheTask(t *testing.T) {
 	out := testkit.NewLines()
