@@ -847,7 +847,7 @@ func TestAllocations(t *testing.T) {
 		max  float64
 	}{
 		"no log": {nil, 12},
-		"log":    {&httpscope.Options{Log: nop}, 26},
+		"log":    {&httpscope.Options{Log: nop}, 16},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
 			t.Errorf("%s: %v allocations, want %v at the most", name, got, c.max)
