@@ -27,8 +27,8 @@ func heap() int64 {
 func TestNothingOfARequestIsPinned(t *testing.T) {
 	const size = 900 << 10 // net/http takes 1 MiB
 	requests := 200
-	if testkit.Race {
-		requests = 20 // of which two, if they were kept, would be too many
+	if testkit.Race || testing.Short() {
+		requests = 20 // of which three, if they were kept, would be too many
 	}
 	all := map[httpscope.Field]string{
 		httpscope.Path: "url.path", httpscope.Query: "url.query", httpscope.UserAgent: "agent", httpscope.ClientAddress: "client",
