@@ -410,7 +410,7 @@ func run(t *testing.T, folder, commands string) string {
 	cmd := exec.Command("sh", "-ec", commands)
 	cmd.Dir = folder
 	// The settings of this run, a build tag say, aren't those of who reads the README.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "TASKSCOPE_CARRIER=")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
