@@ -7,7 +7,6 @@ require (
 	github.com/felixge/httpsnoop v1.1.0
 	github.com/go-logr/logr v1.4.4
 	github.com/google/pprof v0.0.0-20260115054156-294ebfa9ad83
-	github.com/google/uuid v1.6.0
 	github.com/rs/zerolog v1.35.1
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/rs/zerolog"
 
 	"github.com/taskscope/taskscope/httpscope"
@@ -178,19 +180,35 @@ func httpRequest() table {
 	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	answering := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header()["X-Request-Id"] = []string{id} })
 	scoped := httpscope.Handler(empty, nil)
+	logging := &httpscope.Options{Log: slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil)).LogAttrs}
 	return table{
 		name:  "HTTP request",
-		about: "An empty handler, over a loopback connection that is kept alive; client and server are in this process. The two rows asked with an id have one header more to read, so compare them with each other. In the last row there is no connection: the handler is called directly.",
-		note: "More than half of what Handler adds is one header more in the answer, which net/http copies, sends and parses: the bare server that answers with an id pays as much. " +
-			"The rest is what the last row shows, with colder caches: the scope and its task (3 allocations, 312 B), the context and the copy of the request that carries it (2, 400 B), the id (48 B), and the value of the header (16 B).",
+		about: "An empty handler, over a loopback connection that is kept alive; client and server are in this process. The rows asked with an id have one header more to read, so compare them with each other; those of chi too, whose router has a middleware that wraps the ResponseWriter in chi's own in front of Handler. In the last row there is no connection: the handler is called directly.",
+		note:  "What Handler adds is what the last row shows, with colder caches: the scope, its task and its context, the id, the header that has it, the copy of the request, and the ResponseWriter that sends the id once. A line costs what slog needs to encode it, and the stamp.",
 		rows: []row{
-			{"bare server", 0, requests(empty, "")},
-			{"taskscope httpscope.Handler", 1.10, requests(scoped, "")},
 			{"bare server that answers with an id", 0, requests(answering, "")},
-			{"bare server, asked with an id", 0, requests(empty, id)},
-			{"taskscope httpscope.Handler, asked with an id", 0, requests(scoped, id)},
-			{"taskscope httpscope.Handler, called directly", 0, direct(scoped)},
+			{"bare server", 0, requests(empty, "")},
+			{"taskscope httpscope.Handler, no Log", 1.08, requests(scoped, "")},
+			{"taskscope httpscope.Handler, Log", 0, requests(httpscope.Handler(empty, logging), "")},
+			{"bare server that answers with an id, behind chi", 0, requests(behindChi(answering), "")},
+			{"taskscope httpscope.Handler, Log, behind chi", 0, requests(behindChi(empty, httpscope.Middleware(logging)), "")},
+			{"bare server that answers with an id, asked with an id", 0, requests(answering, id)},
+			{"taskscope httpscope.Handler, no Log, asked with an id", 0, requests(scoped, id)},
+			{"taskscope httpscope.Handler, no Log, called directly", 0, direct(scoped)},
 		}}
+}
+
+// behindChi returns a router for h that has a middleware with a ResponseWriter of its own.
+func behindChi(h http.Handler, inside ...func(http.Handler) http.Handler) http.Handler {
+	r := chi.NewRouter()
+	r.Use(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(middleware.NewWrapResponseWriter(w, r.ProtoMajor), r)
+		})
+	})
+	r.Use(inside...)
+	r.Handle("/", h)
+	return r
 }
 
 // requests sends requests with this X-Request-Id, or none if it is empty, to a server for h.

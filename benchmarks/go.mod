@@ -5,6 +5,7 @@ go 1.25.0
 replace github.com/taskscope/taskscope => ../
 
 require (
+	github.com/go-chi/chi/v5 v5.5.0
 	github.com/grpc-ecosystem/go-grpc-middleware v1.4.0
 	github.com/jtolds/gls v4.20.0+incompatible
 	github.com/petermattis/goid v0.0.0-20260820044319-269ab09b5261

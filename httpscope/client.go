@@ -1,6 +1,7 @@
 package httpscope
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,19 +17,31 @@ type TransportOptions struct {
 	// nil skips none.
 	Skip func(*http.Request) bool
 
+	// ValidID reports whether an id may be sent as X-Request-Id: the scope's, or one that
+	// the request has already, which is replaced otherwise. It is asked only about what a
+	// header can hold. nil means [ProxyID].
+	ValidID func(string) bool
+
 	// Names is the Names of the [Options] that the fields were set with.
 	Names map[Field]string
 }
 
 // Transport returns a RoundTripper that sends the scope along with each request: that of
 // the request's context or of the goroutine, as [scope.Scope.Pick] chooses. It sends
-// X-Request-Id, traceparent (the same trace id, a new span id), and as baggage the fields
-// whose keys are declared scope.Propagated. Headers that the request has already stay. A
-// request that a redirect led to another origin gets none of them.
+// X-Request-Id, traceparent (the same trace id, a new span id) with its tracestate, and as
+// baggage the fields whose keys are declared scope.Propagated. Headers that the request has
+// already stay, in whatever case their keys are, unless they aren't valid. Baggage that came
+// in with the request that is being served, and that [Options.TrustBaggage] didn't trust, is
+// taken away where a proxy sends it on, if req's context is made of the served one's. A request
+// that a redirect led to another origin gets none of these headers.
 //
 // A nil base means http.DefaultTransport; nil opts are the defaults. An *http.Transport
 // is called with no scope bound: the goroutines that it starts for a connection serve
-// other requests later, and would keep this one's scope, and speak for it, until then.
+// other requests later, and would keep this one's scope, and speak for it, until then. What
+// the program itself has the *http.Transport call, it calls with the request's scope: the
+// hooks of an httptrace.ClientTrace, and base's Proxy, DialContext, DialTLSContext, Dial,
+// DialTLS, GetProxyConnectHeader and OnProxyConnectResponse. For these Transport sets fields of
+// base, so call it before base is used. The callbacks of a TLSClientConfig have no scope.
 // Another base is called with the scope, for what it logs; give an *http.Transport inside
 // it a Transport of its own, with Skip, if its connections matter.
 func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper {
@@ -39,7 +52,13 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 	if opts != nil {
 		t.opts = *opts
 	}
-	_, t.dials = base.(*http.Transport)
+	if t.opts.ValidID == nil {
+		t.opts.ValidID = ProxyID
+	}
+	if dialer, ok := base.(*http.Transport); ok {
+		t.dials = true
+		hook(dialer)
+	}
 	return t
 }
 
@@ -50,36 +69,93 @@ type transport struct {
 }
 
 func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
-	if (t.opts.Skip == nil || !t.opts.Skip(req)) && !redirected(req) {
-		if s := scope.Current().Pick(req.Context()); s.Len() > 0 {
+	s := scope.Current().Pick(req.Context())
+	if t.opts.Skip == nil || !t.opts.Skip(req) {
+		if header := t.header(req, s); header != nil {
 			// A RoundTripper must not change the request that it is given.
-			header := req.Header.Clone()
-			if header == nil {
-				header = http.Header{}
-			}
 			req = req.WithContext(req.Context())
 			req.Header = header
-			propagation.Inject(t.standard(s), headers(header))
 		}
 	}
 	if !t.dials {
 		return t.base.RoundTrip(req)
 	}
+	if s.Len() > 0 {
+		req = req.WithContext(hooked(req.Context(), s))
+	}
 	scope.Outside(func() { resp, err = t.base.RoundTrip(req) })
 	return resp, err
 }
 
-// standard returns s with the names that package propagation goes by.
-func (t *transport) standard(s scope.Scope) scope.Scope {
-	for _, f := range []Field{RequestID, TraceID} {
-		if name, renamed := t.opts.Names[f]; renamed && name != string(f) {
-			s = s.Without(string(f))
-			if v, ok := s.Get(name); ok && name != "" {
-				s = s.With(string(f), v)
+// header returns the header that req is to be sent with, for a scope s; nil means its own.
+func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
+	var header http.Header
+	change := func() headers {
+		if header == nil {
+			if header = req.Header.Clone(); header == nil {
+				header = http.Header{}
+			}
+		}
+		return headers(header)
+	}
+	if m := markOf(req.Context()); m != nil && m.untrusted != "" {
+		if had := headers(req.Header).Get(propagation.BaggageHeader); had != "" {
+			if trusted := without(had, m.untrusted); trusted != had {
+				change().Set(propagation.BaggageHeader, trusted)
 			}
 		}
 	}
-	return s
+	if s.Len() > 0 && !redirected(req) {
+		s, id := t.standard(s)
+		h := change()
+		if had := h.values(propagation.RequestIDHeader); id != "" && (len(had) != 1 || had[0] != id && !t.valid(had[0])) {
+			h.Set(propagation.RequestIDHeader, id)
+		}
+		propagation.Inject(s, identified{h})
+	}
+	return header
+}
+
+func (t *transport) valid(id string) bool { return usable(id) && t.opts.ValidID(id) }
+
+// without returns the members of baggage that aren't members of other.
+func without(baggage, other string) string {
+	var kept []string
+	for member := range strings.SplitSeq(baggage, ",") {
+		if member = strings.Trim(member, " \t"); member == "" {
+			continue
+		}
+		found := false
+		for o := range strings.SplitSeq(other, ",") {
+			found = found || strings.Trim(o, " \t") == member
+		}
+		if !found {
+			kept = append(kept, member)
+		}
+	}
+	return strings.Join(kept, ",")
+}
+
+// standard returns s with the names that package propagation goes by, and the id to send, or
+// "" if there is none.
+func (t *transport) standard(s scope.Scope) (standard scope.Scope, id string) {
+	if name, renamed := t.opts.Names[TraceID]; renamed && name != string(TraceID) {
+		trace, ok := s.Get(name)
+		s = s.Without(string(TraceID))
+		if ok && name != "" {
+			s = s.With(string(TraceID), trace)
+		}
+	}
+	name, renamed := t.opts.Names[RequestID]
+	if !renamed {
+		name = string(RequestID)
+	}
+	if v, ok := s.Get(name); ok && name != "" {
+		if id = slog.AnyValue(v).Resolve().String(); !t.valid(id) {
+			id = ""
+		}
+	}
+	return s, id
 }
 
 // CloseIdleConnections closes those of the base, for http.Client.CloseIdleConnections.
@@ -102,21 +178,4 @@ func redirected(req *http.Request) bool {
 
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
-}
-
-// headers is a propagation.Carrier. Baggage may be spread over several lines.
-type headers http.Header
-
-func (h headers) Get(key string) string {
-	return strings.Join(http.Header(h).Values(key), ",")
-}
-
-func (h headers) Set(key, value string) { http.Header(h).Set(key, value) }
-
-func (h headers) Keys() []string {
-	keys := make([]string, 0, len(h))
-	for key := range h {
-		keys = append(keys, key)
-	}
-	return keys
 }

@@ -455,7 +455,9 @@ func TestAConnectionIsUsedWithNoScopeBound(t *testing.T) {
 		var current atomic.Pointer[spy]
 		s.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c := spyConn{spy: current.Load()}
-			c.note()
+			if _, has := scope.Get("request_id"); !has && inherits {
+				t.Error("the program's DialContext is called with no scope bound")
+			}
 			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 			c.Conn = conn
 			return c, err

@@ -5,8 +5,9 @@
 //	client := &http.Client{Transport: httpscope.Transport(nil, nil)} // exit
 //
 // [Handler] binds a new task to the goroutine for the time of the request. It starts from
-// the fields that were bound where Handler was called, never from what an earlier request
-// left on the connection. The request's context carries the scope too: a line
+// the fields of the process, those that a bare Set had bound where Handler was called, as in
+// main; never from what an earlier request left on the connection, or from those of a request
+// in which Handler happens to be called. The request's context carries the scope too: a line
 // that is given it has what is bound when the line is written, with what was set since, and
 // in a goroutine that has nothing bound what Handler has set. A middleware may add to it, for
 // the lines and the requests that are given its context:
@@ -16,21 +17,43 @@
 // Goroutines that the handler starts inherit the scope; start those that outlive the request
 // with scope.Go, and what serves other requests too, such as a pool, inside scope.Outside.
 //
+// # One request, one id
+//
+// The id that a request has come with, or that Handler has made, is in the scope, in the
+// X-Request-Id of the request that the handler gets, and once in that of the answer: whatever
+// a middleware, a proxy or the service behind it does. So middleware that wants an id finds this
+// one. A Handler inside another one keeps the id and adds its fields to the same task, and
+// tells the outer one the route that it knows.
+//
 // # What is trusted
 //
-// X-Request-Id is taken if it is 1 to 128 of the characters A-Z a-z 0-9 . _ - and replaced
-// by a new id otherwise; no part of a bad one is used. traceparent is taken if it is valid.
+// X-Request-Id is taken if [Options.ValidID] says so, by default if it is 1 to 128 of the
+// characters A-Z a-z 0-9 . _ -, and replaced by a new id otherwise; no part of a bad one is
+// used. traceparent is taken if it is valid, and tracestate with it.
 // baggage is taken only if [Options.TrustBaggage] says so. Anyone can send these headers:
-// they identify a request in the logs and prove nothing.
+// they identify a request in the logs and prove nothing. Of what a client sends only copies
+// are kept, of at most 1024 bytes a field: no long header or URL stays in memory with a scope.
 //
 // # What is sent
 //
-// [Transport] sends X-Request-Id, traceparent, and of the other fields only those whose
-// keys are declared scope.Propagated. It sends nothing to a host that a redirect led to.
+// [Transport] sends X-Request-Id, traceparent with its tracestate, and of the other fields
+// only those whose keys are declared scope.Propagated. It sends nothing to a host that a
+// redirect led to, and keeps untrusted baggage from travelling through a proxy.
+//
+// # What stays as it is
+//
+// The handler gets a copy of the request, and a ResponseWriter that has the optional interfaces
+// of the one that it stands for. What net/http, an http.ServeMux and middleware around Handler
+// look for afterwards they find: the form, whose temporary files net/http removes (Handler
+// does after a panic and over HTTP/2, where net/http may not), the pattern and its values, the trailers. Of the headers they see what came in.
+// When http.MaxBytesReader reaches its limit, the answer doesn't wait for the rest of the body. A
+// middleware inside that copies the request and doesn't copy back keeps all that to itself, as
+// it does without Handler.
 //
 // # What it costs
 //
 // Handler adds some eleven allocations to a request, and its id in the answer as many in
-// net/http and the client. An access log adds some fifteen, for a
-// ResponseWriter that counts and still has the interfaces of the one that it wraps.
+// net/http and the client. A line at the end adds two, for a *slog.Logger that has its own.
+// Behind a middleware whose ResponseWriter has optional interfaces of its own choice it is
+// some ten more.
 package httpscope

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"time"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/scope"
@@ -97,6 +98,36 @@ func ExampleOptions() {
 	// Output:
 	// level=INFO msg=request request_id=r-1 method=GET url.path=/buy host=shop.example user=u-1 http.response.status_code=409 http.response.body.size=9
 	// 409 Conflict r-1 sold out
+}
+
+// Where a middleware copies the request, what an http.ServeMux finds stays with the copy.
+func ExampleMuxRoute() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "thank you") })
+	server := httptest.NewServer(httpscope.Handler(http.TimeoutHandler(mux, time.Minute, "too slow"), &httpscope.Options{
+		Route:      httpscope.MuxRoute(mux), // or what another router says about a request
+		AccessPath: true,                    // where there is no route
+		Log:        exampleLogger().LogAttrs,
+	}))
+	defer server.Close()
+
+	get(server.Client(), server.URL+"/orders/7")
+	get(server.Client(), server.URL+"/favicon.ico")
+	// Output:
+	// level=INFO msg=request request_id=r-1 http.request.method=GET http.route=/orders/{id} http.response.status_code=200 http.response.body.size=10
+	// 200 OK r-1 thank you
+	// level=INFO msg=request request_id=r-1 http.request.method=GET http.response.status_code=404 http.response.body.size=19 url.path=/favicon.ico
+	// 404 Not Found r-1 404 page not found
+}
+
+func ExampleProxyID() {
+	for _, id := range []string{"ZcKj@goKAAEAAAhTgOkAAAAB", "0A000001:C350_0A000002:0050_65C2A382_0001:1A2B", `","admin":"yes`} {
+		fmt.Println(httpscope.PlainID(id), httpscope.ProxyID(id))
+	}
+	// Output:
+	// false true
+	// false true
+	// false false
 }
 
 func ExampleTransport() {

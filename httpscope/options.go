@@ -21,11 +21,19 @@ type Options struct {
 	Names map[Field]string
 
 	// Fields returns further fields for the scope. nil adds none. It is called before
-	// the scope has any, and its fields replace those of Handler that have their names.
+	// the scope has any, and its fields replace those of Handler that have their names. A
+	// request id among them is the request's id, in its header and in the answer too, if a
+	// header can hold it; inside another Handler, whose id stays, it is dropped.
 	Fields func(*http.Request) []slog.Attr
 
-	// NewID makes the id of a request that comes without a valid one. nil means a
-	// UUID of version 7, which sorts by time. The id is used as it is.
+	// ValidID reports whether the X-Request-Id that a client has sent may be the id of its
+	// request. nil means [PlainID]; [ProxyID] takes the formats of more proxies. It is asked
+	// only about 1 to 1024 printable ASCII characters, of which the first and the last is
+	// no space: whatever else comes is replaced by a new id.
+	ValidID func(string) bool
+
+	// NewID makes the id of a request that comes without a valid one. nil means the func
+	// [NewID]. An id that no header can hold is replaced by one of the func NewID.
 	NewID func() string
 
 	// BadID is told the length in bytes of an X-Request-Id that was rejected, within
@@ -35,23 +43,41 @@ type Options struct {
 
 	// TrustBaggage reports whether to take fields from the baggage header of a request:
 	// those whose keys are declared scope.Propagated, within the limits of the
-	// specification. nil trusts nobody, and so should a server on the open internet.
+	// specification. nil trusts nobody, and so should a server on the open internet. The
+	// header stays in the request in any case; [Transport] sends none on that isn't trusted.
 	TrustBaggage func(*http.Request) bool
+
+	// Route returns the route of a request, such as /users/{id}, for its last line: where a
+	// router other than http.ServeMux knows it. It is asked at the end, when the router has
+	// found it, and given the request as the handler was given it. "" means that it doesn't
+	// know. nil asks nobody. Of an http.ServeMux that is behind a middleware that copies the
+	// request, or behind http.TimeoutHandler, [MuxRoute] knows the routes. What the handler
+	// has set as http.route stays.
+	Route func(*http.Request) string
+
+	// AccessPath adds url.path to the last line of a request that has no route, such as
+	// one that isn't found. Like [Path], it may be personal data.
+	AccessPath bool
 
 	// Log writes one line for each request, at its end, within its scope: with all that
 	// the handler has set on its goroutine, however deep. nil writes none.
 	//
 	// The line has http.response.status_code and http.response.body.size as the handler
 	// has answered, and http.server.request.duration in seconds. There is no status if
-	// the connection was hijacked, or if the handler ended early without an answer. A
+	// the connection was hijacked before an answer, or if the handler ended early without one. A
 	// panic adds exception.message and exception.stacktrace; instead of these,
 	// http.ErrAbortHandler adds error.type: abort, and runtime.Goexit error.type: goexit.
 	// The panic goes on to net/http, which logs it once more, outside the request's scope.
-	// The level is Error for a panic, Goexit and a status from 500 on, Warn for an abort, and
-	// Info for the rest.
+	// A client that went away before an answer is error.type: client_closed, without a status:
+	// the request's context was canceled, with no cause of its own, when the answer began. (A
+	// server that cancels its BaseContext should give a cause.) If its deadline had passed, and
+	// there is no answer, it is error.type: timeout, and a middleware around Handler may have answered.
+	// The level is Error for a panic, Goexit and a status from 500 on, Warn for an abort, a client
+	// that went away and a timeout, and Info for the rest.
 	//
-	// http.TimeoutHandler calls its handler in another goroutine, whose fields this line
-	// doesn't get: put it around Handler, not inside.
+	// What answers for the handler when it has returned isn't seen: an echo.Echo with Handler
+	// as its middleware, say. Put Handler around it. http.TimeoutHandler calls its handler in
+	// another goroutine, whose own fields this line doesn't get; around Handler it answers for it.
 	Log LogFunc
 }
 
@@ -64,7 +90,7 @@ type LogFunc func(ctx context.Context, level slog.Level, msg string, attrs ...sl
 type Field string
 
 const (
-	RequestID    Field = propagation.RequestIDKey    // from X-Request-Id, or new
+	RequestID    Field = propagation.RequestIDKey    // from X-Request-Id or Fields, or new
 	TraceID      Field = propagation.TraceIDKey      // from traceparent
 	ParentSpanID Field = propagation.ParentSpanIDKey // from traceparent
 	Method       Field = "http.request.method"

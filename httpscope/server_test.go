@@ -29,10 +29,18 @@ import (
 
 var uuid7 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-// build returns Handler(next, opts), built where service=shop is bound.
+// build returns Handler(next, opts), built where service=shop is set for the process.
 func build(next http.Handler, opts *httpscope.Options) (h http.Handler) {
-	scope.New("service", "shop").Run(func() { h = httpscope.Handler(next, opts) })
+	inShop(func() { h = httpscope.Handler(next, opts) })
 	return h
+}
+
+// inShop calls fn as main would, after a bare Set.
+func inShop(fn func()) {
+	scope.Outside(func() {
+		scope.Set("service", "shop")
+		fn()
+	})
 }
 
 // messy answers with the fields that it finds, and leaves some behind.
@@ -799,7 +807,7 @@ func TestSkip(t *testing.T) {
 func TestMiddleware(t *testing.T) {
 	var h http.Handler
 	middleware := httpscope.Middleware(&httpscope.Options{Names: map[httpscope.Field]string{httpscope.Method: "method"}})
-	scope.New("service", "shop").Run(func() { h = middleware(messy) })
+	inShop(func() { h = middleware(messy) })
 	s := http1.serve(t, h, nil)
 	for range 2 {
 		_, body := s.get("/", "X-Request-Id", "r")
@@ -839,7 +847,7 @@ func TestAllocations(t *testing.T) {
 		max  float64
 	}{
 		"no log": {nil, 12},
-		"log":    {&httpscope.Options{Log: nop}, 26},
+		"log":    {&httpscope.Options{Log: nop}, 16},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
 			t.Errorf("%s: %v allocations, want %v at the most", name, got, c.max)

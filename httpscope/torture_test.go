@@ -142,20 +142,34 @@ type wantKey struct{}
 // serve starts a server whose handler gets each request in a scope of its own, and
 // notes beforehand which one that is.
 func (tt *torture) serve(t *testing.T, p protocol, h http.Handler) *service {
+	return tt.serveIn(t, p, h, func(h http.Handler) http.Handler { return h })
+}
+
+// serveIn is serve with something around Handler.
+func (tt *torture) serveIn(t *testing.T, p protocol, h http.Handler, around func(http.Handler) http.Handler) *service {
 	var n atomic.Int64
 	loggers := []httpscope.LogFunc{tt.slog.LogAttrs, zaph.LogAttrs(tt.zap), zeroh.LogAttrs(tt.zero)}
-	inner := httpscope.Handler(h, &httpscope.Options{
+	handler := httpscope.Handler(h, &httpscope.Options{
 		Log: func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
 			defer tt.served.Done()
 			tt.said.Add(1)
-			attrs = append(attrs, slog.String("want", ctx.Value(wantKey{}).(string)))
+			want := ctx.Value(wantKey{}).(string)
+			attrs = append(attrs, slog.String("want", want))
+			if _, ok := scope.Get("mark"); !ok { // the handler was called elsewhere
+				attrs = append(attrs, slog.String("mark", want))
+			}
 			loggers[n.Add(1)%3](ctx, level, msg, attrs...)
 		},
 	})
+	inner := around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tt.served.Add(1)
+		handler.ServeHTTP(w, r)
+	}))
 	return p.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tt.requests.Add(1)
-		tt.served.Add(1)
-		inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), wantKey{}, r.URL.Query().Get("id"))))
+		c := r.WithContext(context.WithValue(r.Context(), wantKey{}, r.URL.Query().Get("id")))
+		defer func() { r.MultipartForm = c.MultipartForm }() // net/http looks at its own request
+		inner.ServeHTTP(w, c)
 	}), nil)
 }
 

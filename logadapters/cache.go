@@ -56,9 +56,10 @@ type Derived[L any] struct {
 
 	cache    *Cache[L]
 	scope    scope.Scope
-	attached *L // Value before Finish; nil if there is no Finish
-	fields   Fields
-	bloom    bloom // of the keys that the line gets at its root
+	attached *L          // Value before Finish; nil if there is no Finish
+	base     *Derived[L] // what it was derived from, or nil
+	fields   Fields      // that base doesn't have
+	bloom    bloom       // of the keys that the line gets at its root
 	variants variants[L]
 	ended    bool
 }
@@ -73,7 +74,7 @@ func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 	if d == nil || d.ended != s.Ended() {
 		d = c.derive(s)
 	}
-	if d == nil || len(d.fields.Attrs) == 0 {
+	if d == nil || d.bloom == (bloom{}) { // without fields
 		return nil
 	}
 	return d
@@ -98,16 +99,16 @@ func (c *Cache[L]) derive(s scope.Scope) *Derived[L] {
 	e := memo.NewEntry[Derived[L]]()
 	d := &e.Value
 	d.cache, d.scope, d.ended = c, s, s.Ended()
-	base, attrs := d.base()
+	base, attrs := d.nearest()
 	if c.isQuiet(attrs) {
 		d.make(base, attrs)
 	} else {
 		in.Encode(func() { d.make(base, attrs) })
+		if slices.ContainsFunc(attrs, func(a slog.Attr) bool { return values.HasLogValuer(a.Value) }) {
+			return d // it is asked anew for each line
+		}
 	}
-	// A LogValuer is asked anew for each line.
-	if !slices.ContainsFunc(attrs, func(a slog.Attr) bool { return values.HasLogValuer(a.Value) }) {
-		c.memo.Store(table, e)
-	}
+	c.memo.Store(table, e)
 	return d
 }
 
@@ -121,18 +122,24 @@ func (c *Cache[L]) options() *Options {
 var defaults Options
 
 func (c *Cache[L]) isQuiet(attrs []slog.Attr) bool {
-	return c.Quiet && c.options().Filter == nil && !slices.ContainsFunc(attrs, func(a slog.Attr) bool {
-		switch a.Value.Kind() {
-		case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool:
-			return false
-		}
-		return true
-	})
+	return c.Quiet && c.options().Filter == nil && areScalars(attrs)
 }
 
-// base returns what is remembered of a scope that that of d was made of by adding, if something
+// areScalars reports whether attrs are strings, integers and bools alone.
+func areScalars(attrs []slog.Attr) bool {
+	for i := range attrs {
+		switch attrs[i].Value.Kind() {
+		case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// nearest returns what is remembered of a scope that that of d was made of by adding, if something
 // usable is, and the fields that are left.
-func (d *Derived[L]) base() (base *Derived[L], attrs []slog.Attr) {
+func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 	in := d.scope.Internal()
 	if o := d.cache.options(); o.Group == "" && o.MaxFields == 0 && !d.ended {
 		for b := in.Base(); b != nil; b = b.Base() {
@@ -158,7 +165,7 @@ func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
 		return
 	}
 	if left := len(f.Attrs) - o.MaxFields; o.MaxFields > 0 && left > 0 {
-		f.Attrs = slices.Clone(f.Attrs[left:])
+		f.Attrs = f.Attrs[left:]
 		f.mark(slog.Int(DroppedKey, left), isReserved)
 	}
 	if d.ended {
@@ -182,11 +189,8 @@ func (d *Derived[L]) attach(base *Derived[L], f Fields) {
 	for i := range f.Attrs {
 		d.bloom.add(cmp.Or(f.Group, f.Attrs[i].Key))
 	}
-	if base != nil {
-		f = base.fields.plus(f)
-	}
-	d.fields, d.Value = f, value
-	if c.Finish != nil && len(f.Attrs) > 0 {
+	d.base, d.fields, d.Value = base, f, value
+	if c.Finish != nil && d.bloom != (bloom{}) {
 		before := value // not value itself: that would be allocated also without a Finish
 		d.attached, d.Value = &before, c.Finish(before)
 	}

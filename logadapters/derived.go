@@ -15,12 +15,22 @@ func (d *Derived[L]) has(key string) bool {
 	if d.fields.Group != "" {
 		return key == d.fields.Group
 	}
-	for i := range d.fields.Attrs {
-		if d.fields.Attrs[i].Key == key {
-			return true
+	for ; d != nil; d = d.base {
+		for i := range d.fields.Attrs {
+			if d.fields.Attrs[i].Key == key {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// all returns the fields of d, those of its base too.
+func (d *Derived[L]) all() Fields {
+	if d.base == nil {
+		return d.fields
+	}
+	return d.base.all().plus(d.fields)
 }
 
 // variant returns what Value would be with these fields in place of all.
@@ -46,7 +56,7 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 // Without returns Value without the fields whose keys drop reports true for: those that the
 // line has itself.
 func (d *Derived[L]) Without(drop func(key string) bool) L {
-	f := d.fields
+	f := d.all()
 	var out uint64
 	for i := range f.Attrs {
 		if drop(cmp.Or(f.Group, f.Attrs[i].Key)) {

@@ -77,6 +77,7 @@ func (f *Fields) add(a slog.Attr, orig any) {
 // mark adds a, which says something about the scope, unless it would repeat a reserved key.
 func (f *Fields) mark(a slog.Attr, isReserved func(key string) bool) {
 	if key := cmp.Or(f.Group, a.Key); !isReserved(key) {
+		f.Attrs = slices.Clone(f.Attrs) // may be the scope's own
 		f.add(a, nil)
 	}
 }
@@ -105,7 +106,7 @@ func (f Fields) without(drop func(key string) bool) Fields {
 // collect returns what lines of s get of attrs, fields of s. expand may be nil.
 func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) Fields {
 	f := Fields{Group: o.Group}
-	if o.Filter == nil && !slices.ContainsFunc(attrs, needsCare) {
+	if o.Filter == nil && areScalars(attrs) {
 		f.Attrs = attrs
 		return f
 	}
@@ -146,15 +147,6 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Att
 		f.add(a, orig)
 	}
 	return f
-}
-
-// needsCare reports whether collect has something to do for a.
-func needsCare(a slog.Attr) bool {
-	switch a.Value.Kind() {
-	case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool, slog.KindDuration:
-		return false
-	}
-	return true
 }
 
 // filter calls Filter with a copy of a, which it may change.

@@ -634,6 +634,23 @@ func TestMarksRepeatNoReservedKey(t *testing.T) {
 	}
 }
 
+// What a line gets may be the scope's own list.
+func TestMarksLeaveTheScopeAsItIs(t *testing.T) {
+	s := scope.New(slog.Int("a", 1), slog.String("scope_dropped", "mine"), slog.String("scope_ended", "mine"), slog.Int("b", 2))
+	s.Run(func() {})
+	if got, want := stamped(&logadapters.Options{MaxFields: 3}, s), "scope_dropped=1 scope_ended=true b=2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, key := range []string{"scope_dropped", "scope_ended"} {
+		if v, _ := s.Get(key); v != "mine" {
+			t.Errorf("%s of the scope has become %v", key, v)
+		}
+	}
+	if got, want := s.String(), "a=1 scope_dropped=mine scope_ended=mine b=2"; got != want {
+		t.Errorf("the scope has become %q", got)
+	}
+}
+
 func TestDropEnded(t *testing.T) {
 	for _, opts := range []logadapters.Options{
 		{Ended: logadapters.DropEnded},

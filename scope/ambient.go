@@ -34,11 +34,11 @@ func Get(key string) (value any, ok bool) {
 			if carrier.Same(n.key, key) {
 				return n.value, true
 			}
-			continue
-		}
-		for i, list := 0, n.list(); i < len(list); i++ {
-			if carrier.Same(list[i].key, key) {
-				return list[i].any(), true
+		} else if l := n.several(); l != nil {
+			for i := range l.attrs {
+				if carrier.Same(l.attrs[i].Key, key) {
+					return l.any(i), true
+				}
 			}
 		}
 	}

@@ -112,7 +112,9 @@ func (c *scopeContext) addTo(n *node) *node {
 	}
 	u := &union{of: n, ofLineage: n.lineage.Load()} // before it is used
 	b := build(len(c.added))
-	*b.fields = append(*b.fields, c.added...)
+	for _, f := range c.added {
+		b.append(f)
+	}
 	u.n = b.follow(n, byWith)
 	u.nLineage = u.n.lineage.Load()
 	c.last.Store(u)

@@ -33,6 +33,9 @@ func (n *node) Attrs(base memo.Scope) []slog.Attr {
 	return n.shown(b)
 }
 
+// Bare implements memo.Scope.
+func (n *node) Bare() bool { return n != nil && n.task.isBare() }
+
 // Encoding implements memo.Scope.
 func (n *node) Encoding() int { return n.encodingLevel() }
 

@@ -103,3 +103,22 @@ func TestEncodeCountsAndPutsBack(t *testing.T) {
 		scope.Scope{}.Internal().Encode(func() { want(t, "") })
 	})
 }
+
+func TestBareTellsTheProcessFromATask(t *testing.T) {
+	scope.Outside(func() {
+		if scope.Current().Internal().Bare() {
+			t.Error("nothing is bound")
+		}
+		scope.Set("service", "shop")
+		for name, s := range map[string]scope.Scope{"Set": scope.Current(), "With": scope.With("a", 1), "Without": scope.Current().Without("service")} {
+			if !s.Internal().Bare() {
+				t.Errorf("%s: not of the task that a bare Set began", name)
+			}
+		}
+		for name, s := range map[string]scope.Scope{"New": scope.New("a", 1), "Detach": scope.Current().Detach(), "zero": {}} {
+			if s.Internal().Bare() {
+				t.Errorf("%s: of the task that a bare Set began", name)
+			}
+		}
+	})
+}

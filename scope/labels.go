@@ -79,7 +79,7 @@ func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 	var attrs []slog.Attr
 	quiet, inside := true, n.encodingLevel() > 0
 	n.each(nil, func(f field) {
-		if p.byName[f.key]&Profiled == 0 {
+		if p.byName[f.Key]&Profiled == 0 {
 			return
 		}
 		if a, ok := f.shown(); ok {

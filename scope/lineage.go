@@ -257,7 +257,7 @@ func (n *node) addedTo(base *node) (added []field, ok bool) {
 			}
 			i := 0
 			n.each(nil, func(f field) {
-				if i >= b.fields || slices.Contains(replaced, f.key) {
+				if i >= b.fields || slices.Contains(replaced, f.Key) {
 					added = append(added, f)
 				}
 				i++

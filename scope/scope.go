@@ -52,8 +52,14 @@ func (s Scope) Detach() Scope {
 // there. A value that came in as a [slog.Attr] comes back as [slog.Value.Any] has it:
 // slog.Int makes an int64. Get itself allocates only in that case.
 func (s Scope) Get(key string) (value any, ok bool) {
-	f, ok := s.n.get(key)
-	return f.any(), ok
+	n, i := s.n.find(normalizeKey(key))
+	if n == nil {
+		return nil, false
+	}
+	if n.key != "" {
+		return n.value, true
+	}
+	return n.several().any(i), true
 }
 
 // Has reports whether the key is there.
@@ -68,10 +74,7 @@ func (s Scope) Len() int { return s.n.len(nil) }
 func (s Scope) All() iter.Seq2[string, slog.Value] {
 	return func(yield func(string, slog.Value) bool) {
 		more := true
-		s.n.each(nil, func(f field) {
-			a := f.attr()
-			more = more && yield(a.Key, a.Value)
-		})
+		s.n.each(nil, func(f field) { more = more && yield(f.Key, f.Value) })
 	}
 }
 

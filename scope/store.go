@@ -31,24 +31,9 @@ type node struct {
 	lineage        atomic.Pointer[lineage]
 
 	// key and value are the node's only field, as Set was given it. Iff key is empty, the node
-	// has any number of fields, and value is a *[]field.
+	// has any number of fields, and value is a *list.
 	key   string
 	value any
-}
-
-// A field has its value in one of two forms. Stored as an Attr, what Set was given would lose
-// its type (an int becomes an int64), and an Attr stored in an any would be allocated.
-type field struct {
-	key   string
-	orig  any        // as Set was given it; nil if it came as an Attr, or is nil
-	value slog.Value // that of the Attr
-}
-
-func (f field) attr() slog.Attr {
-	if f.orig == nil {
-		return slog.Attr{Key: f.key, Value: f.value}
-	}
-	return slog.Any(f.key, f.orig)
 }
 
 // maxChain bounds the parent chain, so that a Get doesn't walk far. Longer chains are
@@ -58,62 +43,64 @@ const maxChain = 16
 // A nodeN is a node with room for some fields, so that it takes one allocation.
 type nodeN[Room any] struct {
 	node
-	fields []field
-	room   Room
+	list list
+	room Room
 }
 
 // A builder makes a node of several fields.
 type builder struct {
 	*node
-	fields *[]field
+	list *list
 }
 
 func build(fields int) builder {
 	switch fields {
 	case 1:
-		m := new(nodeN[[1]field])
+		m := new(nodeN[[1]slog.Attr])
 		return m.builder(m.room[:0])
 	case 2:
-		m := new(nodeN[[2]field])
+		m := new(nodeN[[2]slog.Attr])
 		return m.builder(m.room[:0])
 	case 3:
-		m := new(nodeN[[3]field])
+		m := new(nodeN[[3]slog.Attr])
 		return m.builder(m.room[:0])
 	case 4:
-		m := new(nodeN[[4]field])
+		m := new(nodeN[[4]slog.Attr])
 		return m.builder(m.room[:0])
 	}
-	return new(nodeN[[0]field]).builder(make([]field, 0, fields))
+	return new(nodeN[[0]slog.Attr]).builder(make([]slog.Attr, 0, fields))
 }
 
-func (m *nodeN[Room]) builder(room []field) builder {
-	m.fields, m.value = room, &m.fields
-	return builder{&m.node, &m.fields}
+func (m *nodeN[Room]) builder(room []slog.Attr) builder {
+	m.list.attrs, m.value = room, &m.list
+	return builder{&m.node, &m.list}
 }
 
-func (b builder) append(f field) { *b.fields = append(*b.fields, f) }
+// append appends f, whose key isn't there.
+func (b builder) append(f field) { b.list.put(len(b.list.attrs), f) }
 
 // put appends f, or puts it in the place of the field of its key.
 func (b builder) put(f field) {
-	for i := range *b.fields {
-		if (*b.fields)[i].key == f.key {
-			(*b.fields)[i] = f
-			return
-		}
+	if i := b.list.index(f.Key); i >= 0 {
+		b.list.put(i, f)
+	} else {
+		b.append(f)
 	}
-	b.append(f)
 }
 
 // putAttr puts a as log/slog writes it: the zero Attr not at all, and of a group without a key
 // the members.
 func (b builder) putAttr(a slog.Attr) {
 	switch {
+	case a.Key != "" && b.list.index(a.Key) < 0: // as put does it, but sooner: it is so mostly
+		b.list.attrs = append(b.list.attrs, a)
 	case a.Key == "" && a.Value.Kind() == slog.KindGroup:
 		for _, m := range a.Value.Group() {
 			b.putAttr(m)
 		}
 	case !values.IsZero(a):
-		b.put(field{normalizeKey(a.Key), nil, a.Value})
+		a.Key = normalizeKey(a.Key)
+		b.put(field{Attr: a})
 	}
 }
 
@@ -165,25 +152,22 @@ func (n *node) setArgs(args []any, by change) *node {
 			continue
 		case string:
 			if len(args) > 0 {
-				b.put(field{key: normalizeKey(arg), orig: args[0]})
+				b.put(field{slog.Any(normalizeKey(arg), args[0]), args[0]})
 				args = args[1:]
 				continue
 			}
 		}
-		b.put(field{key: badKey, orig: arg})
+		b.put(field{slog.Any(badKey, arg), arg})
 	}
 	return b.follow(n, by)
 }
 
 // follow is follow for the node of b, if it has a field; else it returns n.
 func (b builder) follow(n *node, by change) *node {
-	if len(*b.fields) == 0 {
+	if len(b.list.attrs) == 0 {
 		return n
 	}
-	repeats := false
-	for i := range *b.fields {
-		repeats = repeats || n.has((*b.fields)[i].key)
-	}
+	repeats := slices.ContainsFunc(b.list.attrs, func(a slog.Attr) bool { return n.has(a.Key) })
 	return b.node.follow(n, repeats, by)
 }
 
@@ -207,8 +191,8 @@ func (m *node) follow(n *node, repeats bool, by change) *node {
 	var replaced []string
 	for i := range m.ownLen() {
 		f := m.ownField(i)
-		if n.has(f.key) {
-			replaced = append(replaced, f.key)
+		if n.has(f.Key) {
+			replaced = append(replaced, f.Key)
 		}
 		b.put(f)
 	}
@@ -235,7 +219,7 @@ func (n *node) without(keys []string) *node {
 	}
 	b := build(n.len(nil))
 	n.each(nil, func(f field) {
-		if !slices.ContainsFunc(keys, func(key string) bool { return normalizeKey(key) == f.key }) {
+		if !slices.ContainsFunc(keys, func(key string) bool { return normalizeKey(key) == f.Key }) {
 			b.append(f)
 		}
 	})
@@ -250,13 +234,13 @@ func (n *node) depth() (nodes int) {
 	return nodes
 }
 
-// list returns the fields of n less those of its parent, unless it has exactly one that is in
-// the node itself.
-func (n *node) list() []field {
-	if own, ok := n.value.(*[]field); ok && n.key == "" {
-		return *own
+// several returns the fields of n less those of its parent, or nil if it has one in the node itself.
+func (n *node) several() *list {
+	if n.key != "" {
+		return nil
 	}
-	return nil
+	l, _ := n.value.(*list)
+	return l
 }
 
 // ownLen and ownField give the fields of n less those of its parent.
@@ -264,14 +248,17 @@ func (n *node) ownLen() int {
 	if n.key != "" {
 		return 1
 	}
-	return len(n.list())
+	if l := n.several(); l != nil {
+		return len(l.attrs)
+	}
+	return 0
 }
 
 func (n *node) ownField(i int) field {
 	if n.key != "" {
-		return field{key: n.key, orig: n.value}
+		return field{slog.Any(n.key, n.value), n.value}
 	}
-	return n.list()[i]
+	return n.several().field(i)
 }
 
 // find returns the node that has the field of key, which is not empty, and the field's number
@@ -282,10 +269,8 @@ func (n *node) find(key string) (*node, int) {
 			if carrier.Same(n.key, key) {
 				return n, 0
 			}
-			continue
-		}
-		for i, list := 0, n.list(); i < len(list); i++ {
-			if carrier.Same(list[i].key, key) {
+		} else if l := n.several(); l != nil {
+			if i := l.index(key); i >= 0 {
 				return n, i
 			}
 		}
@@ -328,7 +313,14 @@ func (n *node) len(base *node) (fields int) {
 }
 
 // shown returns the fields that each gives, as others than the program's own code may see them.
+// They must not be changed.
 func (n *node) shown(base *node) []slog.Attr {
+	if n == nil {
+		return nil
+	}
+	if l := n.several(); l != nil && n.parent == base && !slices.ContainsFunc(l.attrs, isRestricted) {
+		return slices.Clip(l.attrs)
+	}
 	attrs := make([]slog.Attr, 0, n.len(base))
 	n.each(base, func(f field) {
 		if a, ok := f.shown(); ok {
@@ -336,13 +328,4 @@ func (n *node) shown(base *node) []slog.Attr {
 		}
 	})
 	return attrs
-}
-
-// shown returns f as the policy of its key has it, and whether it may be shown at all.
-func (f field) shown() (a slog.Attr, ok bool) {
-	policy := Policy(f.key)
-	if policy&Redacted != 0 {
-		return slog.String(f.key, RedactedText), policy&Hidden == 0
-	}
-	return f.attr(), policy&Hidden == 0
 }

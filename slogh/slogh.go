@@ -17,7 +17,6 @@ import (
 type Handler struct {
 	cache logadapters.Cache[slog.Handler]
 	bare  slog.Handler // the wrapped handler with all that With has attached: writes lines without a scope
-	root  slog.Handler // the same without what the first open group holds
 	ops   []op         // the first WithGroup and what came after it
 
 	// own iff the wrapped handler is one of log/slog's, whose children share a lock with it and write
@@ -82,17 +81,14 @@ func mayReplace(h slog.Handler) bool {
 
 // with returns the child of h that ops, or else attributes at the root, have made.
 func (h *Handler) with(bare slog.Handler, reserved []string, ops ...op) *Handler {
-	c := &Handler{bare: bare, root: h.root, ops: slices.Concat(h.ops, ops), own: h.own, writesEmptyGroups: h.writesEmptyGroups}
-	if len(c.ops) == 0 {
-		c.root = bare
-	}
+	c := &Handler{bare: bare, ops: slices.Concat(h.ops, ops), own: h.own, writesEmptyGroups: h.writesEmptyGroups}
 	c.cache.Options, c.cache.Quiet, c.cache.Reserved = h.cache.Options, h.cache.Quiet, reserved
-	c.cache.Base, c.cache.Attach = c.root, attach
+	c.cache.Base, c.cache.Attach = bare, attach
 	if !c.own {
-		c.cache.Base = &inFront{Handler: c.root, writesEmptyGroups: c.writesEmptyGroups}
+		c.cache.Base = &inFront{Handler: bare, writesEmptyGroups: c.writesEmptyGroups}
 	}
-	if len(c.ops) > 0 {
-		c.cache.Finish = c.finish
+	if len(c.ops) > 0 { // Base is what it was before the first group
+		c.cache.Base, c.cache.Finish = h.cache.Base, c.finish
 	}
 	return c
 }
@@ -158,7 +154,8 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	if h.own && values.HasLogValuer(slog.GroupValue(attrs...)) {
 		attrs = convert(slices.Clone(attrs), slog.Value.Resolve) // as the wrapped handler would do now: nothing is asked twice
 	}
-	return h.with(h.bare.WithAttrs(attrs), appendKeys(slices.Clip(h.cache.Reserved), attrs))
+	reserved := slices.Grow(slices.Clip(h.cache.Reserved), len(attrs))
+	return h.with(h.bare.WithAttrs(attrs), appendKeys(reserved, attrs))
 }
 
 // WithGroup returns a handler that puts the attributes of its lines into a group. The scope's

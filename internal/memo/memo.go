@@ -21,6 +21,10 @@ type Scope interface {
 	// base is one that Base leads to; all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
+	// Bare reports whether the task of the scope is one that a bare Set began: main's, for
+	// the fields of the whole process, and no request's or job's.
+	Bare() bool
+
 	// Encoding tells how many calls of Encode are going on around the code that has this
 	// scope.
 	Encoding() int

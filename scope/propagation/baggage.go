@@ -20,7 +20,7 @@ const (
 // that have headers of their own are checked there, so baggage can't set them.
 func mayTravel(key string) bool {
 	switch key {
-	case RequestIDKey, TraceIDKey, ParentSpanIDKey, TraceFlagsKey:
+	case RequestIDKey, TraceIDKey, ParentSpanIDKey, TraceFlagsKey, TraceStateKey:
 		return false
 	}
 	return scope.Policy(key)&scope.Propagated != 0 && isToken(key)
@@ -88,7 +88,8 @@ func parseBaggage(header string) (attrs []slog.Attr) {
 		if err != nil || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key }) {
 			continue
 		}
-		attrs = append(attrs, slog.String(key, strings.ToValidUTF8(value, "\uFFFD")))
+		// Copies: they may be parts of a header of any length.
+		attrs = append(attrs, slog.String(strings.Clone(key), strings.Clone(strings.ToValidUTF8(value, "\uFFFD"))))
 	}
 	return attrs
 }

@@ -4,11 +4,12 @@
 //	propagation.Inject(scope.Current(), carrier) // the sender
 //	propagation.Extract(carrier).Run(handle)     // the receiver
 //
-// Three headers are used:
+// Four headers are used:
 //
 //   - x-request-id: the field request_id
 //   - traceparent: the fields trace_id, parent_span_id and trace_flags, as
 //     W3C Trace Context has it (https://www.w3.org/TR/trace-context/)
+//   - tracestate: the field trace_state, with the traceparent that it came with
 //   - baggage: the fields whose keys are declared [scope.Propagated], and no others, as
 //     W3C Baggage has it (https://www.w3.org/TR/baggage/)
 //

@@ -20,25 +20,31 @@ type Carrier interface {
 const (
 	RequestIDHeader   = "x-request-id"
 	TraceparentHeader = "traceparent"
+	TracestateHeader  = "tracestate"
 	BaggageHeader     = "baggage"
 
 	RequestIDKey    = "request_id"
 	TraceIDKey      = "trace_id"
 	ParentSpanIDKey = "parent_span_id"
 	TraceFlagsKey   = "trace_flags"
+	TraceStateKey   = "trace_state"
 )
 
-// trace_flags are kept to be passed on; they are of no use on a log line.
-var _ = scope.NewKey[string](TraceFlagsKey, scope.Hidden)
+// These are kept to be passed on; they are of no use on a log line.
+var (
+	_ = scope.NewKey[string](TraceFlagsKey, scope.Hidden)
+	_ = scope.NewKey[string](TraceStateKey, scope.Hidden)
+)
 
 // Inject writes the fields of s that may leave the process into c. A header that is
-// there already stays, but for baggage, to which members are added. A value that its
-// header can't hold is left out.
+// there already stays, but for baggage, to which members are added, and a traceparent that
+// isn't valid. tracestate belongs to the traceparent: it is written with it and stays with
+// it. A value that its header can't hold is left out.
 //
 // Where there is a context too, give Inject what a log line would get:
 // scope.Current().Pick(ctx).
 func Inject(s scope.Scope, c Carrier) {
-	var id string
+	var id, state string
 	tp := Traceparent{SpanID: newSpanID()}
 	for key, value := range s.All() {
 		switch key {
@@ -48,13 +54,20 @@ func Inject(s scope.Scope, c Carrier) {
 			tp.TraceID, _ = text(value)
 		case TraceFlagsKey:
 			tp.Flags, _ = text(value)
+		case TraceStateKey:
+			state, _ = text(value)
 		}
 	}
 	if ValidRequestID(id) && lookup(c, RequestIDHeader) == "" {
 		c.Set(RequestIDHeader, id)
 	}
-	if header := tp.String(); header != "" && lookup(c, TraceparentHeader) == "" {
-		c.Set(TraceparentHeader, header)
+	if header := tp.String(); header != "" {
+		if _, traced := ParseTraceparent(lookup(c, TraceparentHeader)); !traced {
+			c.Set(TraceparentHeader, header)
+			if state = ParseTracestate(state); state != "" || lookup(c, TracestateHeader) != "" {
+				c.Set(TracestateHeader, state)
+			}
+		}
 	}
 	had := lookup(c, BaggageHeader)
 	if header := appendBaggage(had, s); header != had {
@@ -70,6 +83,11 @@ func Extract(c Carrier) scope.Scope {
 	args := []any{}
 	for _, a := range Fields(lookup(c, RequestIDHeader), lookup(c, TraceparentHeader), lookup(c, BaggageHeader)) {
 		args = append(args, a)
+		if a.Key == TraceFlagsKey { // the trace is valid
+			if state := ParseTracestate(lookup(c, TracestateHeader)); state != "" {
+				args = append(args, slog.String(TraceStateKey, state))
+			}
+		}
 	}
 	return scope.New(args...)
 }
@@ -98,10 +116,10 @@ func lookup(c Carrier, name string) string {
 }
 
 // Fields returns the fields that these values of the three headers make, each empty if
-// there is none.
+// there is none. What they keep are copies.
 func Fields(requestID, traceparent, baggage string) (attrs []slog.Attr) {
 	if ValidRequestID(requestID) {
-		attrs = append(attrs, slog.String(RequestIDKey, requestID))
+		attrs = append(attrs, slog.String(RequestIDKey, strings.Clone(requestID)))
 	}
 	if tp, ok := ParseTraceparent(traceparent); ok {
 		attrs = append(attrs,
@@ -114,9 +132,11 @@ func Fields(requestID, traceparent, baggage string) (attrs []slog.Attr) {
 
 // ValidRequestID reports whether id is 1 to 128 of the characters A-Z a-z 0-9 . _ -.
 func ValidRequestID(id string) bool {
-	return len(id) >= 1 && len(id) <= 128 && all(id, func(c byte) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
-	})
+	return len(id) >= 1 && len(id) <= 128 && all(id, isPlain)
+}
+
+func isPlain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
 }
 
 func all(s string, is func(c byte) bool) bool {

@@ -184,6 +184,91 @@ func TestTraceparentIsParsedAsTheSpecificationHasIt(t *testing.T) {
 	}
 }
 
+func TestTracestateIsParsedAsTheSpecificationHasIt(t *testing.T) {
+	members := func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprint("k", i, "=v")
+		}
+		return strings.Join(all, ",")
+	}
+	for _, c := range []struct{ name, header, want string }{
+		{"none", "", ""},
+		{"one", "vendor=1", "vendor=1"},
+		{"two", "vendor=1,other=2", "vendor=1,other=2"},
+		{"blanks and empty members", " vendor=1 ,\t, other=2,,", "vendor=1,other=2"},
+		{"every character of a key", "a0_-*/z=1", "a0_-*/z=1"},
+		{"a tenant", "0tenant@system=1", "0tenant@system=1"},
+		{"every kind of value", "a=!~ x;:\"/", "a=!~ x;:\"/"},
+		{"a key of 256", strings.Repeat("k", 256) + "=1", strings.Repeat("k", 256) + "=1"},
+		{"a value of 256", "a=" + strings.Repeat("v", 256), "a=" + strings.Repeat("v", 256)},
+		{"32 members", members(32), members(32)},
+		{"only commas", ",,,", ""},
+
+		{"33 members", members(33), ""},
+		{"no value", "vendor=", ""},
+		{"no equals sign", "vendor", ""},
+		{"two equals signs", "vendor=1=2", ""},
+		{"no key", "=1", ""},
+		{"an upper-case key", "Vendor=1", ""},
+		{"a key that begins with a digit", "1vendor=1", ""},
+		{"a system that begins with a digit", "tenant@1system=1", ""},
+		{"two tenants", "a@b@c=1", ""},
+		{"a long system", "a@" + strings.Repeat("s", 15) + "=1", ""},
+		{"a key of 257", strings.Repeat("k", 257) + "=1", ""},
+		{"a value of 257", "a=" + strings.Repeat("v", 257), ""},
+		{"a key twice", "a=1,b=2,a=3", ""},
+		{"a bad one among good ones", "a=1,b,c=2", ""},
+		{"a line break", "a=1\r\nEvil: yes", ""},
+		{"a tab within", "a=1\t2", ""},
+		{"other letters", "a=é", ""},
+		{"a megabyte", "a=" + strings.Repeat("v", 1<<20), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := propagation.ParseTracestate(c.header); got != c.want {
+				t.Errorf("got %.60q, want %.60q", got, c.want)
+			}
+			want := map[string]string{"trace_id": traceID, "parent_span_id": spanID, "trace_flags": "01"}
+			if c.want != "" {
+				want["trace_state"] = c.want
+			}
+			equal(t, extracted(Map{"traceparent": traceparent, "tracestate": c.header}), want)
+			equal(t, extracted(Map{"tracestate": c.header}), nil) // says nothing without a trace
+
+			sent := Map{}
+			propagation.Inject(scope.New("trace_id", traceID, "trace_state", c.header), sent)
+			if got := sent["tracestate"]; got != c.want {
+				t.Errorf("sent %.60q, want %.60q", got, c.want)
+			}
+		})
+	}
+	long := "a=" + strings.Repeat("v", 250) + ",b=" + strings.Repeat("v", 250) + ",c=123456"
+	if got, want := propagation.ParseTracestate(long), long[:252+1+252]; got != want {
+		t.Errorf("of %d bytes came %d, want %d", len(long), len(got), len(want))
+	}
+}
+
+func TestATraceparentThatIsNotValidIsReplacedWithItsTracestate(t *testing.T) {
+	s := scope.New("trace_id", traceID, "trace_state", "mine=1")
+	for _, c := range []struct {
+		name  string
+		had   Map
+		state string
+		mine  bool
+	}{
+		{"nothing", Map{}, "mine=1", true},
+		{"a valid one", Map{"traceparent": traceparent, "tracestate": "theirs=1"}, "theirs=1", false},
+		{"a valid one alone", Map{"traceparent": traceparent}, "", false},
+		{"one that isn't valid", Map{"traceparent": "00-x", "tracestate": "theirs=1"}, "mine=1", true},
+		{"a tracestate alone", Map{"tracestate": "theirs=1"}, "mine=1", true},
+	} {
+		propagation.Inject(s, c.had)
+		if c.had["tracestate"] != c.state || (c.had["traceparent"] != traceparent) != c.mine {
+			t.Errorf("%s: sent %v", c.name, c.had)
+		}
+	}
+}
+
 func TestRequestIDIsTakenWholeOrNotAtAll(t *testing.T) {
 	for id, valid := range map[string]bool{
 		"a": true, "req-1": true, "0198c0de-7a11-7bcd-8def-0123456789ab": true, "A.b_C-9": true,

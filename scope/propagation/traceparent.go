@@ -24,10 +24,8 @@ func ParseTraceparent(header string) (tp Traceparent, ok bool) {
 	if !isHex(version) || version == "ff" || len(header) > length && (version == "00" || header[length] != '-') {
 		return Traceparent{}, false
 	}
-	if len(header) > length {
-		// The fields would keep all of what may be a very long header in memory.
-		header = strings.Clone(header[:length])
-	}
+	// The fields would keep all of what may be a part of something very long in memory.
+	header = strings.Clone(header[:length])
 	tp = Traceparent{TraceID: header[3:35], SpanID: header[36:52], Flags: header[53:55]}
 	if !tp.valid() {
 		return Traceparent{}, false

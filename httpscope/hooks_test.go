@@ -1,0 +1,240 @@
+package httpscope_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A witness notes for which request each hook was called.
+type witness struct {
+	mu   sync.Mutex
+	seen map[string][]string
+}
+
+func (w *witness) note(hook string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen == nil {
+		w.seen = map[string][]string{}
+	}
+	w.seen[hook] = append(w.seen[hook], scope.GetOr("request_id", "none"))
+}
+
+// take returns what was seen since the last time.
+func (w *witness) take() map[string][]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.seen
+	w.seen = nil
+	return seen
+}
+
+func (w *witness) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:              func(string) { w.note("GetConn") },
+		GotConn:              func(httptrace.GotConnInfo) { w.note("GotConn") },
+		PutIdleConn:          func(error) { w.note("PutIdleConn") },
+		GotFirstResponseByte: func() { w.note("GotFirstResponseByte") },
+		Got100Continue:       func() { w.note("Got100Continue") },
+		Got1xxResponse:       func(int, textproto.MIMEHeader) error { w.note("Got1xxResponse"); return nil },
+		DNSStart:             func(httptrace.DNSStartInfo) { w.note("DNSStart") },
+		DNSDone:              func(httptrace.DNSDoneInfo) { w.note("DNSDone") },
+		ConnectStart:         func(string, string) { w.note("ConnectStart") },
+		ConnectDone:          func(string, string, error) { w.note("ConnectDone") },
+		TLSHandshakeStart:    func() { w.note("TLSHandshakeStart") },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { w.note("TLSHandshakeDone") },
+		WroteHeaderField:     func(string, []string) { w.note("WroteHeaderField") },
+		WroteHeaders:         func() { w.note("WroteHeaders") },
+		Wait100Continue:      func() { w.note("Wait100Continue") },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { w.note("WroteRequest") },
+	}
+}
+
+// The functions that a program gives to its client are called for the request that they are
+// called for, and what the connection's own goroutines do is nobody's.
+func TestClientHooksHaveTheScopeOfTheirRequest(t *testing.T) {
+	server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // sends 100 Continue
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(w, "body")
+	})
+	for _, p := range protocols {
+		t.Run(p.name, func(t *testing.T) {
+			s := p.serve(t, server, nil)
+			var hooks, conn witness
+			s.transport.DisableCompression = true
+			s.transport.ExpectContinueTimeout = 5 * time.Second
+			s.transport.Proxy = func(*http.Request) (*url.URL, error) { hooks.note("Proxy"); return nil, nil }
+			s.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				hooks.note("DialContext")
+				_, port, _ := net.SplitHostPort(addr)
+				c, err := new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("localhost", port))
+				hooks.note("DialContext, dialed")
+				return watchedConn{c, &conn}, err
+			}
+			client := &http.Client{Transport: httpscope.Transport(s.transport, nil)}
+			defer client.CloseIdleConnections()
+			httpscope.Transport(s.transport, nil) // again: the hooks stay as they are
+
+			send := func(ctx context.Context) {
+				req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, hooks.trace()), "POST", s.URL, strings.NewReader("body"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Expect", "100-continue")
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			must := []string{"GetConn", "GotConn", "GotFirstResponseByte", "WroteHeaders", "WroteRequest", "Got1xxResponse"}
+			check := func(id string, must ...string) {
+				t.Helper()
+				time.Sleep(10 * time.Millisecond) // PutIdleConn
+				seen := hooks.take()
+				for hook, ids := range seen {
+					if slices.ContainsFunc(ids, func(got string) bool { return got != id }) {
+						t.Errorf("%s was called for %q, want %s", hook, ids, id)
+					}
+				}
+				for _, hook := range must {
+					if len(seen[hook]) == 0 {
+						t.Errorf("%s wasn't called", hook)
+					}
+				}
+			}
+			// By the goroutine's scope, and by that of the context.
+			scope.New("request_id", "one").Run(func() { send(t.Context()) })
+			check("one", append(must, "Proxy", "DialContext", "DialContext, dialed", "ConnectStart", "ConnectDone", "DNSStart", "DNSDone")...)
+			scope.New("request_id", "two").Run(func() { send(t.Context()) })
+			check("two", must...)
+			send(scope.NewContext(t.Context(), scope.New("request_id", "three")))
+			check("three", must...)
+			send(t.Context())
+			check("none", must...)
+
+			for at, ids := range conn.take() {
+				if slices.ContainsFunc(ids, func(got string) bool { return got != "none" }) {
+					t.Errorf("a connection's %s was called for %q", at, ids)
+				}
+			}
+		})
+	}
+}
+
+type watchedConn struct {
+	net.Conn
+	*witness
+}
+
+func (c watchedConn) Read(p []byte) (int, error)  { c.note("Read"); return c.Conn.Read(p) }
+func (c watchedConn) Write(p []byte) (int, error) { c.note("Write"); return c.Conn.Write(p) }
+
+// The other functions of an *http.Transport.
+func TestHooksOfATransportOnTheWayToAProxy(t *testing.T) {
+	proxy := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodConnect {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}), nil)
+	via, _ := url.Parse(proxy.URL)
+	var hooks witness
+	dial := func(network, addr string) (net.Conn, error) {
+		hooks.note("Dial")
+		return net.Dial(network, strings.TrimPrefix(proxy.URL, "http://"))
+	}
+	for name, c := range map[string]struct {
+		transport *http.Transport
+		url       string
+		want      []string
+	}{
+		"a tunnel": {&http.Transport{
+			Proxy: http.ProxyURL(via),
+			GetProxyConnectHeader: func(context.Context, *url.URL, string) (http.Header, error) {
+				hooks.note("GetProxyConnectHeader")
+				return nil, nil
+			},
+			OnProxyConnectResponse: func(context.Context, *url.URL, *http.Request, *http.Response) error {
+				hooks.note("OnProxyConnectResponse")
+				return nil
+			},
+		}, "https://far.example/", []string{"GetProxyConnectHeader", "OnProxyConnectResponse"}},
+		//lint:ignore SA1019 programs still have it
+		"Dial": {&http.Transport{Dial: dial}, "http://far.example/", []string{"Dial"}},
+		//lint:ignore SA1019 programs still have it
+		"DialTLS": {&http.Transport{DialTLS: dial}, "https://far.example/", []string{"Dial"}},
+		"DialTLSContext": {&http.Transport{DialTLSContext: func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }},
+			"https://far.example/", []string{"Dial"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := &http.Client{Transport: httpscope.Transport(c.transport, nil)}
+			defer client.CloseIdleConnections()
+			scope.New("request_id", "r").Run(func() {
+				if resp, err := client.Get(c.url); err == nil {
+					resp.Body.Close()
+				}
+			})
+			if got := fmt.Sprint(hooks.take()); got != fmt.Sprint(want(c.want)) {
+				t.Errorf("got %v, want %v", got, want(c.want))
+			}
+		})
+	}
+}
+
+func want(hooks []string) map[string][]string {
+	m := map[string][]string{}
+	for _, h := range hooks {
+		m[h] = []string{"r"}
+	}
+	return m
+}
+
+// A connection that a request with hooks has begun keeps nothing of it.
+func TestHooksKeepNothing(t *testing.T) {
+	overEach(t, headers, func(t *testing.T, s *service) {
+		s.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+		s.through(nil)
+		var watched testkit.Probe[payload]
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			scope.New("request_id", "r", "payload", watched.Watch(new(payload))).Run(func() { s.get("/") })
+		}()
+		<-done
+		if watched.LeftWithin(0, 20*time.Second) > 0 {
+			t.Error("the scope of a request outlives it")
+		}
+		if s.get("/"); !s.reused {
+			t.Error("the connection wasn't kept, so this shows nothing")
+		}
+	})
+}
+
+func TestHooksLeaveTheDefaultsAlone(t *testing.T) {
+	transport := http.DefaultTransport.(*http.Transport)
+	before := fmt.Sprintf("%p %p", transport.Proxy, transport.DialContext)
+	httpscope.Transport(nil, nil)
+	if after := fmt.Sprintf("%p %p", transport.Proxy, transport.DialContext); after != before {
+		t.Error("http.DefaultTransport has other functions now")
+	}
+}

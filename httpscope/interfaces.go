@@ -1,0 +1,146 @@
+package httpscope
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/felixge/httpsnoop"
+)
+
+// answerTo returns the ResponseWriter for the handler of r, which has this id: w, watched. It
+// has the optional interfaces that w has, and no others. The kinds that are usual have a type
+// each, which takes one allocation; httpsnoop makes one for each method.
+func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.ResponseWriter) {
+	if own, ok := w.(response); ok {
+		_, hijacks := w.(http.Hijacker)
+		_, reads := w.(io.ReaderFrom)
+		_, pushes := w.(http.Pusher)
+		switch {
+		case hijacks && reads && !pushes:
+			a := &answer1{commonAnswer{own: own}}
+			a.init(w, r, id)
+			return &a.answer, a
+		case !hijacks && !reads && pushes:
+			a := &answer2{commonAnswer{own: own}}
+			a.init(w, r, id)
+			return &a.answer, a
+		}
+	}
+	switch optional(w) {
+	case 0:
+		a := new(answer)
+		a.init(w, r, id)
+		return a, a
+	case stringWriter | flusher:
+		a := new(recorderAnswer)
+		a.init(w, r, id)
+		return &a.answer, a
+	}
+	a := new(answer)
+	a.init(w, r, id)
+	return a, a.snoop()
+}
+
+// A response is what both of net/http's own ResponseWriters have.
+type response interface {
+	http.ResponseWriter
+	io.StringWriter
+	http.Flusher
+	FlushError() error
+	closeNotifier
+	deadliner
+	fullDuplexer
+}
+
+type (
+	deadliner interface {
+		SetReadDeadline(time.Time) error
+		SetWriteDeadline(time.Time) error
+	}
+	fullDuplexer  interface{ EnableFullDuplex() error }
+	closeNotifier interface{ CloseNotify() <-chan bool }
+)
+
+type commonAnswer struct {
+	answer
+	own response // its ResponseWriter
+}
+
+func (a *commonAnswer) WriteString(s string) (int, error)  { return a.writeString(s) }
+func (a *commonAnswer) Flush()                             { _ = a.FlushError() }
+func (a *commonAnswer) FlushError() error                  { return a.flush(a.own.FlushError) }
+func (a *commonAnswer) CloseNotify() <-chan bool           { return a.own.CloseNotify() }
+func (a *commonAnswer) SetReadDeadline(t time.Time) error  { return a.own.SetReadDeadline(t) }
+func (a *commonAnswer) SetWriteDeadline(t time.Time) error { return a.own.SetWriteDeadline(t) }
+func (a *commonAnswer) EnableFullDuplex() error            { return a.own.EnableFullDuplex() }
+
+// An answer1 is for HTTP/1, an answer2 for HTTP/2.
+type (
+	answer1 struct{ commonAnswer }
+	answer2 struct{ commonAnswer }
+)
+
+func (a *answer1) ReadFrom(src io.Reader) (int64, error) {
+	return a.readFrom(a.own.(io.ReaderFrom).ReadFrom, src)
+}
+
+func (a *answer1) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return a.hijack(a.own.(http.Hijacker).Hijack)
+}
+
+func (a *answer2) Push(target string, opts *http.PushOptions) error {
+	return a.own.(http.Pusher).Push(target, opts)
+}
+
+// A recorderAnswer is for what is like httptest.ResponseRecorder.
+type recorderAnswer struct{ answer }
+
+func (a *recorderAnswer) WriteString(s string) (int, error) { return a.writeString(s) }
+
+func (a *recorderAnswer) Flush() {
+	a.begin()
+	a.ResponseWriter.(http.Flusher).Flush()
+	a.wrote(0)
+}
+
+// The optional interfaces that others may have.
+const (
+	stringWriter = 1 << iota
+	flusher
+	another
+)
+
+func optional(w http.ResponseWriter) (have int) {
+	if _, ok := w.(io.StringWriter); ok {
+		have |= stringWriter
+	}
+	if _, ok := w.(http.Flusher); ok {
+		have |= flusher
+	}
+	switch w.(type) {
+	case interface{ FlushError() error }, closeNotifier, http.Hijacker, io.ReaderFrom, http.Pusher, deadliner, fullDuplexer:
+		have |= another
+	}
+	return have
+}
+
+// snoop returns a with the optional interfaces of its ResponseWriter, whichever they are.
+func (a *answer) snoop() http.ResponseWriter {
+	return httpsnoop.Wrap(a.ResponseWriter, httpsnoop.Hooks{
+		WriteHeader: func(httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc { return a.WriteHeader },
+		Write:       func(httpsnoop.WriteFunc) httpsnoop.WriteFunc { return a.Write },
+		WriteString: func(httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc { return a.writeString },
+		Flush: func(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
+			return func() { _ = a.flush(func() error { next(); return nil }) }
+		},
+		ReadFrom: func(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc {
+			return func(src io.Reader) (int64, error) { return a.readFrom(next, src) }
+		},
+		Hijack: func(next httpsnoop.HijackFunc) httpsnoop.HijackFunc {
+			return func() (net.Conn, *bufio.ReadWriter, error) { return a.hijack(next) }
+		},
+	})
+}

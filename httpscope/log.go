@@ -1,0 +1,101 @@
+package httpscope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// end does what is to be done in the request's task when its handler has returned or ended
+// early.
+func (h *handler) end(e *exchange) {
+	if h.opts.Log == nil && e.outer.mark == nil {
+		return
+	}
+	h.refineRoute(e)
+	if h.opts.Log != nil {
+		h.log(e)
+	}
+}
+
+// log writes the last line of the request.
+func (h *handler) log(e *exchange) {
+	a := e.answer
+	attrs := make([]slog.Attr, 0, 8)
+	if status := e.status(); status != 0 {
+		attrs = append(attrs, slog.Int("http.response.status_code", status))
+	}
+	if e.r.Method == http.MethodHead || e.clientLeft() {
+		a.bytes = 0 // what the handler wrote wasn't sent
+	}
+	attrs = append(attrs,
+		slog.Int64("http.response.body.size", a.bytes),
+		slog.Float64("http.server.request.duration", time.Since(e.start).Seconds()))
+	if h.opts.AccessPath {
+		attrs = h.appendPath(attrs, e)
+	}
+	level, outcome := e.outcome()
+	attrs = append(attrs, outcome...)
+	// What the task adds up for its last line belongs here, behind the entry's own.
+	h.opts.Log(e.r.Context(), level, "request", attrs...)
+}
+
+// appendPath appends the path if the line has neither a route nor that.
+func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
+	key := h.names.path
+	if key == "" {
+		key = string(Path)
+	}
+	if h.names.route != "" && scope.GetOr(h.names.route, "") != "" || scope.Current().Has(key) {
+		return attrs
+	}
+	return append(attrs, slog.String(key, clip(e.path)))
+}
+
+// status returns the status that the handler has answered with, or 0 if there is none: it
+// ended early, took the connection over, or nobody was there to get it.
+func (e *exchange) status() int {
+	a := e.answer
+	switch {
+	case e.clientLeft():
+		return 0
+	case a.code == 0 && e.returned && !a.hijacked && a.late == nil:
+		return http.StatusOK
+	}
+	return a.code
+}
+
+// clientLeft reports whether the client went away before an answer began: net/http ends the
+// context then, with no cause of its own.
+func (e *exchange) clientLeft() bool {
+	return e.answer.late == context.Canceled && !e.answer.hijacked
+}
+
+// outcome returns the level of the line, and the attributes that say what went wrong.
+func (e *exchange) outcome() (slog.Level, []slog.Attr) {
+	failed := func(kind string) []slog.Attr { return []slog.Attr{slog.String("error.type", kind)} }
+	switch {
+	case e.panicked != nil && e.panicked != http.ErrAbortHandler:
+		return slog.LevelError, []slog.Attr{
+			slog.String("exception.message", fmt.Sprint(e.panicked)),
+			slog.String("exception.stacktrace", string(debug.Stack())),
+		}
+	case !e.returned && e.panicked == nil:
+		return slog.LevelError, failed("goexit")
+	case e.clientLeft():
+		return slog.LevelWarn, failed("client_closed")
+	case e.panicked != nil:
+		return slog.LevelWarn, failed("abort")
+	case e.answer.code == 0 && errors.Is(e.answer.late, context.DeadlineExceeded) && !e.answer.hijacked:
+		return slog.LevelWarn, failed("timeout")
+	case e.answer.code >= 500:
+		return slog.LevelError, nil
+	}
+	return slog.LevelInfo, nil
+}

@@ -1,0 +1,140 @@
+package httpscope
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// An answer is the ResponseWriter that a handler is given. It sends the request's id once,
+// whatever the handler, or a proxy, has done to the header, and knows what was answered.
+type answer struct {
+	http.ResponseWriter                     // the one that Handler was given
+	server              http.ResponseWriter // the one that the outermost Handler was given: perhaps net/http's own
+	ctx                 context.Context     // that of the request that Handler was given
+	id, sent            [1]string           // the value of X-Request-Id in the answer and in the request, ready to be put there
+	request             http.Request        // the handler's: in here it needs no allocation of its own
+	body                body
+
+	code     int // 0 iff no header was written
+	bytes    int64
+	hijacked bool
+	late     error // why the request's context had ended before the answer began
+}
+
+// init makes a the answer to r, which has this id, by way of w.
+func (a *answer) init(w http.ResponseWriter, r *http.Request, id string) {
+	a.server = w
+	if outer, ok := w.(interface{ outermost() http.ResponseWriter }); ok {
+		a.server = outer.outermost()
+	}
+	a.ResponseWriter, a.ctx, a.id[0], a.sent[0] = w, r.Context(), id, id
+	a.putID()
+}
+
+func (a *answer) outermost() http.ResponseWriter { return a.server }
+
+const idHeader = "X-Request-Id"
+
+// putID makes id the only one in the header.
+func (a *answer) putID() {
+	h := a.Header()
+	if v := h[idHeader]; len(v) != 1 || v[0] != a.id[0] {
+		h[idHeader] = a.id[:]
+	}
+	if len(h) == 1 {
+		return
+	}
+	for key := range h {
+		if len(key) == len(idHeader) && key != idHeader && strings.EqualFold(key, idHeader) {
+			delete(h, key)
+		}
+	}
+}
+
+// begin is called before anything of an answer is written. Code that is 1xx, but for 101, is
+// no answer yet.
+func (a *answer) begin() {
+	if a.code != 0 || a.hijacked {
+		return
+	}
+	a.putID()
+	a.body.closeIfTooLarge(a.server)
+	if err := a.ctx.Err(); err != nil {
+		a.late = context.Cause(a.ctx)
+	}
+}
+
+// wrote is called when n bytes were written, or none with what begins an answer.
+func (a *answer) wrote(n int64) {
+	if a.hijacked {
+		return
+	}
+	a.bytes += n
+	if a.code == 0 {
+		a.code = http.StatusOK
+	}
+}
+
+// end is called when the handler has returned or ended early. net/http answers now if nobody
+// has; so does a middleware that recovers.
+func (a *answer) end() {
+	if a.code == 0 {
+		a.begin()
+	} else {
+		a.body.closeIfTooLarge(a.server)
+	}
+}
+
+func (a *answer) WriteHeader(code int) {
+	final := code >= 200 || code == http.StatusSwitchingProtocols
+	if final {
+		a.begin()
+	}
+	a.ResponseWriter.WriteHeader(code) // panics if code is none
+	if final && a.code == 0 && !a.hijacked {
+		a.code = code
+	}
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.begin()
+	n, err := a.ResponseWriter.Write(p)
+	a.wrote(int64(n))
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// What a may have besides. Each must be there only if the ResponseWriter has it.
+
+func (a *answer) writeString(s string) (int, error) {
+	a.begin()
+	n, err := io.WriteString(a.ResponseWriter, s)
+	a.wrote(int64(n))
+	return n, err
+}
+
+func (a *answer) readFrom(next func(io.Reader) (int64, error), src io.Reader) (int64, error) {
+	a.begin()
+	n, err := next(src)
+	a.wrote(n)
+	return n, err
+}
+
+func (a *answer) flush(next func() error) error {
+	a.begin()
+	err := next()
+	a.wrote(0)
+	return err
+}
+
+func (a *answer) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (net.Conn, *bufio.ReadWriter, error) {
+	conn, buf, err := next()
+	a.hijacked = a.hijacked || err == nil
+	return conn, buf, err
+}

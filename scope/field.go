@@ -1,0 +1,130 @@
+package scope
+
+import (
+	"log/slog"
+	"math"
+	"reflect"
+
+	"github.com/taskscope/taskscope/scope/internal/carrier"
+)
+
+// A list has the fields of a node as Attrs, which lines need, and what Set was given in place of
+// the Attrs, which Get needs: an Attr loses types (an int becomes an int64), and has to allocate
+// the any that it is asked for. Fields without an orig, or with nil, came as Attrs.
+type list struct {
+	attrs []slog.Attr
+	orig  *[]any // nil, or perhaps shorter
+}
+
+// A field is one of a node.
+type field struct {
+	slog.Attr
+	orig any
+}
+
+func (l *list) field(i int) field {
+	f := field{Attr: l.attrs[i]}
+	if l.orig != nil && i < len(*l.orig) {
+		f.orig = (*l.orig)[i]
+	}
+	return f
+}
+
+// index returns where the field of key is, or -1. key is not empty.
+func (l *list) index(key string) int {
+	for i := range l.attrs {
+		if carrier.Same(l.attrs[i].Key, key) {
+			return i
+		}
+	}
+	return -1
+}
+
+// any returns the value of field i as it was given.
+func (l *list) any(i int) any {
+	if l.orig != nil && i < len(*l.orig) {
+		if v := (*l.orig)[i]; v != nil {
+			return v
+		}
+	}
+	return l.attrs[i].Value.Any()
+}
+
+// put puts f into place i, which may be one behind the last.
+func (l *list) put(i int, f field) {
+	if i < len(l.attrs) {
+		l.attrs[i] = f.Attr
+	} else {
+		l.attrs = append(l.attrs, f.Attr)
+	}
+	if l.orig == nil {
+		if f.orig == nil {
+			return
+		}
+		orig := make([]any, 0, cap(l.attrs))
+		l.orig = &orig
+	}
+	for len(*l.orig) <= i {
+		*l.orig = append(*l.orig, nil)
+	}
+	(*l.orig)[i] = f.orig
+}
+
+func isRestricted(a slog.Attr) bool { return Policy(a.Key)&(Hidden|Redacted) != 0 }
+
+// shown returns f as the policy of its key has it, and whether it may be shown at all.
+func (f field) shown() (a slog.Attr, ok bool) {
+	policy := Policy(f.Key)
+	if policy&Redacted != 0 {
+		return slog.String(f.Key, RedactedText), policy&Hidden == 0
+	}
+	return f.Attr, policy&Hidden == 0
+}
+
+// as returns the value of f as a T. A value that was given as it is must be a T. One
+// that came as an Attr has lost the width of its number: any integer or float type that
+// holds it without loss will do.
+func as[T any](f field) (v T, ok bool) {
+	if f.orig != nil {
+		v, ok = f.orig.(T)
+		return v, ok
+	}
+	value := f.Value
+	// A string would be boxed by Any, and strings are most of what scopes hold.
+	if p, is := any(&v).(*string); is && value.Kind() == slog.KindString {
+		*p = value.String()
+		return v, true
+	}
+	if v, ok = value.Any().(T); ok {
+		return v, true
+	}
+	r := reflect.ValueOf(&v).Elem()
+	if r.Kind() == reflect.Interface {
+		return v, value.Any() == nil // a nil that was set is there
+	}
+	if r.Type().PkgPath() != "" {
+		return v, false
+	}
+	switch value.Kind() {
+	case slog.KindInt64:
+		x := value.Int64()
+		if ok = r.CanInt() && !r.OverflowInt(x); ok {
+			r.SetInt(x)
+		} else if ok = r.CanUint() && x >= 0 && !r.OverflowUint(uint64(x)); ok {
+			r.SetUint(uint64(x))
+		}
+	case slog.KindUint64:
+		x := value.Uint64()
+		if ok = r.CanUint() && !r.OverflowUint(x); ok {
+			r.SetUint(x)
+		} else if ok = r.CanInt() && x <= math.MaxInt64 && !r.OverflowInt(int64(x)); ok {
+			r.SetInt(int64(x))
+		}
+	case slog.KindFloat64:
+		x := value.Float64()
+		if ok = r.Kind() == reflect.Float32 && (float64(float32(x)) == x || x != x); ok {
+			r.SetFloat(x)
+		}
+	}
+	return v, ok
+}
