@@ -54,7 +54,7 @@ func (n *node) explainBound() string {
 	}
 	hidden := 0
 	n.each(nil, func(f field) {
-		if Policy(f.key)&Hidden != 0 {
+		if Policy(f.Key)&Hidden != 0 {
 			hidden++
 		}
 	})
