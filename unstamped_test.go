@@ -28,6 +28,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
@@ -510,14 +511,19 @@ var unstamped = map[string]row{
 		inherits: true,
 	},
 
-	"the first call opened the connection, whose goroutines serve all: gRPC, database/sql, HTTP": pair(
-		func(t *testing.T, r *scopetest.Recorder) {
-			connection(t, func(connect func()) { request("r-1", connect) })
+	"the first call opened the connection, whose goroutines serve all: gRPC, database/sql, HTTP": row{
+		wrong: []way{{func(t *testing.T, r *scopetest.Recorder) {
+			connection(t, nil, func(connect func()) { request("r-1", connect) })
+		}, "line request_id=r-1 scope_ended=true"}},
+		right: []way{
+			{func(t *testing.T, r *scopetest.Recorder) {
+				connection(t, nil, func(connect func()) { request("r-1", func() { scope.Outside(connect) }) })
+			}, "line"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				connection(t, new(httpscope.TransportOptions), func(connect func()) { request("r-1", connect) })
+			}, "line request_id=r-2"},
 		},
-		"line request_id=r-1 scope_ended=true",
-		func(t *testing.T, r *scopetest.Recorder) {
-			connection(t, func(connect func()) { request("r-1", func() { scope.Outside(connect) }) })
-		}, "line").inheriting(),
+	}.inheriting(),
 
 	"a bare `Set` on a goroutine that serves many: a kept-alive connection, a consumer's loop": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
@@ -601,11 +607,15 @@ func janitor(start func() worker, begin func()) {
 }
 
 // connection has connect called as the first request of a client does it. A hook of the second one logs.
-func connection(t *testing.T, first func(connect func())) {
+// With options the client has a Transport of httpscope.
+func connection(t *testing.T, opts *httpscope.TransportOptions, first func(connect func())) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	client := server.Client()
 	defer client.CloseIdleConnections()
+	if opts != nil {
+		client.Transport = httpscope.Transport(client.Transport, opts)
+	}
 	get := func(ctx context.Context) {
 		r, err := http.NewRequestWithContext(ctx, "GET", server.URL, nil)
 		if err != nil {

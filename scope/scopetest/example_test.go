@@ -21,6 +21,16 @@ func checkout(order string) {
 	log.Info().Bool("gift", true).Msg("sent")
 }
 
+func TestCheckout(t *testing.T) {
+	lines := scopetest.Record(t) // of slog, log, zap and zerolog; the test's end puts their defaults back
+	scope.New("request_id", "r-17").Run(func() { checkout("o-1") })
+	for _, line := range lines.Lines() {
+		if line.String("request_id") != "r-17" || line.Int("attempt") != 2 {
+			t.Errorf("not stamped: %+v", line)
+		}
+	}
+}
+
 // In a test function, t is its own. Code that logs through the default loggers stays as it is.
 func ExampleRecord() {
 	t := newT()
