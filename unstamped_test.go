@@ -424,6 +424,18 @@ var unstamped = map[string]row{
 			request("r-1", func() { zlog.Info().Str("upstream_id", "mine").Msg("line") })
 		}, "line request_id=r-1 upstream_id=mine"),
 
+	"the core isn't zap's own, and had the field before it was given to `zaph.New`, or writes a key itself": pair(
+		func(t *testing.T, r *scopetest.Recorder) {
+			foreignCore(func(core zapcore.Core) *zap.Logger {
+				return zap.New(zaph.New(core.With([]zap.Field{zap.String("request_id", "own")}), nil))
+			})
+		}, "keys n=2",
+		func(t *testing.T, r *scopetest.Recorder) {
+			foreignCore(func(core zapcore.Core) *zap.Logger {
+				return zap.New(zaph.New(core, nil)).With(zap.String("request_id", "own"))
+			})
+		}, "keys n=1"),
+
 	"the slog handler had an open group before it was given to `slogh.New`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			logger := slog.New(slogh.New(r.WithGroup("g"), nil))
@@ -574,6 +586,23 @@ var unstamped = map[string]row{
 }
 
 func plain(fn func()) func() { return fn }
+
+// A foreign core is one that zaph can't look into.
+type foreign struct{ zapcore.Core }
+
+func (f foreign) With(fields []zap.Field) zapcore.Core { return foreign{f.Core.With(fields)} }
+
+func (f foreign) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return to.AddCore(e, f)
+}
+
+// foreignCore has a logger of such a core write a line of request r-1, and says how often it has the key.
+func foreignCore(logger func(zapcore.Core) *zap.Logger) {
+	var b testkit.Buffer
+	l := logger(foreign{zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), &b, zap.InfoLevel)})
+	request("r-1", func() { l.Info("line") })
+	slog.Info("keys", "n", strings.Count(b.String(), `"request_id":`))
+}
 
 // once is an iterator of one value that logs.
 func once(yield func(int) bool) {

@@ -35,6 +35,8 @@ import (
 // flags of package log included. Cleanups that were registered later run before that, and
 // what they log is recorded.
 //
+// A logger that the code has taken from a default before Record was called isn't recorded.
+//
 // Called again, in a subtest say, it records in a Recorder of its own until that test ends,
 // and then the outer one goes on.
 //
