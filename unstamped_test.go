@@ -257,7 +257,7 @@ var unstamped = map[string]row{
 			request("r-1", func() { pool.do(scope.Wrap(info)) })
 		}, "line request_id=r-1"),
 
-	"`time.AfterFunc` calls its function on a goroutine of the runtime": pair(
+	"`time.AfterFunc` has the runtime start a goroutine for it, which inherits nothing": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			logged := make(chan struct{})
 			request("r-1", func() { time.AfterFunc(0, func() { defer close(logged); info() }) })
@@ -505,6 +505,7 @@ var unstamped = map[string]row{
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(startWorker, plain) }, "line request_id=r-1; line request_id=r-1 scope_ended=true"},
 		},
 		right: []way{
+			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(startWorker, scope.Wrap) }, "line request_id=r-2; line request_id=r-3"},
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(outside, scope.Wrap) }, "line request_id=r-2; line request_id=r-3"},
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(outside, plain) }, "line; line"},
 			{func(t *testing.T, r *scopetest.Recorder) {
