@@ -77,6 +77,9 @@ func database(t *trial, start start, ofNoTask func(func())) {
 		}
 	})
 	t.behind.Wait()
+	driver.keeps.Store(true)
+	last := t.newID()
+	scope.New(idKey, last).Run(func() { must(db.PingContext(context.WithValue(context.Background(), ownerKey{}, last))) })
 	for range 500 { // the pool cleans after a second at the earliest
 		if driver.cleaned.Load() > 0 {
 			break
@@ -95,6 +98,7 @@ type connector struct {
 	ofNoTask func(func())
 
 	opened, cleaned atomic.Int64 // by the pool itself
+	keeps           atomic.Bool
 }
 
 func (c *connector) Driver() driver.Driver { return sqliteDriver() }
@@ -133,11 +137,11 @@ type connection struct {
 }
 
 // IsValid makes the pool open connections anew all the time.
-func (c *connection) IsValid() bool { return rand.IntN(8) > 0 }
+func (c *connection) IsValid() bool { return c.c.keeps.Load() || rand.IntN(8) > 0 }
 
 // Close logs if the pool's cleaner calls it. Other callers may be tasks.
 func (c *connection) Close() error {
-	var calls [8]uintptr
+	var calls [16]uintptr
 	for frames := runtime.CallersFrames(calls[:runtime.Callers(1, calls[:])]); ; {
 		frame, more := frames.Next()
 		if strings.HasSuffix(frame.Function, ".connectionCleaner") {
