@@ -33,7 +33,7 @@ type form struct {
 
 // allCases returns all cases, family by family.
 func allCases() []kase {
-	return slices.Concat(webCases, proxyCases, poolCases, timerCases, sqlCases, messageCases, sinkCases)
+	return slices.Concat(webCases, proxyCases, grpcCases, poolCases, timerCases, sqlCases, messageCases, riverCases, sinkCases)
 }
 
 // A row is a form that has run.

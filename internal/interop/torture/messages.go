@@ -47,10 +47,10 @@ var messageCases = []kase{
 			name: "`propagation.Inject` into the metadata, and a middleware with `propagation.Extract` and `Run`", recommended: true,
 			run: func(t *trial) {
 				watermillMessages(t, startInMain, gochannel.Config{},
-					func(m *message.Message) { propagation.Inject(scope.Current(), metadata(m.Metadata)) },
+					func(m *message.Message) { propagation.Inject(scope.Current(), texts(m.Metadata)) },
 					func(h message.HandlerFunc) message.HandlerFunc {
 						return func(m *message.Message) (out []*message.Message, err error) {
-							propagation.Extract(metadata(m.Metadata)).Run(func() { out, err = h(m) })
+							propagation.Extract(texts(m.Metadata)).Run(func() { out, err = h(m) })
 							return out, err
 						}
 					})
@@ -87,12 +87,12 @@ func (h header) Keys() (keys []string) {
 	return keys
 }
 
-// metadata is that of a watermill message, as a propagation.Carrier.
-type metadata message.Metadata
+// texts are the metadata of a message or job, as a propagation.Carrier.
+type texts map[string]string
 
-func (m metadata) Get(key string) string { return m[key] }
-func (m metadata) Set(key, value string) { m[key] = value }
-func (m metadata) Keys() (keys []string) {
+func (m texts) Get(key string) string { return m[key] }
+func (m texts) Set(key, value string) { m[key] = value }
+func (m texts) Keys() (keys []string) {
 	for key := range m {
 		keys = append(keys, key)
 	}
