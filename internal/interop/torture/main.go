@@ -105,7 +105,7 @@ func report(rows []row, seed uint64, lines int64) string {
 
 Written by `+"`make interop N=%d SEED=%d`"+`, not by hand, with %s, carrier %s, in %.0f s.
 
-In each row 16 goroutines begin tasks, one after the other, until the row has its lines. A task goes through the code that the row
+In each row %d goroutines begin tasks, one after the other, until the row has its lines. A task goes through the code that the row
 names; slog, zap and zerolog log in turn from its callbacks, handlers and workers, which also set fields, fork, pass contexts on, change profiler
 labels and leave goroutines behind. Each line says in its message which task it belongs to, and was compared with the field that it was stamped with:
 
@@ -126,7 +126,7 @@ The sum of all rows: %d lines, %d right, %d unstamped, %d late, %d another's, %d
 
 | case | form | lines are, or may be | cause and cure |
 |---|---|---|---|
-%s`, lines, seed, results.MeasuredWith(), scope.Carrier(), took.Seconds(), recommendedWrong, recommendedLines,
+%s`, lines, seed, results.MeasuredWith(), scope.Carrier(), took.Seconds(), drivers, recommendedWrong, recommendedLines,
 		all, sum[right], sum[unstamped], sum[late], sum[another], sum[wrong], body.String(), causes.String())
 	return text.String()
 }

@@ -18,7 +18,7 @@ import (
 var messageCases = []kase{
 	{"NATS", []form{
 		{
-			name: "the first task connects and subscribes", shows: of(another), may: of(wrong, late, unstamped),
+			name: "the first task connects and subscribes", shows: of(another, wrong), may: of(late),
 			why: "a subscription's goroutine inherits the scope of who subscribes, and keeps it for all messages. Connect and subscribe in main or in `scope.Outside`, and let the message carry the id",
 			run: func(t *trial) { natsRequests(t, startInFirst, false) },
 		},
@@ -34,7 +34,7 @@ var messageCases = []kase{
 	}},
 	{"watermill's gochannel", []form{
 		{
-			name: "the first task runs the router", shows: of(another), may: of(wrong, late, unstamped),
+			name: "the first task runs the router", shows: of(another, wrong), may: of(late),
 			why: "the router inherits the first task's scope, and each message's goroutine from the router. Run it in main or in `scope.Outside`, with a middleware that calls `Run`",
 			run: func(t *trial) { watermillMessages(t, startInFirst, gochannel.Config{}, nil, nil) },
 		},

@@ -15,7 +15,7 @@ import (
 
 var proxyCases = []kase{{"httputil.ReverseProxy", []form{
 	{
-		name: "a plain `http.Transport`, whose hooks log", shows: of(another), may: of(late, wrong),
+		name: "a plain `http.Transport`, whose hooks log", shows: of(another, wrong), may: of(late),
 		why: "a connection is dialled in the first request that needs it, and its read and write loops keep that one's scope. Put `httpscope.Transport` around it, and log in hooks with the request's context",
 		run: func(t *trial) {
 			t.proxy(func(base *http.Transport) http.RoundTripper { return base }, false)

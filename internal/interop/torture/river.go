@@ -22,7 +22,7 @@ import (
 
 var riverCases = []kase{{"river with riversqlite", []form{
 	{
-		name: "the first task calls `Start`", shows: of(another), may: of(wrong, late, unstamped),
+		name: "the first task calls `Start`", shows: of(another, wrong), may: of(late),
 		why: "the client's goroutines inherit the first task's scope, and each job's goroutine from them. Start it in main or in `scope.Outside`, with a middleware that calls `Run`",
 		run: func(t *trial) { riverJobs(t, startInFirst, nil) },
 	},

@@ -20,12 +20,12 @@ import (
 
 var sqlCases = []kase{{"database/sql with modernc.org/sqlite, whose driver logs", []form{
 	{
-		name: "the first task opens the pool", shows: of(another), may: of(wrong),
+		name: "the first task opens the pool", shows: of(another, wrong),
 		why: "goroutines of the pool itself (its opener and its cleaner) are started in a task and keep its scope. Open it in main or in `scope.Outside`, and let the driver log what is of no task in `scope.Outside`",
 		run: func(t *trial) { database(t, startInFirst, func(fn func()) { fn() }) },
 	},
 	{
-		name: "`sql.OpenDB` in `scope.Outside`", shows: of(another), may: of(wrong),
+		name: "`sql.OpenDB` in `scope.Outside`", may: of(another, wrong),
 		why: "the pool's cleaner is started by the query after which there is something to clean, and keeps its scope. Let the driver log what is of no task in `scope.Outside`",
 		run: func(t *trial) { database(t, startOutside, func(fn func()) { fn() }) },
 	},

@@ -13,7 +13,7 @@ import (
 var timerCases = []kase{
 	{"cron", []form{
 		{
-			name: "the first task calls `Start`", shows: of(another), may: of(late, wrong, unstamped),
+			name: "the first task calls `Start`", shows: of(another, wrong), may: of(late),
 			why: "the scheduler inherits the first task's scope, and each run inherits from the scheduler. Start it in main or in `scope.Outside`, and give each run a scope of its own",
 			run: func(t *trial) { runCron(t, startInFirst, func(id string, fn func()) { fn() }) },
 		},
@@ -42,7 +42,7 @@ var timerCases = []kase{
 	}},
 	{"context.AfterFunc", []form{
 		{
-			name: "`context.AfterFunc(ctx, fn)`, and another task cancels", shows: of(unstamped, wrong), may: of(another),
+			name: "`context.AfterFunc(ctx, fn)`, and another task cancels", shows: of(unstamped, wrong, another),
 			why: "the goroutine is started by whoever cancels, or by a timer, and inherits from it. `scope.Wrap` gives it the scope of who called AfterFunc",
 			run: func(t *trial) { contextAfterFunc(t, func(fn func()) func() { return fn }) },
 		},
