@@ -66,15 +66,15 @@ func grpcCalls(t *trial, use grpcUse) {
 	listener := bufconn.Listen(1 << 20)
 	unary := []grpc.UnaryServerInterceptor{func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		id := req.(*grpc_health_v1.HealthCheckRequest).Service
-		t.line(nil, id, "")
-		defer t.line(nil, id, "")
+		t.line(id)
+		defer t.line(id)
 		return handler(ctx, req)
 	}}
 	stream := []grpc.StreamServerInterceptor{func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		md, _ := metadata.FromIncomingContext(ss.Context())
 		id := md["owner"][0]
-		t.line(nil, id, "")
-		defer t.line(nil, id, "")
+		t.line(id)
+		defer t.line(id)
 		return handler(srv, ss)
 	}}
 	in := func(ctx context.Context, handle func()) {
@@ -126,7 +126,7 @@ func grpcCalls(t *trial, use grpcUse) {
 			if _, err := watch.Recv(); err != nil {
 				break
 			}
-			t.line(nil, id, "")
+			t.line(id)
 		}
 	})
 	must(conn.Close())
@@ -168,10 +168,11 @@ func (c callStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	switch s.(type) {
 	case *stats.InHeader, *stats.OutHeader, *stats.InTrailer:
 		id := ctx.Value(ownerKey{}).(string)
-		if !c.withContext {
-			ctx = nil
+		if c.withContext {
+			c.t.lineContext(ctx, id)
+		} else {
+			c.t.line(id)
 		}
-		c.t.line(ctx, id, "")
 	}
 }
 

@@ -138,7 +138,7 @@ func natsRequests(t *trial, start start, carry bool) {
 			}
 			_ = got(conn.RequestMsg(m, time.Minute))
 		}
-		t.line(nil, id, "")
+		t.line(id)
 	})
 	conn.Close()
 	server.Shutdown()
@@ -175,7 +175,7 @@ func watermillMessages(t *trial, start start, config gochannel.Config, prepare f
 			}
 			must(channel.Publish(fmt.Sprint("topic", t.random(id, "topic").IntN(channels)), m))
 		}
-		t.line(nil, id, "")
+		t.line(id)
 	})
 	must(router.Close())
 	must(<-ended)

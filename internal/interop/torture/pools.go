@@ -65,7 +65,7 @@ var poolCases = []kase{
 			for i := range 4 {
 				g.Go(func() error {
 					t.work(id, fmt.Sprint(i))
-					t.line(ctx, id, "")
+					t.lineContext(ctx, id)
 					return nil
 				})
 			}
@@ -125,7 +125,7 @@ func poolCase(name, submit string, open func() (func(func()), func())) kase {
 					})
 				}
 				done.Wait()
-				t.line(nil, id, "")
+				t.line(id)
 			})
 			closePool()
 		}
@@ -207,7 +207,7 @@ func queue(t *trial, start start, wrap func(func()) func()) {
 func doChan(t *trial, wrap func(func()) func()) {
 	var g singleflight.Group
 	t.inTasks(func(id string) {
-		t.line(nil, id, "")
+		t.line(id)
 		shared := wrap(func() {
 			time.Sleep(50 * time.Microsecond)
 			t.work(id, "shared")

@@ -46,10 +46,11 @@ func (t *trial) proxy(around func(*http.Transport) http.RoundTripper, withContex
 		}
 	}), nil))
 	hook := func(ctx context.Context, id string) {
-		if !withContext {
-			ctx = nil
+		if withContext {
+			t.lineContext(ctx, id)
+		} else {
+			t.line(id)
 		}
-		t.line(ctx, id, "")
 	}
 	base := &http.Transport{
 		MaxIdleConnsPerHost: 2,

@@ -108,7 +108,7 @@ func riverJobs(t *trial, start start, middleware []rivertype.Middleware) {
 		worked.Store(id, done)
 		_ = got(client.Insert(ctx, jobArgs{id}, nil))
 		<-done
-		t.line(nil, id, "")
+		t.line(id)
 	})
 	must(client.Stop(ctx))
 	must(db.Close())

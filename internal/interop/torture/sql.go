@@ -68,7 +68,7 @@ func database(t *trial, start start, ofNoTask func(func())) {
 		defer cancel()
 		var one int
 		must(db.QueryRowContext(ctx, "SELECT work(?)", id).Scan(&one))
-		t.line(nil, id, "")
+		t.line(id)
 		if t.random(id, "transaction").IntN(2) == 0 {
 			tx := got(db.BeginTx(ctx, nil))
 			must(tx.QueryRowContext(ctx, "SELECT work(?)", id).Scan(&one))
@@ -105,9 +105,9 @@ func (c *connector) Driver() driver.Driver { return sqliteDriver() }
 
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if id, ok := ctx.Value(ownerKey{}).(string); ok {
-		c.t.line(nil, id, "")
+		c.t.line(id)
 	} else { // the pool wants one itself, for whichever task waits
-		c.ofNoTask(func() { c.t.line(nil, nobody, "") })
+		c.ofNoTask(func() { c.t.line(nobody) })
 		c.opened.Add(1)
 	}
 	conn, err := sqliteDriver().Open(":memory:")
@@ -145,7 +145,7 @@ func (c *connection) Close() error {
 	for frames := runtime.CallersFrames(calls[:runtime.Callers(1, calls[:])]); ; {
 		frame, more := frames.Next()
 		if strings.HasSuffix(frame.Function, ".connectionCleaner") {
-			c.c.ofNoTask(func() { c.c.t.line(nil, nobody, "") })
+			c.c.ofNoTask(func() { c.c.t.line(nobody) })
 			c.c.cleaned.Add(1)
 		}
 		if !more {
@@ -169,6 +169,6 @@ type transaction struct {
 // Rollback is called by a goroutine that the task has left behind.
 func (tx *transaction) Rollback() error {
 	defer tx.t.behind.Done()
-	tx.t.line(nil, tx.id, left)
+	tx.t.line(tx.id + left)
 	return tx.Tx.Rollback()
 }

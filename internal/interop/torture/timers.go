@@ -79,7 +79,7 @@ func runCron(t *trial, start start, in func(id string, fn func())) {
 	id := t.newID()
 	scope.New(idKey, id).Run(func() { // a request that needs the scheduler
 		use()
-		t.line(nil, id, "")
+		t.line(id)
 		time.Sleep(3 * time.Millisecond)
 	})
 	<-full
@@ -94,7 +94,7 @@ func afterFunc(t *trial, wrap func(func()) func()) {
 			t.work(id, "timer")
 			close(done)
 		}))
-		t.line(nil, id, "")
+		t.line(id)
 		<-done
 	})
 }
@@ -126,7 +126,7 @@ func contextAfterFunc(t *trial, wrap func(func()) func()) {
 			t.work(id, "after")
 			close(done)
 		}))
-		t.line(nil, id, "")
+		t.line(id)
 		if last && t.random(id, "cancel").IntN(2) == 0 {
 			mine.cancel()
 		}

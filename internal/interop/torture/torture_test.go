@@ -123,12 +123,12 @@ func TestAFormThatIsNotWhatItsRowSaysFails(t *testing.T) {
 		want string // what the error says; nothing if there is none
 	}{
 		"right":              {form{run: stamped}, ""},
-		"declared":           {form{run: one(func(t *trial, id string) { t.line(nil, id, "") }), shows: of(unstamped)}, ""},
-		"another's":          {form{run: one(func(t *trial, id string) { scope.New(idKey, "t-0").Run(func() { t.line(nil, id, "") }) })}, "wrong: "},
-		"another's, late":    {form{run: one(func(t *trial, id string) { inEnded("t-0", func() { t.line(nil, id, "") }) })}, "late with another's id: "},
-		"late":               {form{run: one(func(t *trial, id string) { inEnded(id, func() { t.line(nil, id, "") }) })}, "late: "},
-		"late, left behind":  {form{run: one(func(t *trial, id string) { inEnded(id, func() { t.line(nil, id, left) }) })}, ""},
-		"unstamped":          {form{run: one(func(t *trial, id string) { t.line(nil, id, "") })}, "unstamped: "},
+		"declared":           {form{run: one(func(t *trial, id string) { t.line(id) }), shows: of(unstamped)}, ""},
+		"another's":          {form{run: one(func(t *trial, id string) { scope.New(idKey, "t-0").Run(func() { t.line(id) }) })}, "wrong: "},
+		"another's, late":    {form{run: one(func(t *trial, id string) { inEnded("t-0", func() { t.line(id) }) })}, "late with another's id: "},
+		"late":               {form{run: one(func(t *trial, id string) { inEnded(id, func() { t.line(id) }) })}, "late: "},
+		"late, left behind":  {form{run: one(func(t *trial, id string) { inEnded(id, func() { t.line(id + left) }) })}, ""},
+		"unstamped":          {form{run: one(func(t *trial, id string) { t.line(id) })}, "unstamped: "},
 		"shows nothing":      {form{run: stamped, shows: of(wrong)}, "no line is wrong"},
 		"lost":               {form{run: one(func(t *trial, id string) { t.logged.Add(1) })}, "lines were logged"},
 		"a line of somebody": {form{run: one(func(t *trial, id string) { t.logged.Add(1); t.slog.Info("hello") })}, "of somebody else"},

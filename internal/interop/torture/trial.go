@@ -58,24 +58,32 @@ type trial struct {
 	behind   sync.WaitGroup // what tasks have left behind
 }
 
-// line logs a line of a task with one of the loggers, in turn. ctx may be nil, and so given
-// to none; note is left or nothing.
-func (t *trial) line(ctx context.Context, id, note string) {
+// line logs a line that belongs to the task with this id, with one of the loggers in turn. An
+// id with left behind it says that the task has left behind what logs.
+func (t *trial) line(id string) {
 	turn := t.logged.Add(1) % 4
-	msg := mark + id + note
-	switch {
-	case ctx == nil && (turn == 0 || t.onlySlog):
-		t.slog.Info(msg)
+	switch msg := mark + id; {
 	case turn == 0 || t.onlySlog:
-		t.slog.InfoContext(ctx, msg)
-	case turn == 1 && ctx == nil:
-		t.zap.Info(msg)
+		t.slog.Info(msg)
 	case turn == 1:
-		t.zap.Info(msg, zaph.Context(ctx))
-	case turn == 2 || ctx != nil:
-		t.zero.Info().Ctx(ctx).Msg(msg)
+		t.zap.Info(msg)
+	case turn == 2:
+		t.zero.Info().Msg(msg)
 	default:
 		t.each.Info().Msg(msg)
+	}
+}
+
+// lineContext is line for a line that is given a context.
+func (t *trial) lineContext(ctx context.Context, id string) {
+	turn := t.logged.Add(1) % 3
+	switch msg := mark + id; {
+	case turn == 0 || t.onlySlog:
+		t.slog.InfoContext(ctx, msg)
+	case turn == 1:
+		t.zap.Info(msg, zaph.Context(ctx))
+	default:
+		t.zero.Info().Ctx(ctx).Msg(msg)
 	}
 }
 
@@ -117,7 +125,7 @@ func (t *trial) random(id, salt string) *rand.Rand {
 // each call that is of the same task.
 func (t *trial) work(id, salt string) {
 	r := t.random(id, salt)
-	t.line(nil, id, "")
+	t.line(id)
 	for range 1 + r.IntN(5) {
 		step := r.IntN(8)
 		for t.justLogs && (step == 3 || step == 4) {
@@ -125,43 +133,43 @@ func (t *trial) work(id, salt string) {
 		}
 		switch step {
 		case 0:
-			t.line(nil, id, "")
+			t.line(id)
 		case 1:
 			scope.Set("step", r.IntN(9))
-			t.line(nil, id, "")
+			t.line(id)
 		case 2:
 			joined := make(chan struct{})
 			go func() {
-				t.line(nil, id, "")
+				t.line(id)
 				scope.Set("step", "a child's")
-				t.line(nil, id, "")
+				t.line(id)
 				close(joined)
 			}()
 			<-joined
 		case 3:
 			scope.Go(func() {
 				runtime.Gosched()
-				t.line(nil, id, "")
+				t.line(id)
 			})
 		case 4:
 			scope.Run(func() {
 				scope.Set("step", "inner")
-				t.line(nil, id, "")
+				t.line(id)
 			})
 		case 5:
 			pprof.Do(scope.NewContext(context.Background(), scope.Current()), pprof.Labels("label", "of others"), func(ctx context.Context) {
-				t.line(nil, id, "")
-				t.line(ctx, id, "")
+				t.line(id)
+				t.lineContext(ctx, id)
 			})
 		case 6:
-			t.line(scope.NewContext(context.Background(), scope.With("user", r.IntN(9))), id, "")
+			t.lineContext(scope.NewContext(context.Background(), scope.With("user", r.IntN(9))), id)
 		case 7:
 			pause := time.Duration(r.IntN(200)) * time.Microsecond
 			t.behind.Add(1)
 			go func() {
 				defer t.behind.Done()
 				time.Sleep(pause)
-				t.line(nil, id, left)
+				t.line(id + left)
 			}()
 		}
 	}

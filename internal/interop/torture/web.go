@@ -58,11 +58,11 @@ var webCases = []kase{
 		gin.SetMode(gin.ReleaseMode)
 		g := gin.New()
 		g.Use(func(c *gin.Context) {
-			t.line(nil, taskOf(c.Request), "")
-			defer t.line(nil, taskOf(c.Request), "")
+			t.line(taskOf(c.Request))
+			defer t.line(taskOf(c.Request))
 			c.Next()
 		}, gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, _ any) {
-			t.line(nil, taskOf(c.Request), "")
+			t.line(taskOf(c.Request))
 			c.AbortWithStatus(http.StatusInternalServerError)
 		}))
 		switch e {
@@ -77,7 +77,7 @@ var webCases = []kase{
 	frameworkCase("echo v4", "`e.Use(echo.WrapMiddleware(httpscope.Middleware(nil)))`", func(t *trial, e entry) http.Handler {
 		router := echo4.New()
 		router.HTTPErrorHandler = func(err error, c echo4.Context) {
-			t.line(nil, taskOf(c.Request()), "")
+			t.line(taskOf(c.Request()))
 			router.DefaultHTTPErrorHandler(err, c)
 		}
 		router.Use(echo4.WrapMiddleware(t.access))
@@ -99,7 +99,7 @@ var webCases = []kase{
 	frameworkCase("echo v5", "`e.Use(echo.WrapMiddleware(httpscope.Middleware(nil)))`", func(t *trial, e entry) http.Handler {
 		router := echo5.New()
 		router.HTTPErrorHandler = func(c *echo5.Context, err error) {
-			t.line(nil, taskOf(c.Request()), "")
+			t.line(taskOf(c.Request()))
 			echo5.DefaultHTTPErrorHandler(false)(c, err)
 		}
 		router.Use(echo5.WrapMiddleware(t.access))
@@ -168,7 +168,7 @@ func setting(h http.Handler) http.Handler {
 func (t *trial) serveTask(_ http.ResponseWriter, r *http.Request) {
 	id := taskOf(r)
 	t.work(id, "handler")
-	t.line(r.Context(), id, "")
+	t.lineContext(r.Context(), id)
 	if t.random(id, "panic").IntN(16) == 0 {
 		panic("a handler's")
 	}
@@ -178,13 +178,13 @@ func (t *trial) serveTask(_ http.ResponseWriter, r *http.Request) {
 func (t *trial) access(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := taskOf(r)
-		t.line(nil, id, "")
+		t.line(id)
 		defer func() {
 			if recover() != nil {
-				t.line(nil, id, "")
+				t.line(id)
 				w.WriteHeader(http.StatusInternalServerError)
 			}
-			t.line(nil, id, "")
+			t.line(id)
 		}()
 		h.ServeHTTP(w, r)
 	})
@@ -195,7 +195,7 @@ type ownerKey struct{}
 // accessLine is httpscope's last line. Which task it belongs to it takes from the context
 // that serve has given to the server's connection.
 func (t *trial) accessLine(ctx context.Context, _ slog.Level, _ string, _ ...slog.Attr) {
-	t.line(ctx, ctx.Value(ownerKey{}).(string), "")
+	t.lineContext(ctx, ctx.Value(ownerKey{}).(string))
 }
 
 // serve sends tasks as requests to h, over kept-alive connections.
