@@ -21,6 +21,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,13 +77,23 @@ func runAll(out io.Writer, only string, seed uint64, lines int64) (rows []row, e
 	return rows, errors.Join(failed...)
 }
 
-// report returns the table.
+// A cause is why lines of a form aren't all right, in one or several cases.
+type cause struct {
+	form, why string
+	lines     set
+	cases     []string
+}
+
+func (c cause) same(d cause) bool { return c.form == d.form && c.why == d.why && c.lines == d.lines }
+
+// report returns the tables.
 func report(rows []row, seed uint64, lines int64) string {
 	var text strings.Builder
 	var sum [outcomes]int64
 	var all, recommendedLines, recommendedWrong int64
 	var took time.Duration
-	var body, causes strings.Builder
+	var body strings.Builder
+	var causes []cause
 	for _, r := range rows {
 		took += r.took
 		all += r.lines()
@@ -97,8 +108,13 @@ func report(rows []row, seed uint64, lines int64) string {
 		}
 		fmt.Fprintf(&body, "| %s | %s | %d | %d | %d | %d | %d | %d |\n", r.kase, name,
 			r.lines(), r.seen[right], r.seen[unstamped], r.seen[late], r.seen[another], r.seen[wrong])
-		if r.form.why != "" {
-			fmt.Fprintf(&causes, "| %s | %s | %v | %s |\n", r.kase, r.form.name, r.form.shows|r.form.may, r.form.why)
+		if f := r.form; f.why != "" {
+			c := cause{f.name, f.why, f.shows | f.may, []string{r.kase}}
+			if i := slices.IndexFunc(causes, c.same); i >= 0 {
+				causes[i].cases = append(causes[i].cases, r.kase)
+			} else {
+				causes = append(causes, c)
+			}
 		}
 	}
 	fmt.Fprintf(&text, `# Through other people's code
@@ -126,7 +142,10 @@ The sum of all rows: %d lines, %d right, %d unstamped, %d late, %d another's, %d
 
 | case | form | lines are, or may be | cause and cure |
 |---|---|---|---|
-%s`, lines, seed, results.MeasuredWith(), scope.Carrier(), took.Seconds(), drivers, recommendedWrong, recommendedLines,
-		all, sum[right], sum[unstamped], sum[late], sum[another], sum[wrong], body.String(), causes.String())
+`, lines, seed, results.MeasuredWith(), scope.Carrier(), took.Seconds(), drivers, recommendedWrong, recommendedLines,
+		all, sum[right], sum[unstamped], sum[late], sum[another], sum[wrong], body.String())
+	for _, c := range causes {
+		fmt.Fprintf(&text, "| %s | %s | %v | %s |\n", strings.Join(c.cases, "; "), c.form, c.lines, c.why)
+	}
 	return text.String()
 }

@@ -16,13 +16,13 @@ const (
 	right     outcome = iota // its own task; for a line of no task: none
 	unstamped                // no task
 	late                     // its own task, and that it is over
-	another                  // another task, and that it is over: it can be told that the line is not of that task's work
+	another                  // another task, and that it is over, which tells that the line is not of that task's work
 	wrong                    // another task, and nothing tells that
 	outcomes
 )
 
 func (o outcome) String() string {
-	return [...]string{"right", "unstamped", "late", "late with another's id", "wrong"}[o]
+	return [...]string{"right", "unstamped", "late", "another's", "wrong"}[o]
 }
 
 // A set is one of outcomes.

@@ -139,7 +139,7 @@ func poolCase(name, submit string, open func() (func(func()), func())) kase {
 		},
 		{
 			name: fmt.Sprintf("`%s(fn)`, and jobs call no `scope.Go` and no `scope.Run`", submit), shows: of(another, wrong), may: of(late), justLogs: true,
-			why: "as above, but for lines that come while the task that has started the worker is live, the mark tells it",
+			why: "as above; the mark tells it, but for lines that come while the task that has started the worker is live",
 			run: plain,
 		},
 		{

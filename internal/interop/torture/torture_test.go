@@ -125,7 +125,7 @@ func TestAFormThatIsNotWhatItsRowSaysFails(t *testing.T) {
 		"right":              {form{run: stamped}, ""},
 		"declared":           {form{run: one(func(t *trial, id string) { t.line(id) }), shows: of(unstamped)}, ""},
 		"another's":          {form{run: one(func(t *trial, id string) { scope.New(idKey, "t-0").Run(func() { t.line(id) }) })}, "wrong: "},
-		"another's, late":    {form{run: one(func(t *trial, id string) { inEnded("t-0", func() { t.line(id) }) })}, "late with another's id: "},
+		"another's, late":    {form{run: one(func(t *trial, id string) { inEnded("t-0", func() { t.line(id) }) })}, "another's: "},
 		"late":               {form{run: one(func(t *trial, id string) { inEnded(id, func() { t.line(id) }) })}, "late: "},
 		"late, left behind":  {form{run: one(func(t *trial, id string) { inEnded(id, func() { t.line(id + left) }) })}, ""},
 		"unstamped":          {form{run: one(func(t *trial, id string) { t.line(id) })}, "unstamped: "},
