@@ -55,7 +55,7 @@ func (t *trial) proxy(around func(*http.Transport) http.RoundTripper, withContex
 	base := &http.Transport{
 		MaxIdleConnsPerHost: 2,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			hook(ctx, ctx.Value(ownerKey{}).(string))
+			hook(ctx, ctx.Value(ownerKey{}).(string)+left) // the request may have got another connection meanwhile
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
 	}
@@ -69,8 +69,8 @@ func (t *trial) proxy(around func(*http.Transport) http.RoundTripper, withContex
 			r.SetURL(target)
 			r.Out = r.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 				GotConn:              func(httptrace.GotConnInfo) { hook(ctx, id) },
-				WroteHeaders:         func() { hook(ctx, id) },
-				WroteRequest:         func(httptrace.WroteRequestInfo) { hook(ctx, id) },
+				WroteHeaders:         func() { hook(ctx, id+left) }, // may be called when the answer has come
+				WroteRequest:         func(httptrace.WroteRequestInfo) { hook(ctx, id+left) },
 				GotFirstResponseByte: func() { hook(ctx, id) },
 			}))
 		},
