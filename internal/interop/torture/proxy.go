@@ -16,46 +16,32 @@ import (
 var proxyCases = []kase{{"httputil.ReverseProxy", []form{
 	{
 		name: "a plain `http.Transport`, whose hooks log", shows: of(another, wrong), may: of(late),
-		why: "a connection is dialled in the first request that needs it, and its read and write loops keep that one's scope. Put `httpscope.Transport` around it, and log in hooks with the request's context",
+		why: "a connection is dialled in the first request that needs it, and its read and write loops keep that one's scope. Put `httpscope.Transport` around it",
 		run: func(t *trial) {
-			t.proxy(func(base *http.Transport) http.RoundTripper { return base }, false)
+			t.proxy(func(base *http.Transport) http.RoundTripper { return base })
 		},
 	},
 	{
-		name: "`httpscope.Transport`, whose hooks log", may: of(unstamped),
-		why: "hooks are called with no scope bound, so that a connection keeps nothing. Log in them with the request's context",
+		name: "`httpscope.Transport`, whose hooks log", recommended: true,
 		run: func(t *trial) {
-			t.proxy(func(base *http.Transport) http.RoundTripper { return httpscope.Transport(base, nil) }, false)
-		},
-	},
-	{
-		name: "`httpscope.Transport`, whose hooks log with the request's context", recommended: true,
-		run: func(t *trial) {
-			t.proxy(func(base *http.Transport) http.RoundTripper { return httpscope.Transport(base, nil) }, true)
+			t.proxy(func(base *http.Transport) http.RoundTripper { return httpscope.Transport(base, nil) })
 		},
 	},
 }}}
 
 // proxy sends tasks through a proxy to a backend. The proxy keeps two connections, so that some
-// are dialled anew all the time. withContext says how hooks of its client log.
-func (t *trial) proxy(around func(*http.Transport) http.RoundTripper, withContext bool) {
+// are dialled anew all the time.
+func (t *trial) proxy(around func(*http.Transport) http.RoundTripper) {
 	backend := t.start(httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.work(taskOf(r), "backend")
 		if t.random(taskOf(r), "abort").IntN(32) == 0 {
 			panic(http.ErrAbortHandler)
 		}
 	}), nil))
-	hook := func(ctx context.Context, id string) {
-		if withContext {
-			t.lineContext(ctx, id)
-		} else {
-			t.line(id)
-		}
-	}
 	base := &http.Transport{
 		MaxIdleConnsPerHost: 2,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			hook(ctx, ctx.Value(ownerKey{}).(string)+left) // the request may have got another connection meanwhile
+			t.line(ctx.Value(ownerKey{}).(string) + left) // the request may have got another connection meanwhile
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
 	}
@@ -68,10 +54,10 @@ func (t *trial) proxy(around func(*http.Transport) http.RoundTripper, withContex
 			t.work(id, "rewrite")
 			r.SetURL(target)
 			r.Out = r.Out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-				GotConn:              func(httptrace.GotConnInfo) { hook(ctx, id) },
-				WroteHeaders:         func() { hook(ctx, id+left) }, // may be called when the answer has come
-				WroteRequest:         func(httptrace.WroteRequestInfo) { hook(ctx, id+left) },
-				GotFirstResponseByte: func() { hook(ctx, id) },
+				GotConn:              func(httptrace.GotConnInfo) { t.line(id) },
+				WroteHeaders:         func() { t.line(id + left) }, // may be called when the answer has come
+				WroteRequest:         func(httptrace.WroteRequestInfo) { t.line(id + left) },
+				GotFirstResponseByte: func() { t.line(id) },
 			}))
 		},
 		ModifyResponse: func(r *http.Response) error {
