@@ -100,8 +100,7 @@ func (e *exchange) copyRequest(r *http.Request) {
 	if e.mark != nil {
 		ctx = e.mark
 	}
-	e.r = &e.answer.request
-	*e.r = *withOwnPathValues(r, scope.NewContext(ctx, e.task))
+	e.r = withOwnPathValues(r, scope.NewContext(ctx, e.task))
 	if id := r.Header[idHeader]; len(id) != 1 || id[0] != e.id {
 		// In a map of its own: whoever reads that of r at this moment would crash.
 		if e.r.Header = maps.Clone(r.Header); e.r.Header == nil {
