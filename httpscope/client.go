@@ -168,8 +168,10 @@ func (t *transport) CloseIdleConnections() {
 // redirected reports whether some redirect on the way to req has left the origin of the
 // request that the program made.
 func redirected(req *http.Request) bool {
+	hops := 0
 	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
-		if !sameOrigin(r.URL, r.Response.Request.URL) {
+		// A program that sets Response itself may have made a ring.
+		if hops++; hops > 1000 || !sameOrigin(r.URL, r.Response.Request.URL) {
 			return true
 		}
 	}
@@ -177,5 +179,5 @@ func redirected(req *http.Request) bool {
 }
 
 func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
+	return a != nil && b != nil && a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
 }

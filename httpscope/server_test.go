@@ -846,7 +846,7 @@ func TestAllocations(t *testing.T) {
 		opts *httpscope.Options
 		max  float64
 	}{
-		"no log": {nil, 12},
+		"no log": {nil, 13},
 		"log":    {&httpscope.Options{Log: nop}, 16},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
