@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -83,10 +84,24 @@ func around(r *http.Request) outer {
 		task, known = m.task, m.id
 	}
 	// A client in this process may send a request of its own with this context.
-	if task.Ended() || known != id[0] {
+	if task.Ended() || known != id[0] || !isOfRequest(r.Context()) {
 		return outer{}
 	}
 	return outer{id[0], m}
+}
+
+// isOfRequest reports whether the scope in ctx came there when the server already had the
+// request. One of the server's BaseContext or ConnContext is a job's, or another request's, and
+// a client that knows that one's id is no part of it.
+func isOfRequest(ctx context.Context) bool {
+	wrapped, ok := ctx.Value(memo.WrappedKey{}).(context.Context)
+	if !ok {
+		return false
+	}
+	// net/http sets the one before ConnContext and the other behind.
+	was, _ := wrapped.Value(http.ServerContextKey).(*http.Server)
+	is, _ := ctx.Value(http.ServerContextKey).(*http.Server)
+	return was == is && (wrapped.Value(http.LocalAddrContextKey) == nil) == (ctx.Value(http.LocalAddrContextKey) == nil)
 }
 
 // copyRequest makes the copy of r for the handler.
