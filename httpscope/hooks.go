@@ -89,10 +89,12 @@ func hook(t *http.Transport) {
 			return u, err
 		}
 	}
-	if dial := hookDial(t.DialContext, t.Dial); dial != nil { //lint:ignore SA1019 programs still have it
+	//lint:ignore SA1019 programs still have it
+	if dial := hookDial(t.DialContext, t.Dial); dial != nil {
 		t.DialContext = dial
 	}
-	if dial := hookDial(t.DialTLSContext, t.DialTLS); dial != nil { //lint:ignore SA1019 programs still have it
+	//lint:ignore SA1019 programs still have it
+	if dial := hookDial(t.DialTLSContext, t.DialTLS); dial != nil {
 		t.DialTLSContext = dial
 	}
 	if header := t.GetProxyConnectHeader; header != nil {
