@@ -608,3 +608,12 @@ func TestRedirectsThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+func TestTransportOfANilPointer(t *testing.T) {
+	defer func() {
+		if text, _ := recover().(string); !strings.HasPrefix(text, "httpscope.Transport: base, ") {
+			t.Errorf("it panics with %q", text)
+		}
+	}()
+	httpscope.Transport((*http.Transport)(nil), nil)
+}
