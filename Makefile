@@ -62,3 +62,7 @@ stress: ## torture under profilers, collector checks, sanitizers and Go experime
 .PHONY: leaks
 leaks: ## run N short tasks and see what is left, and what pins a scope, into docs/results/leaks.md
 	$(GO) run ./internal/leaks -n $(N)
+
+.PHONY: interop
+interop: ## N log lines of tasks that go through other people's code, compared with a model, into docs/results/interop.md
+	cd internal/interop/torture && $(GO) run . -n $(N) -seed $(SEED)

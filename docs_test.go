@@ -175,6 +175,26 @@ func TestBlocksOfDocuments(t *testing.T) {
 	}
 }
 
+// The first screen is true word for word: it counts imports and lines.
+func TestTheFirstScreenCountsRight(t *testing.T) {
+	readme := documents(t)[0]
+	program := readme.blocks(t)[0].text
+	before, _, _ := strings.Cut(readme.text, "```go")
+	if !strings.Contains(before, "It takes two imports and two lines:") {
+		t.Error("README.md doesn't say what it takes")
+	}
+	if n := strings.Count(program, `"`+module); n != 2 {
+		t.Errorf("the first program of README.md has %d imports of ours", n)
+	}
+	// Only the lines that are counted mention us.
+	for line := range strings.Lines(program) {
+		ours := regexp.MustCompile(`\b(scope|slogh)\.`).MatchString(line)
+		if counted := regexp.MustCompile(`// (one|two): `).MatchString(line); ours != counted {
+			t.Errorf("counted: %v, ours: %v\n%s", counted, ours, line)
+		}
+	}
+}
+
 // What the documents name is there: the targets, packages, tests, files and exported names
 // in their code, be it a block of commands or a word in a line, and what their links lead to.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
@@ -410,7 +430,7 @@ func run(t *testing.T, folder, commands string) string {
 	cmd := exec.Command("sh", "-ec", commands)
 	cmd.Dir = folder
 	// The settings of this run, a build tag say, aren't those of who reads the README.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "TASKSCOPE_CARRIER=")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

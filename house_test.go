@@ -67,7 +67,7 @@ var layers = [][]string{
 	{"scope"},
 	{"logadapters"},
 	{"slogh", "zaph", "zeroh"},
-	{"httpscope"},
+	{"httpscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
 	{"internal/testkit"},
 	{"examples", "benchmarks", "internal/torture", "internal/leaks", "internal/interop"},
 }
@@ -139,6 +139,8 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"zaph", module + "logadapters"}:                false,
 		{"slogh/xslogh", module + "slogh"}:              false,
 		{"scope/propagation", module + "scope"}:         false,
+		{"scope/scopetest", module + "zaph"}:            false,
+		{"scope/scopetest", "go.uber.org/zap"}:          false,
 		{"examples/queue", module + "scope"}:            false,
 		{"internal/leaks", module + "internal/testkit"}: false,
 		{"scope", module + "internal/a"}:                false,
@@ -156,6 +158,9 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"internal/a", module + "scope"}:                   true,
 		{"internal/a", "go.uber.org/zap"}:                  true,
 		{"scope", "go.uber.org/zap"}:                       true,
+		{"scope", module + "scope/scopetest"}:              true,
+		{"httpscope", module + "scope/scopetest"}:          true,
+		{"scope/propagation", "go.uber.org/zap"}:           true,
 		{"scope/internal/carrier", "golang.org/x/sys/cpu"}: true,
 		{"internal/torture", module + "internal/leaks"}:    true,
 		{"newcomer", module + "scope"}:                     true,

@@ -35,8 +35,8 @@ type TransportOptions struct {
 // taken away where a proxy sends it on, if req's context is made of the served one's. A request
 // that a redirect led to another origin gets none of these headers.
 //
-// A nil base means http.DefaultTransport; nil opts are the defaults. An *http.Transport
-// is called with no scope bound: the goroutines that it starts for a connection serve
+// A nil base means http.DefaultTransport; nil opts are the defaults. Transport panics if base is
+// a nil *http.Transport. An *http.Transport is called with no scope bound: the goroutines that it starts for a connection serve
 // other requests later, and would keep this one's scope, and speak for it, until then. What
 // the program itself has the *http.Transport call, it calls with the request's scope: the
 // hooks of an httptrace.ClientTrace, and base's Proxy, DialContext, DialTLSContext, Dial,
@@ -56,6 +56,9 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 		t.opts.ValidID = ProxyID
 	}
 	if dialer, ok := base.(*http.Transport); ok {
+		if dialer == nil {
+			panic("httpscope.Transport: base, the transport to send with, is a nil *http.Transport")
+		}
 		t.dials = true
 		hook(dialer)
 	}
@@ -168,8 +171,10 @@ func (t *transport) CloseIdleConnections() {
 // redirected reports whether some redirect on the way to req has left the origin of the
 // request that the program made.
 func redirected(req *http.Request) bool {
+	hops := 0
 	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
-		if !sameOrigin(r.URL, r.Response.Request.URL) {
+		// A program that sets Response itself may have made a ring.
+		if hops++; hops > 1000 || !sameOrigin(r.URL, r.Response.Request.URL) {
 			return true
 		}
 	}
@@ -177,5 +182,5 @@ func redirected(req *http.Request) bool {
 }
 
 func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
+	return a != nil && b != nil && a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
 }

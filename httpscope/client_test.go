@@ -584,3 +584,36 @@ func TestFromServiceToService(t *testing.T) {
 		}
 	})
 }
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Response is a field that a program may set.
+func TestRedirectsThatAreNone(t *testing.T) {
+	for name, before := range map[string]func(*http.Request) *http.Request{
+		"a ring":        func(r *http.Request) *http.Request { return r },
+		"one of no URL": func(*http.Request) *http.Request { return new(http.Request) },
+	} {
+		var sent string
+		rt := httpscope.Transport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			sent = r.Header.Get("X-Request-Id")
+			return nil, nil
+		}), nil)
+		req := httptest.NewRequest("GET", "http://a.example/", nil)
+		req.Response = &http.Response{Request: before(req)}
+		scope.New("request_id", "r1").Run(func() { _, _ = rt.RoundTrip(req) })
+		if sent != "" {
+			t.Errorf("%s: sent %q", name, sent)
+		}
+	}
+}
+
+func TestTransportOfANilPointer(t *testing.T) {
+	defer func() {
+		if text, _ := recover().(string); !strings.HasPrefix(text, "httpscope.Transport: base, ") {
+			t.Errorf("it panics with %q", text)
+		}
+	}()
+	httpscope.Transport((*http.Transport)(nil), nil)
+}

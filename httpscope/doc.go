@@ -52,8 +52,12 @@
 //
 // # What it costs
 //
-// Handler adds some eleven allocations to a request, and its id in the answer as many in
+// Handler adds some twelve allocations to a request, and its id in the answer as many in
 // net/http and the client. A line at the end adds two, for a *slog.Logger that has its own.
 // Behind a middleware whose ResponseWriter has optional interfaces of its own choice it is
 // some ten more.
+//
+// [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
+//
+// [docs/unstamped.md]: https://github.com/taskscope/taskscope/blob/main/docs/unstamped.md
 package httpscope

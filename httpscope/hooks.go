@@ -64,7 +64,8 @@ var hooks struct {
 }
 
 // hook makes t call the functions of its fields within the scope of the request. It leaves
-// those alone that are net/http's and net's own, as http.DefaultTransport has them.
+// those alone that are net/http's and net's own, as http.DefaultTransport has them: it is in
+// use, perhaps, so that to write even what is there already would be a data race.
 func hook(t *http.Transport) {
 	hooks.Lock()
 	defer hooks.Unlock()
@@ -88,8 +89,14 @@ func hook(t *http.Transport) {
 			return u, err
 		}
 	}
-	t.DialContext = hookDial(t.DialContext, t.Dial)          //lint:ignore SA1019 programs still have it
-	t.DialTLSContext = hookDial(t.DialTLSContext, t.DialTLS) //lint:ignore SA1019 programs still have it
+	//lint:ignore SA1019 programs still have it
+	if dial := hookDial(t.DialContext, t.Dial); dial != nil {
+		t.DialContext = dial
+	}
+	//lint:ignore SA1019 programs still have it
+	if dial := hookDial(t.DialTLSContext, t.DialTLS); dial != nil {
+		t.DialTLSContext = dial
+	}
 	if header := t.GetProxyConnectHeader; header != nil {
 		t.GetProxyConnectHeader = func(ctx context.Context, proxy *url.URL, target string) (h http.Header, err error) {
 			call(ctx, func() { h, err = header(ctx, proxy, target) })
@@ -106,13 +113,14 @@ func hook(t *http.Transport) {
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// hookDial returns what to dial with: like net/http, by old only if there is no dial.
+// hookDial returns what to dial with instead, or nil: like net/http, by old only if there is no
+// dial.
 func hookDial(dial dialFunc, old func(network, addr string) (net.Conn, error)) dialFunc {
 	if dial == nil && old != nil {
 		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
 	}
 	if dial == nil || same(dial, new(net.Dialer).DialContext) {
-		return dial
+		return nil
 	}
 	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 		call(ctx, func() { conn, err = dial(ctx, network, addr) })

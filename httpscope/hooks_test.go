@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
@@ -236,5 +237,41 @@ func TestHooksLeaveTheDefaultsAlone(t *testing.T) {
 	httpscope.Transport(nil, nil)
 	if after := fmt.Sprintf("%p %p", transport.Proxy, transport.DialContext); after != before {
 		t.Error("http.DefaultTransport has other functions now")
+	}
+}
+
+// Many programs make a client of http.DefaultTransport while others use it.
+func TestTransportOfTheDefaultWhileItIsUsed(t *testing.T) {
+	ts := httptest.NewServer(http.NotFoundHandler())
+	defer ts.Close()
+	plain := http.DefaultTransport.(*http.Transport).Clone() // not seen before, in a test that runs again
+	for name, base := range map[string]*http.Transport{"with a dialer": plain, "without any func": {}} {
+		t.Run(name, func(t *testing.T) {
+			defer base.CloseIdleConnections()
+			started, done := make(chan struct{}), make(chan error)
+			go func() {
+				close(started)
+				for range 50 {
+					req, err := http.NewRequest("GET", ts.URL, nil)
+					if err == nil {
+						req.Close = true // dials each time
+						var resp *http.Response
+						if resp, err = base.RoundTrip(req); err == nil {
+							err = resp.Body.Close()
+						}
+					}
+					if err != nil {
+						done <- err
+						return
+					}
+				}
+				done <- nil
+			}()
+			<-started
+			httpscope.Transport(base, nil)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -83,10 +84,24 @@ func around(r *http.Request) outer {
 		task, known = m.task, m.id
 	}
 	// A client in this process may send a request of its own with this context.
-	if task.Ended() || known != id[0] {
+	if task.Ended() || known != id[0] || !isOfRequest(r.Context()) {
 		return outer{}
 	}
 	return outer{id[0], m}
+}
+
+// isOfRequest reports whether the scope in ctx came there when the server already had the
+// request. One of the server's BaseContext or ConnContext is a job's, or another request's, and
+// a client that knows that one's id is no part of it.
+func isOfRequest(ctx context.Context) bool {
+	wrapped, ok := ctx.Value(memo.WrappedKey{}).(context.Context)
+	if !ok {
+		return false
+	}
+	// net/http sets the one before ConnContext and the other behind.
+	was, _ := wrapped.Value(http.ServerContextKey).(*http.Server)
+	is, _ := ctx.Value(http.ServerContextKey).(*http.Server)
+	return was == is && (wrapped.Value(http.LocalAddrContextKey) == nil) == (ctx.Value(http.LocalAddrContextKey) == nil)
 }
 
 // copyRequest makes the copy of r for the handler.
@@ -100,8 +115,7 @@ func (e *exchange) copyRequest(r *http.Request) {
 	if e.mark != nil {
 		ctx = e.mark
 	}
-	e.r = &e.answer.request
-	*e.r = *r.WithContext(scope.NewContext(ctx, e.task))
+	e.r = withOwnPathValues(r, scope.NewContext(ctx, e.task))
 	if id := r.Header[idHeader]; len(id) != 1 || id[0] != e.id {
 		// In a map of its own: whoever reads that of r at this moment would crash.
 		if e.r.Header = maps.Clone(r.Header); e.r.Header == nil {
@@ -110,6 +124,19 @@ func (e *exchange) copyRequest(r *http.Request) {
 		e.r.Header[idHeader] = e.answer.sent[:]
 	}
 	e.answer.body.watch(e.r)
+}
+
+// withOwnPathValues is r.WithContext(ctx) with a copy of the path values, which are a map too:
+// copyBack writes to that of r, while goroutines of the handler may still read theirs.
+func withOwnPathValues(r *http.Request, ctx context.Context) *http.Request {
+	c := *r
+	// Of what Clone copies, the path values are all that is needed, and alone can't be got.
+	c.URL, c.Header, c.Trailer, c.TransferEncoding = nil, nil, nil, nil
+	c.Form, c.PostForm, c.MultipartForm = nil, nil, nil
+	own := c.Clone(ctx)
+	own.URL, own.Header, own.Trailer, own.TransferEncoding = r.URL, r.Header, r.Trailer, r.TransferEncoding
+	own.Form, own.PostForm, own.MultipartForm = r.Form, r.PostForm, r.MultipartForm
+	return own
 }
 
 // copyBack gives r what the handler has found out about c.

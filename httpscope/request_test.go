@@ -323,3 +323,29 @@ func TestARequestCanBeServedAgain(t *testing.T) {
 		}
 	}
 }
+
+// Path values that a middleware around Handler has set are in a map.
+func TestPathValuesWhileAGoroutineReadsThem(t *testing.T) {
+	mux := http.NewServeMux()
+	done := make(chan struct{})
+	mux.HandleFunc("/users/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		started := make(chan struct{})
+		go func() {
+			defer close(done)
+			close(started)
+			for range 1000 {
+				if got := r.PathValue("tenant"); got != "t1" {
+					t.Errorf("the handler's goroutine reads tenant %q", got)
+				}
+			}
+		}()
+		<-started
+	})
+	r := httptest.NewRequest("GET", "/users/7", nil)
+	r.SetPathValue("tenant", "t1")
+	httpscope.Handler(mux, nil).ServeHTTP(httptest.NewRecorder(), r) // writes id while tenant is read
+	<-done
+	if id, tenant := r.PathValue("id"), r.PathValue("tenant"); id != "7" || tenant != "t1" {
+		t.Errorf("outside: id %q, tenant %q", id, tenant)
+	}
+}

@@ -22,9 +22,10 @@ func TestTheRouteAtTheEnd(t *testing.T) {
 	mux.HandleFunc("/slow/{id}", func(http.ResponseWriter, *http.Request) { <-slow })
 	defer close(slow)
 
+	type copied struct{}
 	copies := func(h http.Handler) http.Handler { // as most middleware does it
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, "another")))
+			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), copied{}, true)))
 		})
 	}
 	timeout := func(h http.Handler) http.Handler { return http.TimeoutHandler(h, 50*time.Millisecond, "late") }

@@ -846,7 +846,7 @@ func TestAllocations(t *testing.T) {
 		opts *httpscope.Options
 		max  float64
 	}{
-		"no log": {nil, 12},
+		"no log": {nil, 13},
 		"log":    {&httpscope.Options{Log: nop}, 16},
 	} {
 		if got := cost(httpscope.Handler(empty, c.opts)) - bare; got > c.max {
@@ -855,4 +855,48 @@ func TestAllocations(t *testing.T) {
 			t.Logf("%s: %v allocations", name, got)
 		}
 	}
+}
+
+// The context that a server, or a connection, starts with may be a job's, or a request's of another
+// server, whose id clients know.
+func TestAClientDoesNotGetIntoTheTaskOfTheServersContext(t *testing.T) {
+	job := scope.New("request_id", "job-1", "account", "a1")
+	withJob := func(ctx context.Context) context.Context { return scope.NewContext(ctx, job) }
+	inRequest := func(ctx context.Context) context.Context {
+		other := &http.Server{}
+		ctx = context.WithValue(context.WithValue(ctx, http.ServerContextKey, other), http.LocalAddrContextKey, &net.TCPAddr{})
+		httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() }), &httpscope.Options{
+			Fields: func(*http.Request) []slog.Attr { return []slog.Attr{slog.String("account", "a1")} },
+		}).ServeHTTP(httptest.NewRecorder(), requestWithID(ctx, "job-1"))
+		return ctx
+	}
+	for name, prepare := range map[string]func(*http.Server){
+		"BaseContext": func(s *http.Server) {
+			s.BaseContext = func(net.Listener) context.Context { return withJob(context.Background()) }
+		},
+		"BaseContext of a request": func(s *http.Server) {
+			s.BaseContext = func(net.Listener) context.Context { return inRequest(context.Background()) }
+		},
+		"ConnContext": func(s *http.Server) {
+			s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return withJob(ctx) }
+		},
+	} {
+		job.Run(func() {
+			ts := httptest.NewUnstartedServer(httpscope.Handler(echo, nil))
+			prepare(ts.Config)
+			ts.Start()
+			defer ts.Close()
+			s := &service{Server: ts, t: t, protocol: http1, client: ts.Client()}
+			_, body := s.get("/", "X-Request-Id", "job-1")
+			if fields := fieldsIn(t, body); fields["account"] != "" || fields["request_id"] != "job-1" {
+				t.Errorf("%s: the request has %v", name, fields)
+			}
+		})
+	}
+}
+
+func requestWithID(ctx context.Context, id string) *http.Request {
+	r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+	r.Header.Set("X-Request-Id", id)
+	return r
 }

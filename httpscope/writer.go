@@ -16,7 +16,6 @@ type answer struct {
 	server              http.ResponseWriter // the one that the outermost Handler was given: perhaps net/http's own
 	ctx                 context.Context     // that of the request that Handler was given
 	id, sent            [1]string           // the value of X-Request-Id in the answer and in the request, ready to be put there
-	request             http.Request        // the handler's: in here it needs no allocation of its own
 	body                body
 
 	code     int // 0 iff no header was written

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
@@ -125,6 +126,8 @@ func (c *scopeContext) Value(key any) any {
 	switch key {
 	case contextKey{}:
 		return c
+	case memo.WrappedKey{}:
+		return c.Context
 	case carrier.LabelKey:
 		own := c.Context.Value(key) // first: it may be code that sets a field
 		n := bound()

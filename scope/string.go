@@ -26,7 +26,9 @@ func (s Scope) String() string {
 // scope: slog.Any("caller", s).
 func (s Scope) LogValue() slog.Value {
 	var group slog.Value
-	s.show(func(attrs []slog.Attr) { group = slog.GroupValue(attrs...) })
+	s.show(func(attrs []slog.Attr) {
+		group = values.CloneGroups(slog.Attr{Value: slog.GroupValue(attrs...)}).Value // may be changed
+	})
 	return group
 }
 

@@ -107,3 +107,21 @@ func TestAValueMayLookAtItsOwnScope(t *testing.T) {
 		})
 	}
 }
+
+// A handler may change the attributes of a line that it is given.
+func TestTheGroupOfAScopeIsItsReceivers(t *testing.T) {
+	s := scope.New("a", 1, slog.Group("g", slog.Int("b", 2), slog.Group("h", slog.Int("c", 3))))
+	var spoil func([]slog.Attr)
+	spoil = func(attrs []slog.Attr) {
+		for i, a := range attrs {
+			if a.Value.Kind() == slog.KindGroup {
+				spoil(a.Value.Group())
+			}
+			attrs[i] = slog.String("wrong", "wrong")
+		}
+	}
+	spoil(s.LogValue().Group())
+	if got, want := s.String(), "a=1 g.b=2 g.h.c=3"; got != want {
+		t.Errorf("the scope is now %s, want %s", got, want)
+	}
+}

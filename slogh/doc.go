@@ -46,4 +46,10 @@
 // has plain fields only, as long as it runs: start it in main.
 //
 // A handler that looks for its caller on the stack finds one frame more.
+//
+// # A line without fields
+//
+// [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
+//
+// [docs/unstamped.md]: https://github.com/taskscope/taskscope/blob/main/docs/unstamped.md
 package slogh

@@ -31,4 +31,10 @@
 //   - what With is given in a namespace reaches it with each line, as recorded, and not by its
 //     With; an error is its text there;
 //   - zap.Inline and zap.Error in With run once for their keys, and then again for the core.
+//
+// # A line without fields
+//
+// [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
+//
+// [docs/unstamped.md]: https://github.com/taskscope/taskscope/blob/main/docs/unstamped.md
 package zaph

@@ -29,4 +29,10 @@
 // The fields of a scope are encoded once. A line of the hook adds them with one call of RawJSON,
 // and one of For is that of a child; neither allocates. With the build tag binary_log, lines are
 // CBOR, and the hook encodes the fields for each line.
+//
+// # A line without fields
+//
+// [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
+//
+// [docs/unstamped.md]: https://github.com/taskscope/taskscope/blob/main/docs/unstamped.md
 package zeroh

@@ -35,15 +35,18 @@ type variables struct {
 }
 
 func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
-	now := variables{zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}
 	last := c.last.Load()
-	if last == nil || last.variables != now {
-		last = &settled[L]{variables: now}
+	if last == nil || !last.areCurrent() {
+		last = &settled[L]{variables: variables{zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}}
 		last.Options, last.Base, last.Attach, last.Quiet = c.options, c.base, c.attach, true
-		last.Reserved = []string{now.level, now.message, now.time}
+		last.Reserved = []string{last.level, last.message, last.time}
 		c.last.Store(last)
 	}
 	return last.Lookup(s)
+}
+
+func (v *variables) areCurrent() bool {
+	return v.level == zerolog.LevelFieldName && v.message == zerolog.MessageFieldName && v.time == zerolog.TimestampFieldName && v.stacks == (zerolog.ErrorStackMarshaler != nil)
 }
 
 // A fragment is a piece of a line: the fields of a scope. The zero fragment has none.

@@ -35,6 +35,10 @@ type Scope interface {
 	Encode(fn func())
 }
 
+// WrappedKey is the key under which a context made by scope.NewContext has the context that it
+// wraps, for package httpscope.
+type WrappedKey struct{}
+
 // A Table holds what is remembered with one scope. The zero Table is empty.
 type Table struct{ head atomic.Pointer[link] }
 

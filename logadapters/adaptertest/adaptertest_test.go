@@ -299,6 +299,22 @@ var mutants = []mutant{
 	{"doesn't filter", []string{"filter", "filter to a taken key", "filter sees", "filter panics"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Filter = nil })
 	}},
+	{"changes the fields that it is given", []string{"fields stay"}, func() Adapter {
+		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler {
+			c := &logadapters.Cache[slog.Handler]{Options: opts, Base: slog.NewJSONHandler(w, nil)}
+			c.Attach = func(h slog.Handler, fields logadapters.Fields) slog.Handler {
+				h = h.WithAttrs(fields.Attrs)
+				fields.Attrs[0].Value = slog.StringValue("changed")
+				return h
+			}
+			return wrapper{c.Base, func(ctx context.Context, r slog.Record, h slog.Handler) error {
+				if d := c.Lookup(logadapters.Pick(ctx)); d != nil {
+					h = d.Value
+				}
+				return h.Handle(ctx, r)
+			}}
+		})
+	}},
 	{"shows the filter the scope itself", []string{"filter sees", "filter changes in place"}, func() Adapter {
 		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler {
 			return wrapper{correct(w, opts), func(ctx context.Context, r slog.Record, h slog.Handler) error {

@@ -592,6 +592,22 @@ var cases = []Case{
 		},
 	},
 	{
+		Name:        "fields stay",
+		Rule:        "a line leaves the fields that it gets as they are",
+		Explanation: "they may be the scope's own: the next logger, and the program, would read what was made of them",
+		check: func(t *trial) {
+			fields := list("a", "x", "n", slog.IntValue(2), "b", true)
+			s := bind(fields)
+			s.Run(func() {
+				t.same(nil, fields, hello)
+				t.same(nil, fields, hello) // another logger
+			})
+			if got, want := s.String(), "a=x n=2 b=true"; got != want {
+				t.errorf("the scope has become %s, it was %s", got, want)
+			}
+		},
+	},
+	{
 		Name:        "max fields",
 		Rule:        "beyond Options.MaxFields the oldest fields are left out, and scope_dropped says how many",
 		Explanation: "one loop that sets a field per turn must not make lines of a megabyte",

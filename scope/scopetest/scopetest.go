@@ -1,20 +1,86 @@
 // Package scopetest helps to test code that sets fields and logs.
 //
+//	func TestCheckout(t *testing.T) {
+//		lines := scopetest.Record(t) // slog.Default, zap.L and zerolog's log.Logger, until t ends
+//		scope.New("request_id", "r-1").Run(checkout)
+//		if line := lines.Lines()[0]; line.String("request_id") != "r-1" || line.Int("attempt") != 2 {
+//			t.Errorf("got %+v", line)
+//		}
+//	}
+//
 // A test goroutine starts with no scope: what one test binds, another doesn't see.
-// Subtests inherit, as every goroutine does.
+// Subtests inherit, as every goroutine does. [NoLeak] finds a Set that outlives its code.
 package scopetest
 
 import (
-	"context"
+	"log"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 
+	"github.com/rs/zerolog"
+	zlog "github.com/rs/zerolog/log"
+	"go.uber.org/zap"
+
 	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
+	"github.com/taskscope/taskscope/zaph"
+	"github.com/taskscope/taskscope/zeroh"
 )
+
+// Record makes the default loggers write to the Recorder that it returns, stamped with the
+// default options and at every level, until the test ends: slog.Default (and so package
+// log), zap.L and zap.S, and zerolog's log.Logger, and zerolog.DefaultContextLogger if the
+// program has set it. zerolog.SetGlobalLevel holds as it is. At the end it puts back what
+// was there when it was called, whatever the test has set meanwhile, the writer and the
+// flags of package log included. Cleanups that were registered later run before that, and
+// what they log is recorded.
+//
+// A logger that the code has taken from a default before Record was called isn't recorded.
+//
+// Called again, in a subtest say, it records in a Recorder of its own until that test ends,
+// and then the outer one goes on.
+//
+// The default loggers belong to the whole process. So Record fails a test that is parallel,
+// or has a parallel parent, and testing panics if t.Parallel is called after it. Goroutines
+// that the test has started should have ended with it. In a parallel test give the code a
+// logger of its own: see [Recorder].
+func Record(t testing.TB) *Recorder {
+	t.Helper()
+	refuseParallel(t)
+	oldSlog, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	oldZerolog, oldContext := zlog.Logger, zerolog.DefaultContextLogger
+
+	r := new(Recorder)
+	slog.SetDefault(slog.New(slogh.New(r, nil)))
+	restoreZap := zap.ReplaceGlobals(zap.New(r.Core(), zaph.WrapCore(nil)))
+	zlog.Logger = zerolog.New(r.Writer()).Hook(zeroh.New(nil))
+	if oldContext != nil {
+		zerolog.DefaultContextLogger = &zlog.Logger
+	}
+
+	t.Cleanup(func() {
+		slog.SetDefault(oldSlog)
+		log.SetOutput(writer) // after SetDefault, which changes both
+		log.SetFlags(flags)
+		restoreZap()
+		zlog.Logger, zerolog.DefaultContextLogger = oldZerolog, oldContext
+	})
+	return r
+}
+
+// refuseParallel fails a parallel test, and has testing refuse a later t.Parallel. Two tests
+// that record at the same time would see each other's lines, now and then. Setenv is the
+// one method with this check.
+func refuseParallel(t testing.TB) {
+	t.Helper()
+	defer func() {
+		if recover() != nil {
+			t.Helper()
+			t.Fatal("scopetest: Record in a parallel test would record the lines of others: give the code a logger of its own")
+		}
+	}()
+	t.Setenv("SCOPETEST_RECORD", t.Name())
+}
 
 // NoLeak makes the test fail if, at its end, its goroutine has another scope bound than
 // now: because the code under test calls scope.Set where it should call Run. It must be
@@ -24,125 +90,7 @@ func NoLeak(t testing.TB) {
 	before := scope.Current()
 	t.Cleanup(func() {
 		if after := scope.Current(); after != before {
-			t.Errorf("the scope that was bound before, %s, has become %s", show(before), show(after))
+			t.Errorf("the scope that was bound before, {%s}, has become {%s}", before, after)
 		}
 	})
-}
-
-func show(s scope.Scope) string {
-	var b strings.Builder
-	b.WriteByte('{')
-	for key, value := range s.All() {
-		if b.Len() > 1 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(key + "=" + value.String())
-	}
-	return b.String() + "}"
-}
-
-// A Recorder is a slog.Handler that keeps the lines that it is given. Wrap it with slogh
-// to see what is stamped. The zero Recorder is ready to use, by several goroutines at once;
-// it must not be copied.
-type Recorder struct {
-	mu    sync.Mutex
-	lines []Line
-}
-
-// A Line is one line of log.
-type Line struct {
-	Level   slog.Level
-	Message string
-	// Fields has each attribute under its key, with those of groups under the names of
-	// the groups and the key, joined by dots. Values are resolved, and as
-	// slog.Value.Any returns them.
-	Fields map[string]any
-}
-
-// Lines returns the lines so far.
-func (r *Recorder) Lines() []Line {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.lines)
-}
-
-// Reset forgets the lines so far.
-func (r *Recorder) Reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = nil
-}
-
-// Enabled reports true: every level is recorded.
-func (r *Recorder) Enabled(context.Context, slog.Level) bool { return true }
-
-// Handle records a line.
-func (r *Recorder) Handle(ctx context.Context, rec slog.Record) error {
-	return (&child{r, nil, ""}).Handle(ctx, rec)
-}
-
-// WithAttrs returns a handler that records, with r's lines, lines that have attrs.
-func (r *Recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return (&child{r, nil, ""}).WithAttrs(attrs)
-}
-
-// WithGroup returns a handler that records, with r's lines, lines within a group.
-func (r *Recorder) WithGroup(name string) slog.Handler {
-	return (&child{r, nil, ""}).WithGroup(name)
-}
-
-// A child records for the Recorder that it comes from.
-type child struct {
-	*Recorder
-	with   map[string]any
-	prefix string // the open groups, each with a dot behind it
-}
-
-func (c *child) Handle(_ context.Context, rec slog.Record) error {
-	fields := maps.Clone(c.with)
-	if fields == nil {
-		fields = map[string]any{}
-	}
-	rec.Attrs(func(a slog.Attr) bool {
-		put(fields, c.prefix, a)
-		return true
-	})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lines = append(c.lines, Line{rec.Level, rec.Message, fields})
-	return nil
-}
-
-func (c *child) WithAttrs(attrs []slog.Attr) slog.Handler {
-	fields := maps.Clone(c.with)
-	if fields == nil {
-		fields = map[string]any{}
-	}
-	for _, a := range attrs {
-		put(fields, c.prefix, a)
-	}
-	return &child{c.Recorder, fields, c.prefix}
-}
-
-func (c *child) WithGroup(name string) slog.Handler {
-	if name == "" {
-		return c
-	}
-	return &child{c.Recorder, c.with, c.prefix + name + "."}
-}
-
-func put(fields map[string]any, prefix string, a slog.Attr) {
-	v := a.Value.Resolve()
-	if v.Kind() != slog.KindGroup {
-		if a.Key != "" || v.Any() != nil {
-			fields[prefix+a.Key] = v.Any()
-		}
-		return
-	}
-	if a.Key != "" {
-		prefix += a.Key + "."
-	}
-	for _, member := range v.Group() {
-		put(fields, prefix, member)
-	}
 }

@@ -466,7 +466,7 @@ func TestForceRefusesAPathThatIsNotThere(t *testing.T) {
 func TestEnvironmentAsksForAPath(t *testing.T) {
 	const report = "TASKSCOPE_TEST_REPORT_PATH"
 	if os.Getenv(report) != "" {
-		os.Stdout.WriteString("active=" + Active().String() + "\n")
+		os.Stdout.WriteString("active=" + Active().String() + "\nwhy=" + Why() + "\n")
 		return
 	}
 	for _, asked := range []string{"", "direct", "labels", "portable", "Portable", "rubbish"} {
@@ -483,6 +483,9 @@ func TestEnvironmentAsksForAPath(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "active="+want.String()+"\n") {
 			t.Errorf("%s=%q: want %v, got %v\n%s", EnvPath, asked, want, err, out)
+		}
+		if says := strings.Contains(string(out), "why=the environment variable "+EnvPath); says != (want < best) {
+			t.Errorf("%s=%q: the reason for %v is wrong:\n%s", EnvPath, asked, want, out)
 		}
 	}
 }

@@ -33,6 +33,9 @@ func TestPathOfAnAlteredGo(t *testing.T) {
 	if best.String() != want || Active() != best {
 		t.Errorf("best is %v, active %v, want %s", best, Active(), want)
 	}
+	if why := Why(); (why == "") != (best == Direct) || best != Direct && !strings.Contains(why, runtime.Version()) {
+		t.Errorf("%v is the best one, because %q", best, why)
+	}
 }
 
 // layouts are ways to hold labels that this code doesn't know. Each is the type

@@ -39,3 +39,9 @@ func (s *Saved) Restore(func(Label) (Label, bool)) { restorePortable(s.swapped) 
 
 // Answer is what a context answers with under LabelKey.
 func Answer(given any, _ *Header, _ []Label) any { return given }
+
+// Why says why the path in use isn't a better one.
+func Why() string { return "the build tag purego leaves the others out" }
+
+// Foreign says that labels can't be read.
+func Foreign() (labels []Label, ok bool) { return nil, false }

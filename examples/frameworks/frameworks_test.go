@@ -1,0 +1,237 @@
+package frameworks
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"log"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gin-gonic/gin"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	echo4 "github.com/labstack/echo/v4"
+	echo4middleware "github.com/labstack/echo/v4/middleware"
+
+	"github.com/taskscope/taskscope/scope/scopetest"
+)
+
+// A request is one that all servers get.
+type request struct {
+	method, path string
+	status       int    // of the answer; 0: the connection ends without one
+	route        string // "" if there is none
+	lines        int    // of the handler, with the id
+}
+
+var requests = []request{
+	{"GET", "/users/7", 200, "/users/{id}", 1},
+	{"GET", "/nope", 404, "", 0},
+	{"GET", "/teapot", 418, "/teapot", 0},
+	{"GET", "/fail", 0, "/fail", 1},
+	{"GET", "/slow", 503, "/slow", 1},
+	{"POST", "/upload", 200, "/upload", 1},
+	{"GET", "/events", 200, "/events", 3},
+	{"GET", "/echo", 101, "/echo", 1},
+}
+
+func TestChi(t *testing.T)     { test(t, Chi(), "/users/{id}") }
+func TestGin(t *testing.T)     { test(t, Gin(), "/users/:id") }
+func TestEcho4(t *testing.T)   { test(t, Echo4(), "/users/:id") }
+func TestEcho5(t *testing.T)   { test(t, Echo5(), "/users/:id") }
+func TestGorilla(t *testing.T) { test(t, Gorilla(), "/users/{id}") }
+
+func test(t *testing.T, server http.Handler, userRoute string) {
+	for _, r := range requests {
+		t.Run(r.method+r.path, func(t *testing.T) {
+			rec := scopetest.Record(t)
+			answer := send(t, server, r)
+			lines := linesOf(rec)
+			last := lines[len(lines)-1]
+			id := last.String("request_id")
+			if answer.id != id && r.status != 0 || len(id) < 30 {
+				t.Errorf("the answer has the id %q, the last line %q", answer.id, id)
+			}
+			for _, l := range lines {
+				if l.String("request_id") != id {
+					t.Errorf("a line with another id: %v", l)
+				}
+			}
+			if len(lines) != r.lines+1 || last.Message != "request" {
+				t.Errorf("%d lines: %v", len(lines), lines)
+			}
+			route := r.route
+			if r.path == "/users/7" {
+				route = userRoute
+			}
+			if got := last.String("http.route"); got != route {
+				t.Errorf("the route is %q, want %q", got, route)
+			}
+			if got := last.String("url.path"); route == "" && got != r.path {
+				t.Errorf("the path is %q", got)
+			}
+			switch {
+			case answer.status != r.status:
+				t.Errorf("the answer is %d, want %d", answer.status, r.status)
+			case r.status == 101: // what a WebSocket is, has no status for long
+			case r.status == 0:
+				if last.String("exception.message") != "no database" || last.Has("http.response.status_code") {
+					t.Errorf("the last line is %v", last)
+				}
+			case last.Int("http.response.status_code") != r.status:
+				t.Errorf("the last line is %v", last)
+			}
+		})
+	}
+}
+
+// linesOf returns the lines when the last one is there: nobody waits for a WebSocket's.
+func linesOf(rec *scopetest.Recorder) []scopetest.Line {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		lines := rec.Lines()
+		if n := len(lines); n > 0 && lines[n-1].Message == "request" || time.Since(start) > 10*time.Second {
+			return lines
+		}
+	}
+}
+
+// An answer is what came back.
+type answer struct {
+	status int // 0 iff nothing came
+	id     string
+}
+
+func send(t *testing.T, server http.Handler, r request) (a answer) {
+	srv := httptest.NewUnstartedServer(server)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http reports the panic, too
+	srv.Start()
+	defer srv.Close() // waits for the last line
+	if r.path == "/echo" {
+		return greet(t, srv.URL+r.path)
+	}
+	var body io.Reader
+	contentType := ""
+	if r.method == "POST" {
+		var form bytes.Buffer
+		w := multipart.NewWriter(&form)
+		file, _ := w.CreateFormFile("file", "a.txt")
+		_, _ = file.Write(bytes.Repeat([]byte("x"), 100_000))
+		_ = w.Close()
+		body, contentType = &form, w.FormDataContentType()
+	}
+	req, err := http.NewRequest(r.method, srv.URL+r.path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := srv.Client().Do(req)
+	if err != nil {
+		return answer{}
+	}
+	defer resp.Body.Close()
+	if r.path == "/events" {
+		n := 0
+		for s := bufio.NewScanner(resp.Body); s.Scan(); {
+			if strings.HasPrefix(s.Text(), "data: ") {
+				n++
+			}
+		}
+		if n != 3 {
+			t.Errorf("%d events", n)
+		}
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return answer{resp.StatusCode, resp.Header.Get("X-Request-Id")}
+}
+
+// greet sends a message through a WebSocket.
+func greet(t *testing.T, url string) answer {
+	ctx := context.Background()
+	conn, resp, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	if err := conn.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
+		t.Error(err)
+	}
+	if _, message, err := conn.Read(ctx); err != nil || string(message) != "hello" {
+		t.Errorf("got %q, %v", message, err)
+	}
+	_, _, _ = conn.Read(ctx) // until it is closed
+	return answer{resp.StatusCode, resp.Header.Get("X-Request-Id")}
+}
+
+// Other middleware that makes ids takes ours, which is in the request's header.
+func TestMiddlewareThatMakesIDs(t *testing.T) {
+	seen := make(chan string, 1)
+	r := chi.NewRouter()
+	r.Use(middleware.RequestID)
+	r.Get("/", func(_ http.ResponseWriter, r *http.Request) { seen <- middleware.GetReqID(r.Context()) })
+
+	e := echo4.New()
+	e.Use(echo4middleware.RequestID())
+	e.GET("/", func(c echo4.Context) error {
+		seen <- c.Response().Header().Get(echo4.HeaderXRequestID)
+		return nil
+	})
+	for name, server := range map[string]http.Handler{"chi": r, "echo": e} {
+		rec := scopetest.Record(t)
+		a := send(t, wrap(server), request{method: "GET", path: "/"})
+		if id := <-seen; id != a.id || id != linesOf(rec)[0].String("request_id") {
+			t.Errorf("%s: the middleware's id is %q, that of the answer %q", name, id, a.id)
+		}
+	}
+}
+
+func TestGinsRecoveryKeepsThePanic(t *testing.T) {
+	rec := scopetest.Record(t)
+	g := gin.New()
+	g.Use(gin.RecoveryWithWriter(io.Discard))
+	g.GET("/fail", gin.WrapF(fail))
+	a := send(t, wrap(g), request{method: "GET", path: "/fail"})
+	lines := linesOf(rec)
+	if last := lines[len(lines)-1]; a.status != 500 || last.Int("http.response.status_code") != 500 || last.Has("exception.message") {
+		t.Errorf("the answer is %d, the last line %v", a.status, last)
+	}
+}
+
+func TestProxy(t *testing.T) {
+	rec := scopetest.Record(t)
+	backend := httptest.NewServer(Chi())
+	defer backend.Close()
+	u, err := url.Parse(backend.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range requests {
+		if r.status == 0 {
+			r.status = http.StatusBadGateway // the proxy's own answer
+		}
+		rec.Reset()
+		a := send(t, Proxy(u), r)
+		if a.status != r.status || len(a.id) < 30 {
+			t.Errorf("%s: the answer is %d with the id %q", r.path, a.status, a.id)
+		}
+		n := 0
+		for _, l := range linesOf(rec) {
+			if l.Message == "request" {
+				n++
+			}
+			if l.Has("request_id") && l.String("request_id") != a.id {
+				t.Errorf("%s: a line with another id: %s", r.path, l)
+			}
+		}
+		if n == 0 {
+			t.Errorf("%s: no last line", r.path)
+		}
+	}
+}
