@@ -58,6 +58,8 @@ func upload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer file.Close()
+	// net/http removes temporary files of its own request; this may be a router's copy.
+	defer r.MultipartForm.RemoveAll()
 	size, err := io.Copy(io.Discard, file)
 	slog.Info("uploaded", "name", header.Filename, "size", size, "err", err)
 	fmt.Fprintln(w, size)

@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +24,9 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	echo4 "github.com/labstack/echo/v4"
 	echo4middleware "github.com/labstack/echo/v4/middleware"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/taskscope/taskscope/scope/scopetest"
 )
@@ -43,14 +50,62 @@ var requests = []request{
 	{"GET", "/echo", 101, "/echo", 1},
 }
 
-func TestChi(t *testing.T)     { test(t, Chi(), "/users/{id}") }
-func TestGin(t *testing.T)     { test(t, Gin(), "/users/:id") }
-func TestEcho4(t *testing.T)   { test(t, Echo4(), "/users/:id") }
-func TestEcho5(t *testing.T)   { test(t, Echo5(), "/users/:id") }
-func TestGorilla(t *testing.T) { test(t, Gorilla(), "/users/{id}") }
+func TestChi(t *testing.T)     { test(t, "chi", Chi(), "/users/{id}") }
+func TestGin(t *testing.T)     { test(t, "gin", Gin(), "/users/:id") }
+func TestEcho4(t *testing.T)   { test(t, "echo v4", Echo4(), "/users/:id") }
+func TestEcho5(t *testing.T)   { test(t, "echo v5", Echo5(), "/users/:id") }
+func TestGorilla(t *testing.T) { test(t, "gorilla/mux", Gorilla(), "/users/{id}") }
 
-func test(t *testing.T, server http.Handler, userRoute string) {
-	for _, r := range requests {
+// A gateway has statuses of its own for what a gRPC server answers. Watch, a stream of
+// gRPC, becomes lines of JSON; server-sent events are a plain handler's.
+func TestGateway(t *testing.T) {
+	server, err := Gateway(startUsers(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	test(t, "grpc-gateway", server, "/users/{value=*}",
+		request{"GET", "/fail", 500, "/fail", 2},
+		request{"GET", "/slow", 504, "/slow", 1},
+		request{"GET", "/watch", 200, "/watch", 3})
+}
+
+// startUsers starts the gRPC server, and connects to it before there is any request: the
+// goroutines of a connection live longer than a request does.
+func startUsers(t *testing.T) *grpc.ClientConn {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Users()
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(s.Stop)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"methodConfig": [{"name": [{"service": "users.Users", "method": "Slow"}], "timeout": "0.2s"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	conn.Connect()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		if !conn.WaitForStateChange(t.Context(), state) {
+			t.Fatal("no connection")
+		}
+	}
+	return conn
+}
+
+// test sends server all requests. Others take the place of those with their path, or come behind.
+func test(t *testing.T, name string, server http.Handler, userRoute string, others ...request) {
+	todo := slices.Clone(requests)
+	for _, o := range others {
+		if i := slices.IndexFunc(todo, func(r request) bool { return r.path == o.path }); i >= 0 {
+			todo[i] = o
+		} else {
+			todo = append(todo, o)
+		}
+	}
+	documented(t, name, todo)
+	for _, r := range todo {
 		t.Run(r.method+r.path, func(t *testing.T) {
 			rec := scopetest.Record(t)
 			answer := send(t, server, r)
@@ -93,6 +148,26 @@ func test(t *testing.T, server http.Handler, userRoute string) {
 	}
 }
 
+// documented checks the row of docs/frameworks.md that says how a server answers.
+func documented(t *testing.T, name string, todo []request) {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/frameworks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := "\n| " + name + " |"
+	for _, r := range todo[:len(requests)] {
+		if r.status == 0 {
+			row += " none |"
+		} else {
+			row += fmt.Sprintf(" %d |", r.status)
+		}
+	}
+	if !strings.Contains(string(doc), row) {
+		t.Errorf("docs/frameworks.md has no row%s", row)
+	}
+}
+
 // linesOf returns the lines when the last one is there: nobody waits for a WebSocket's.
 func linesOf(rec *scopetest.Recorder) []scopetest.Line {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -110,10 +185,17 @@ type answer struct {
 }
 
 func send(t *testing.T, server http.Handler, r request) (a answer) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp) // where net/http keeps the part of an upload that is over 32 MiB
 	srv := httptest.NewUnstartedServer(server)
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http reports the panic, too
 	srv.Start()
-	defer srv.Close() // waits for the last line
+	defer func() {
+		srv.Close() // waits for the last line
+		if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+			t.Errorf("files are left behind: %v, %v", left, err)
+		}
+	}()
 	if r.path == "/echo" {
 		return greet(t, srv.URL+r.path)
 	}
@@ -123,7 +205,7 @@ func send(t *testing.T, server http.Handler, r request) (a answer) {
 		var form bytes.Buffer
 		w := multipart.NewWriter(&form)
 		file, _ := w.CreateFormFile("file", "a.txt")
-		_, _ = file.Write(bytes.Repeat([]byte("x"), 100_000))
+		_, _ = file.Write(bytes.Repeat([]byte("x"), 33<<20))
 		_ = w.Close()
 		body, contentType = &form, w.FormDataContentType()
 	}
@@ -131,7 +213,9 @@ func send(t *testing.T, server http.Handler, r request) (a answer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", contentType)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
 	resp, err := srv.Client().Do(req)
 	if err != nil {
 		return answer{}
@@ -212,10 +296,14 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range requests {
-		if r.status == 0 {
-			r.status = http.StatusBadGateway // the proxy's own answer
+	todo := slices.Clone(requests)
+	for i := range todo {
+		if todo[i].status == 0 {
+			todo[i].status = http.StatusBadGateway // the proxy's own answer
 		}
+	}
+	documented(t, "ReverseProxy", todo)
+	for _, r := range todo {
 		rec.Reset()
 		a := send(t, Proxy(u), r)
 		if a.status != r.status || len(a.id) < 30 {
