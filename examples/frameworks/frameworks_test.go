@@ -24,6 +24,8 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	echo4 "github.com/labstack/echo/v4"
 	echo4middleware "github.com/labstack/echo/v4/middleware"
+	echo5 "github.com/labstack/echo/v5"
+	echo5middleware "github.com/labstack/echo/v5/middleware"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
@@ -267,7 +269,14 @@ func TestMiddlewareThatMakesIDs(t *testing.T) {
 		seen <- c.Response().Header().Get(echo4.HeaderXRequestID)
 		return nil
 	})
-	for name, server := range map[string]http.Handler{"chi": r, "echo": e} {
+
+	e5 := echo5.New()
+	e5.Use(echo5middleware.RequestID())
+	e5.GET("/", func(c *echo5.Context) error {
+		seen <- c.Response().Header().Get(echo5.HeaderXRequestID)
+		return nil
+	})
+	for name, server := range map[string]http.Handler{"chi": r, "echo v4": e, "echo v5": e5} {
 		rec := scopetest.Record(t)
 		a := send(t, wrap(server), request{method: "GET", path: "/"})
 		if id := <-seen; id != a.id || id != linesOf(rec)[0].String("request_id") {
