@@ -104,7 +104,7 @@ func measure(t table, rounds int, slice time.Duration) []result {
 	return results
 }
 
-// calibrate returns how often run is to be repeated to take as long as slice.
+// calibrate returns how many repetitions of run take about as long as slice.
 func calibrate(run func(n int), slice time.Duration) int {
 	for n := 1; ; n *= 2 {
 		start := time.Now()

@@ -90,7 +90,7 @@ func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error
 	return resp, err
 }
 
-// header returns the header that req is to be sent with, for a scope s; nil means its own.
+// header returns a changed copy of req's header, with what s adds, or nil if nothing changes.
 func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
 	var header http.Header
 	change := func() headers {

@@ -12,8 +12,8 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// end does what is to be done in the request's task when its handler has returned or ended
-// early.
+// end finds the route and writes the last line, when the handler has returned or ended early. It
+// runs in the request's task.
 func (h *handler) end(e *exchange) {
 	if h.opts.Log == nil && e.outer.mark == nil {
 		return

@@ -15,9 +15,9 @@ type Options struct {
 	// an access-log line: health checks, say. nil skips none.
 	Skip func(*http.Request) bool
 
-	// Names has other names for some of the fields. An empty name leaves the field out;
-	// one of those that are off by default is turned on by giving it a name. A name
-	// for RequestID or TraceID is to be given to [TransportOptions] too.
+	// Names has other names for some of the fields. An empty name leaves the field out.
+	// A name for a field that is off by default turns it on. Give a name for RequestID
+	// or TraceID to [TransportOptions] too.
 	Names map[Field]string
 
 	// Fields returns further fields for the scope. nil adds none. It is called before

@@ -28,7 +28,7 @@ type lineage struct {
 // An origin stands for a node. It is kept in memory by the node, and by contexts: see NewContext.
 type origin struct{ _ *byte } // a pointer: objects without one share a block, and die together
 
-// heritage returns what a node that is made of one with l gets. l may be nil.
+// heritage returns the lineage of a node's children, if l is the node's own. l may be nil.
 func (l *lineage) heritage() *lineage {
 	if l != nil && l.self != nil {
 		return l.inherited

@@ -495,7 +495,7 @@ func (g *Generator) uint64() (n uint64) {
 
 // fields returns up to most fields. Those that are not inScope go to a logger, which
 // gets what its users give it: an inlined group, and nothing that it leaves out because
-// it can't encode it. Whether such a field counts as a duplicate is a matter of taste.
+// it can't encode it: loggers differ in whether such a field counts as a duplicate.
 func (g *Generator) fields(keys []string, most int, inScope bool) (fields []Field) {
 	for range g.upTo(most + 1) {
 		f := Field{g.pick(keys), g.value(2, inScope)}

@@ -151,7 +151,7 @@ func all(s string, is func(c byte) bool) bool {
 // maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
 const maxLogValues = 100
 
-// text returns v as it is to be sent, and whether there is anything to send. slog and
+// text returns v as a header shows it, and whether there is anything to send. slog and
 // fmt have a text for a method that panics, with a stack trace in it: that is for the
 // log of this process, not for another one.
 func text(v slog.Value) (text string, ok bool) {

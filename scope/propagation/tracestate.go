@@ -12,10 +12,9 @@ const (
 	maxStateBytes   = 512
 )
 
-// ParseTracestate returns what of a tracestate header is to be passed on with the
-// traceparent that it came with: a copy of its members, those at the end left out beyond 512
-// bytes; "" if the header isn't valid, of which no part is of use. Of several headers it takes
-// the values, joined by commas.
+// ParseTracestate returns a copy of the members of a tracestate header, to be sent on with the
+// traceparent that came with it. Beyond 512 bytes the members at the end are left out. If any part
+// of the header isn't valid, it returns "". Join the values of several headers with commas.
 func ParseTracestate(header string) string {
 	if header == "" || len(header) > maxBytes {
 		return "" // nothing, or not worth a look

@@ -21,8 +21,8 @@ func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
 func isSelf(key string) bool { return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0] }
 
-// exposed has the Headers that were ever shown, by their address. A shard that has grown to twice
-// its length after the last clean-up is cleaned of those that are gone.
+// exposed has the Headers that were ever shown, by their address. A clean-up removes the
+// Headers that are gone from a shard, when it has twice the length that the last one left.
 var exposed [64]struct {
 	mu    sync.RWMutex
 	at    map[uintptr]weak.Pointer[Header]

@@ -285,8 +285,8 @@ func TestAnotherSlotIsRefusedAndThePortablePathTakesOver(t *testing.T) {
 	}
 }
 
-// runAltered runs the contract tests in a process that is built with these files in
-// place of those that are there, and whose best path must be want.
+// runAltered builds the contract tests with these files in place of the originals, and runs them.
+// The best path must be want.
 func runAltered(t *testing.T, files map[string]string, want Path) {
 	t.Helper()
 	folder := t.TempDir()
