@@ -37,7 +37,10 @@ func Get(key string) (value any, ok bool) {
 		} else if l := n.several(); l != nil {
 			for i := range l.attrs {
 				if carrier.Same(l.attrs[i].Key, key) {
-					return l.any(i), true
+					if o := l.orig; o != nil && i < len(*o) && (*o)[i] != nil { // without the call of any
+						return (*o)[i], true
+					}
+					return l.attrs[i].Value.Any(), true
 				}
 			}
 		}
