@@ -81,18 +81,16 @@ func (s Scope) All() iter.Seq2[string, slog.Value] {
 // Run binds s to the running goroutine, calls fn, and puts back what was bound before,
 // whatever fn did: also when it panics or calls [runtime.Goexit], and when it changed
 // the goroutine's profiler labels, which are put back too. While fn runs, the task of s
-// is live.
-func (s Scope) Run(fn func()) {
-	s.n.enter()
-	s.n.run(fn)
-}
+// is live. A task that is over can be entered again, but not by a goroutine that it has left
+// behind: where s belongs to the task that is bound and over, fn is as late as its caller.
+func (s Scope) Run(fn func()) { s.n.run(s.n.enter(s.SameTask(Current())), fn) }
 
 // Go starts fn in a new goroutine with s bound to it. The task of s is live until fn
-// has returned, and [Wait] waits for it. A panic in fn ends the program, as it does
+// has returned, as in [Scope.Run], and [Wait] waits for it. A panic in fn ends the program, as it does
 // with the go statement: a library that recovers it would hide the bug and print it
 // where nobody looks.
 func (s Scope) Go(fn func()) {
-	s.n.enter()
+	entered := s.n.enter(s.SameTask(Current()))
 	running := counter()
 	running.Add(1)
 	go func() {
@@ -100,15 +98,17 @@ func (s Scope) Go(fn func()) {
 			running.Add(-1)
 			signalEnded()
 		}()
-		s.n.run(fn)
+		s.n.run(entered, fn)
 	}()
 }
 
 // Wrap returns a function that calls fn with s bound, wherever and as often as it is
 // called, like s.Run(fn). It is for what inherits nothing or the wrong thing: pools,
-// timers, callbacks. A waiting function doesn't keep the task live, a running one does.
+// timers, callbacks. A waiting function doesn't keep the task live, a running one does, also
+// if the task was over meanwhile; where Run would be late already, the function is.
 func (s Scope) Wrap(fn func()) func() {
-	return func() { s.Run(fn) }
+	late := s.Ended() && s.SameTask(Current())
+	return func() { s.n.run(s.n.enter(late), fn) }
 }
 
 // Ended reports whether the task of s is over: it was entered by Run, Go or Wrap, and
@@ -125,9 +125,11 @@ func (s Scope) SameTask(t Scope) bool {
 // Internal is for package logadapters. Its type is internal: it is not part of the API.
 func (s Scope) Internal() memo.Scope { return s.n }
 
-// run calls fn with n bound, and then leaves its task, which has been entered.
-func (n *node) run(fn func()) {
-	defer n.leave() // also if swap, which asks Profiled values for their text, doesn't return
+// run calls fn with n bound, and then leaves its task if it has been entered.
+func (n *node) run(entered bool, fn func()) {
+	if entered {
+		defer n.leave() // also if swap, which asks Profiled values for their text, doesn't return
+	}
 	if level := bound().encodingLevel(); level > 0 {
 		if n == nil { // a line in Outside that is given a context needs to know the level, too
 			n = &node{task: new(task)}

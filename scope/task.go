@@ -24,22 +24,25 @@ func (t *task) beginBare() { t.state.Store(bare) }
 
 func (t *task) isBare() bool { return t.state.Load() == bare }
 
-// enter and leave bracket a Run, a Go goroutine or a Wrapped call.
-func (n *node) enter() {
-	if n == nil || n.task.isBare() {
-		return
+// enter and leave bracket a Run, a Go goroutine or a Wrapped call; leave is called if enter
+// has returned true. A task that is over can't be entered from inside, by a goroutine that
+// it has left behind: one that serves others by now would make it look live to its lines.
+func (n *node) enter(inside bool) bool {
+	if n == nil {
+		return false
 	}
-	// In this order: nobody may see entered and none going on before the first leave.
-	if n.task.state.Add(1)&entered == 0 {
-		n.task.state.Or(entered)
+	for {
+		state := n.task.state.Load()
+		if state == bare || state == entered && inside {
+			return false
+		}
+		if n.task.state.CompareAndSwap(state, (state|entered)+1) {
+			return true
+		}
 	}
 }
 
-func (n *node) leave() {
-	if n != nil && !n.task.isBare() {
-		n.task.state.Add(^uint64(0))
-	}
-}
+func (n *node) leave() { n.task.state.Add(^uint64(0)) }
 
 func (t *task) ended() bool { return t.state.Load() == entered }
 

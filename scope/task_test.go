@@ -65,7 +65,9 @@ func TestGoroutineLeftBehindSeesThatTheTaskHasEnded(t *testing.T) {
 			t.Skip("nothing is left behind where a go statement inherits nothing")
 		}
 		over, done := make(chan struct{}), make(chan struct{})
-		scope.New("a", 1).Run(func() {
+		s := scope.New("a", 1)
+		wrapped := s.Wrap(func() { wantEnded(t, scope.Current(), false) })
+		s.Run(func() {
 			started := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -77,8 +79,40 @@ func TestGoroutineLeftBehindSeesThatTheTaskHasEnded(t *testing.T) {
 				scope.Set("b", 2)
 				want(t, "a=1 b=2")
 				wantEnded(t, scope.Current(), true)
-				scope.Run(func() { wantEnded(t, scope.Current(), false) }) // live again
-				wantEnded(t, scope.Current(), true)
+
+				// Nothing that it calls opens the task again, for itself or for others.
+				late := func() { wantEnded(t, scope.Current(), true) }
+				scope.Run(late)
+				scope.With("c", 3).Run(late)
+				scope.Go(late)
+				waitForGo(t)
+				scope.Outside(scope.Wrap(late))
+				ctx := scope.NewContext(context.Background(), scope.Current())
+				of, _ := scope.FromContext(ctx)
+				of.Run(late)
+				s.Run(late)
+				scope.Outside(func() { // as in a timer
+					s.Run(func() { wantEnded(t, scope.Current(), false) })
+					scope.New().Run(func() { s.Run(func() { wantEnded(t, scope.Current(), false) }) })
+				})
+				wrapped() // when it was made, the task was live
+				late()
+				s.Detach().Run(func() { wantEnded(t, scope.Current(), false) })
+
+				// Somebody else may, and then it is live for all.
+				again, stop, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+				go scope.Outside(func() {
+					defer close(gone)
+					s.Run(func() { close(again); <-stop })
+				})
+				<-again
+				wantEnded(t, scope.Current(), false)
+				scope.Run(func() {
+					close(stop)
+					<-gone
+					wantEnded(t, scope.Current(), false)
+				})
+				late()
 			}()
 			<-started
 		})

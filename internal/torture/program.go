@@ -210,23 +210,26 @@ func (g *goroutine) ended(t *task) bool {
 // mayEnter says whether entering t leaves its end to be told by the program's shape.
 func (g *goroutine) mayEnter(t *task) bool { return t == nil || t.anonymous || g.holds(t) || !t.dead }
 
-func (g *goroutine) enter(t *task) {
+// over says whether g has been left behind by t: it can't enter that any more.
+func (g *goroutine) over(t *task) bool { return g.bound.taskOf() == t && g.ended(t) }
+
+func (g *goroutine) enter(t *task) (leave func()) {
 	if t == nil || t.anonymous {
-		return
+		return func() {}
+	}
+	if g.over(t) {
+		g.did("enter what is over", "", 0)
+		return func() {}
 	}
 	if !g.holds(t) {
 		t.entered = true
 	}
 	g.held = append(g.held, t)
-}
-
-func (g *goroutine) leave(t *task) {
-	if t == nil || t.anonymous {
-		return
-	}
-	g.held = g.held[:len(g.held)-1]
-	if !g.holds(t) && t.leaked.Load() {
-		t.dead, t.ended = true, true
+	return func() {
+		g.held = g.held[:len(g.held)-1]
+		if !g.holds(t) && t.leaked.Load() {
+			t.dead, t.ended = true, true
+		}
 	}
 }
 
@@ -690,7 +693,7 @@ func (g *goroutine) unwound(what string) {
 func (g *goroutine) runScope() {
 	n := 1 + g.rng.IntN(7)
 	s := g.someScope()
-	if t := s.st.taskOf(); !g.mayEnter(t) {
+	if t := s.st.taskOf(); !g.mayEnter(t) && !g.over(t) {
 		g.log()
 		return
 	}
@@ -706,12 +709,11 @@ func (g *goroutine) runScope() {
 // within runs n operations with s bound by bind.
 func (g *goroutine) within(s heldScope, bind func(func()), n int) {
 	defer g.unwound("the scope is put back")
-	saved := g.bound
+	saved, leave := g.bound, g.enter(s.st.taskOf())
 	defer func() {
 		g.bound = saved
-		g.leave(s.st.taskOf())
+		leave()
 	}()
-	g.enter(s.st.taskOf())
 	bind(func() {
 		g.bound = s.st
 		g.block(n)
@@ -908,7 +910,8 @@ func (g *goroutine) start(down, from <-chan message, to chan<- message) (join fu
 		how = 0
 	}
 	bound := heldScope{scope.Current(), g.bound}
-	if (how == 3 || how == 5 || how == 8) && !g.mayEnter(g.bound.taskOf()) {
+	over := g.over(g.bound.taskOf())
+	if (how == 3 || how == 5 || how == 8) && !over && !g.mayEnter(g.bound.taskOf()) {
 		how = 0
 	}
 	switch how {
@@ -935,11 +938,11 @@ func (g *goroutine) start(down, from <-chan message, to chan<- message) (join fu
 		if t != nil {
 			t.spawned.Store(true)
 		}
-		c.enter(t)
+		leave := c.enter(t)
 		fn := func() {
 			defer close(done)
 			defer c.finish()
-			defer c.leave(t)
+			defer leave()
 			body()
 		}
 		if how == 3 {
@@ -958,15 +961,18 @@ func (g *goroutine) start(down, from <-chan message, to chan<- message) (join fu
 		fn := func() {
 			defer close(done)
 			defer c.finish()
+			leave := func() {}
+			if !over || how == 6 || how == 9 { // as it was where Wrap was called
+				leave = c.enter(t)
+			}
 			defer func() {
 				c.bound = nil
 				if how == 8 || how == 9 {
 					c.bound = c.atCancel
 				}
-				c.leave(t)
+				leave()
 				c.unwound("the wrapped function has returned")
 			}()
-			c.enter(t)
 			c.bound = bound.st
 			wrapped()
 		}
@@ -1000,8 +1006,9 @@ func (g *goroutine) start(down, from <-chan message, to chan<- message) (join fu
 			<-g.unit.gate
 			c.did("the gate is open", "", 0)
 			c.held, c.base, c.late = nil, 0, true
-			c.budget += 8
+			c.budget += 12
 			c.log()
+			c.runScope()
 			c.block(8)
 		}()
 	}

@@ -27,7 +27,6 @@ type form struct {
 	why         string // the cause, and the cure; empty iff lines are right
 	opts        *logadapters.Options
 	onlySlog    bool // the case has a handler of slog's
-	justLogs    bool // tasks call neither scope.Go nor scope.Run, which keep a task open
 	run         func(t *trial)
 }
 
@@ -64,7 +63,7 @@ func (r row) shows(s set) bool {
 // runForm writes so many lines and returns what they were, and an error if that isn't what the
 // form says.
 func runForm(k kase, f *form, seed uint64, lines int64) (row, error) {
-	t := &trial{seed: seed, lines: lines, onlySlog: f.onlySlog, justLogs: f.justLogs}
+	t := &trial{seed: seed, lines: lines, onlySlog: f.onlySlog}
 	t.sink.may = f.shows | f.may
 	inherits := scope.Carrier() != "portable"
 	if !inherits {

@@ -35,12 +35,12 @@ var poolCases = []kase{
 	{"a channel and one worker", []form{
 		{
 			name: "the worker is started in main", shows: of(unstamped),
-			why: "the worker has nothing to inherit. Let the queue carry `scope.Current()`",
+			why: "the worker has nothing to inherit. Let the queue carry what `scope.Wrap` returns",
 			run: func(t *trial) { queue(t, startInMain, func(fn func()) func() { return fn }) },
 		},
 		{
 			name: "the first task starts the worker", shows: of(another, wrong), may: of(late),
-			why: "the worker inherits the first task's scope and keeps it. Let the queue carry `scope.Current()`",
+			why: "the worker inherits the first task's scope and keeps it. Let the queue carry what `scope.Wrap` returns",
 			run: func(t *trial) { queue(t, startInFirst, func(fn func()) func() { return fn }) },
 		},
 		{
@@ -49,13 +49,8 @@ var poolCases = []kase{
 			run: func(t *trial) { queue(t, startOutside, func(fn func()) func() { return fn }) },
 		},
 		{
-			name: "the queue carries `scope.Current()`, and the worker calls its `Run`", recommended: true,
-			run: func(t *trial) {
-				queue(t, startInFirst, func(fn func()) func() {
-					s := scope.Current()
-					return func() { s.Run(fn) }
-				})
-			},
+			name: "the queue carries what `scope.Wrap` returns", recommended: true,
+			run: func(t *trial) { queue(t, startInFirst, scope.Wrap) },
 		},
 	}},
 	{"errgroup", []form{{name: "`Go`", recommended: true, run: func(t *trial) {
@@ -134,16 +129,11 @@ func poolCase(name, submit string, open func() (func(func()), func())) kase {
 	return kase{name, []form{
 		{
 			name: fmt.Sprintf("`%s(fn)`", submit), shows: of(another, wrong), may: of(late),
-			why: "a worker is started by the task that hands in a job, and keeps its scope for the jobs of others; a job's `scope.Go` or `scope.Run` then opens that task again, so nothing tells that it was over. `scope.Wrap` gives a job its own",
+			why: "a worker is started by the task that hands in a job, and keeps its scope for the jobs of others; the mark tells it, but for lines that come while that task is live. `scope.Wrap` gives a job its own",
 			run: plain,
 		},
 		{
-			name: fmt.Sprintf("`%s(fn)`, and jobs call no `scope.Go` and no `scope.Run`", submit), shows: of(another, wrong), may: of(late), justLogs: true,
-			why: "as above; the mark tells it, but for lines that come while the task that has started the worker is live",
-			run: plain,
-		},
-		{
-			name: "the same, with `Ended: DropEnded`", shows: of(unstamped), may: of(wrong), justLogs: true,
+			name: "the same, with `Ended: DropEnded`", shows: of(unstamped), may: of(wrong),
 			opts: &logadapters.Options{Ended: logadapters.DropEnded},
 			why:  "late lines have no fields, but while the task that has started a worker is live, its id is on the lines of others' jobs",
 			run:  plain,

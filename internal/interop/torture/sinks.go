@@ -64,8 +64,8 @@ var sinkCases = []kase{
 			run: func(t *trial) { asynchronous(t, startInFirst, stampedOutside) },
 		},
 		{
-			name: "`async(slogh.New(h, nil))`, whose queue carries `scope.Current()`", recommended: true, onlySlog: true,
-			run: func(t *trial) { asynchronous(t, startInFirst, carried) },
+			name: "`async(slogh.New(h, nil))`, whose queue carries what `scope.Wrap` returns", recommended: true, onlySlog: true,
+			run: func(t *trial) { asynchronous(t, startInFirst, wrapped) },
 		},
 	}},
 }
@@ -82,12 +82,12 @@ type stamping int
 const (
 	stampedInside stamping = iota
 	stampedOutside
-	carried
+	wrapped
 )
 
 func asynchronous(t *trial, start start, where stamping) {
 	var bare slog.Handler = slog.NewJSONHandler(&t.sink, nil)
-	q := &queueOfRecords{entries: make(chan record, 100), written: make(chan struct{}), carries: where == carried}
+	q := &queueOfRecords{entries: make(chan func(), 100), written: make(chan struct{}), wraps: where == wrapped}
 	q.use = start(func() { go q.write() })
 	if where == stampedOutside {
 		t.slog = slog.New(slogh.New(async{q, bare}, nil))
@@ -108,23 +108,21 @@ type async struct {
 
 type queueOfRecords struct {
 	use     func()
-	entries chan record
+	entries chan func() // write a line
 	written chan struct{}
-	carries bool
-}
-
-type record struct {
-	ctx   context.Context
-	r     slog.Record
-	next  slog.Handler
-	scope scope.Scope
+	wraps   bool
 }
 
 func (h async) Enabled(ctx context.Context, level slog.Level) bool { return h.next.Enabled(ctx, level) }
 
 func (h async) Handle(ctx context.Context, r slog.Record) error {
 	h.queue.use()
-	h.queue.entries <- record{ctx, r.Clone(), h.next, scope.Current()}
+	r = r.Clone()
+	write := func() { must(h.next.Handle(ctx, r)) }
+	if h.queue.wraps {
+		write = scope.Wrap(write)
+	}
+	h.queue.entries <- write
 	return nil
 }
 
@@ -135,12 +133,7 @@ func (h async) WithGroup(name string) slog.Handler { return async{h.queue, h.nex
 
 func (q *queueOfRecords) write() {
 	defer close(q.written)
-	for e := range q.entries {
-		handle := func() { must(e.next.Handle(e.ctx, e.r)) }
-		if q.carries {
-			e.scope.Run(handle)
-		} else {
-			handle()
-		}
+	for write := range q.entries {
+		write()
 	}
 }

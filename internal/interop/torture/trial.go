@@ -52,7 +52,6 @@ type trial struct {
 	lines int64 // how many to write
 
 	onlySlog bool // see form
-	justLogs bool
 	logged   atomic.Int64
 	tasks    atomic.Int64
 	behind   sync.WaitGroup // what tasks have left behind
@@ -127,11 +126,7 @@ func (t *trial) work(id, salt string) {
 	r := t.random(id, salt)
 	t.line(id)
 	for range 1 + r.IntN(5) {
-		step := r.IntN(8)
-		for t.justLogs && (step == 3 || step == 4) {
-			step = r.IntN(8)
-		}
-		switch step {
+		switch r.IntN(9) {
 		case 0:
 			t.line(id)
 		case 1:
@@ -157,13 +152,15 @@ func (t *trial) work(id, salt string) {
 				t.line(id)
 			})
 		case 5:
+			scope.With("step", "inner").Run(func() { t.line(id) })
+		case 6:
 			pprof.Do(scope.NewContext(context.Background(), scope.Current()), pprof.Labels("label", "of others"), func(ctx context.Context) {
 				t.line(id)
 				t.lineContext(ctx, id)
 			})
-		case 6:
-			t.lineContext(scope.NewContext(context.Background(), scope.With("user", r.IntN(9))), id)
 		case 7:
+			t.lineContext(scope.NewContext(context.Background(), scope.With("user", r.IntN(9))), id)
+		case 8:
 			pause := time.Duration(r.IntN(200)) * time.Microsecond
 			t.behind.Add(1)
 			go func() {
