@@ -18,8 +18,7 @@ type Scope struct{ n *node }
 func New(args ...any) Scope {
 	n := (*node)(nil).setArgs(args, byWith)
 	if n == nil {
-		n = &node{task: new(task)}
-		n.Init(n)
+		n = newTask()
 	}
 	return Scope{n}
 }
@@ -36,6 +35,9 @@ func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 // Detach returns the same fields as a task of their own: for work that is to go on
 // when the task that started it is over, as a task in its own right.
 func (s Scope) Detach() Scope {
+	if s.n == nil {
+		return Scope{newTask()}
+	}
 	m := &node{parent: s.n}
 	if s.n.depth() >= maxChain {
 		b := build(s.n.len(nil))
@@ -132,8 +134,7 @@ func (n *node) run(entered bool, fn func()) {
 	}
 	if level := bound().encodingLevel(); level > 0 {
 		if n == nil { // a line in Outside that is given a context needs to know the level, too
-			n = &node{task: new(task)}
-			n.Init(n)
+			n = newTask()
 		}
 		n = n.encodingAt(level)
 	}
