@@ -267,6 +267,15 @@ func TestAContextThatEndsIsNotAlwaysTheClient(t *testing.T) {
 			return context.WithTimeout(ctx, 0)
 		}, func(http.ResponseWriter, *http.Request) {},
 			testkit.Line{"level": "WARN", "http.response.status_code": nil, "error.type": "timeout"}},
+		{"a cause of its own, and no answer", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			return ctx, func() { cancel(stop) }
+		}, func(http.ResponseWriter, *http.Request) {},
+			testkit.Line{"level": "INFO", "http.response.status_code": 200.0, "error.type": nil}},
+		{"a deadline with a cause, and no answer", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, 0, stop)
+		}, func(http.ResponseWriter, *http.Request) {},
+			testkit.Line{"level": "WARN", "http.response.status_code": nil, "error.type": "timeout"}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			out := testkit.NewLines()
@@ -277,4 +286,31 @@ func TestAContextThatEndsIsNotAlwaysTheClient(t *testing.T) {
 			out.Next(t).Want(t, c.want)
 		})
 	}
+}
+
+// When reading the body takes too long, net/http ends the context, and the client waits on.
+func TestABodyThatTakesTooLong(t *testing.T) {
+	out := testkit.NewLines()
+	s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(20 * time.Millisecond)) // as Server.ReadTimeout
+		if _, err := io.ReadAll(r.Body); err != nil {
+			<-r.Context().Done()
+			http.Error(w, "too slow", http.StatusRequestTimeout)
+		}
+	}), &httpscope.Options{Log: slogTo(out).LogAttrs}), nil)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("the client has got %d", resp.StatusCode)
+	}
+	out.Next(t).Want(t, testkit.Line{"level": "INFO", "http.response.status_code": 408.0, "http.response.body.size": 9.0, "error.type": nil})
 }

@@ -1,6 +1,7 @@
 package httpscope
 
 import (
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -22,7 +23,7 @@ type TransportOptions struct {
 	// header can hold. nil means [ProxyID].
 	ValidID func(string) bool
 
-	// Names is the Names of the [Options] that the fields were set with.
+	// Names is the Names of the [Options] that the fields were set with. It is read once.
 	Names map[Field]string
 }
 
@@ -55,6 +56,7 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 	if t.opts.ValidID == nil {
 		t.opts.ValidID = ProxyID
 	}
+	t.requestID, t.traceID = name(t.opts.Names, RequestID), name(t.opts.Names, TraceID)
 	if dialer, ok := base.(*http.Transport); ok {
 		if dialer == nil {
 			panic("httpscope.Transport: base, the transport to send with, is a nil *http.Transport")
@@ -66,9 +68,10 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 }
 
 type transport struct {
-	base  http.RoundTripper
-	dials bool // base starts goroutines that outlive a request
-	opts  TransportOptions
+	base               http.RoundTripper
+	dials              bool // base starts goroutines that outlive a request
+	opts               TransportOptions
+	requestID, traceID string // their names; "" if there is none
 }
 
 func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
@@ -121,39 +124,50 @@ func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
 
 func (t *transport) valid(id string) bool { return usable(id) && t.opts.ValidID(id) }
 
-// without returns the members of baggage that aren't members of other.
-func without(baggage, other string) string {
+// maxBaggage is how much untrusted baggage is kept: what a service must pass on at least by
+// W3C Baggage, section 3.3.2. Of more one byte is kept as well, and tells so.
+const maxBaggage = 8192
+
+// without returns the members of baggage that aren't members of untrusted; none, if that is
+// too long to know.
+func without(baggage, untrusted string) string {
+	if len(untrusted) > maxBaggage {
+		return ""
+	}
+	seen := map[string]bool{"": true}
+	for member := range members(untrusted) {
+		seen[member] = true
+	}
 	var kept []string
-	for member := range strings.SplitSeq(baggage, ",") {
-		if member = strings.Trim(member, " \t"); member == "" {
-			continue
-		}
-		found := false
-		for o := range strings.SplitSeq(other, ",") {
-			found = found || strings.Trim(o, " \t") == member
-		}
-		if !found {
+	for member := range members(baggage) {
+		if !seen[member] {
 			kept = append(kept, member)
 		}
 	}
 	return strings.Join(kept, ",")
 }
 
+func members(baggage string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for member := range strings.SplitSeq(baggage, ",") {
+			if !yield(strings.Trim(member, " \t")) {
+				return
+			}
+		}
+	}
+}
+
 // standard returns s with the names that package propagation goes by, and the id to send, or
 // "" if there is none.
 func (t *transport) standard(s scope.Scope) (standard scope.Scope, id string) {
-	if name, renamed := t.opts.Names[TraceID]; renamed && name != string(TraceID) {
-		trace, ok := s.Get(name)
+	if t.traceID != string(TraceID) {
+		trace, ok := s.Get(t.traceID)
 		s = s.Without(string(TraceID))
-		if ok && name != "" {
+		if ok && t.traceID != "" {
 			s = s.With(string(TraceID), trace)
 		}
 	}
-	name, renamed := t.opts.Names[RequestID]
-	if !renamed {
-		name = string(RequestID)
-	}
-	if v, ok := s.Get(name); ok && name != "" {
+	if v, ok := s.Get(t.requestID); ok && t.requestID != "" {
 		if id = slog.AnyValue(v).Resolve().String(); !t.valid(id) {
 			id = ""
 		}

@@ -237,6 +237,19 @@ func TestRenamedFieldsAreSent(t *testing.T) {
 	})
 }
 
+// A map of names that changes later changes nothing: it is read once, as Handler does.
+func TestNamesAreReadOnce(t *testing.T) {
+	names := map[httpscope.Field]string{httpscope.RequestID: "rid", httpscope.TraceID: "tid"}
+	s := http1.serve(t, headers, nil)
+	s.through(&httpscope.TransportOptions{Names: names})
+	clear(names)
+	scope.New("rid", "right", "tid", traceID).Run(func() {
+		if got := s.sends("/"); fmt.Sprint(got["X-Request-Id"]) != "[right]" || got["Traceparent"] == nil {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
 func TestTransportSkips(t *testing.T) {
 	s := http1.serve(t, headers, nil).through(&httpscope.TransportOptions{
 		Skip: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/foreign") },

@@ -23,7 +23,9 @@
 // X-Request-Id of the request that the handler gets, and once in that of the answer: whatever
 // a middleware, a proxy or the service behind it does. So middleware that wants an id finds this
 // one. A Handler inside another one keeps the id and adds its fields to the same task, and
-// tells the outer one the route that it knows.
+// tells the outer one the route that it knows. Requests that the program makes itself and gives
+// to a Handler, such as the parts of a batch, have an id and a task each, unless they come with
+// the id and the context of the one that is being served.
 //
 // # What is trusted
 //
@@ -32,7 +34,8 @@
 // used. traceparent is taken if it is valid, and tracestate with it.
 // baggage is taken only if [Options.TrustBaggage] says so. Anyone can send these headers:
 // they identify a request in the logs and prove nothing. Of what a client sends only copies
-// are kept, of at most 1024 bytes a field: no long header or URL stays in memory with a scope.
+// are kept, of at most 1024 bytes a field, and of baggage 8192 in all: no long header or URL
+// stays in memory with a scope.
 //
 // # What is sent
 //
@@ -44,15 +47,20 @@
 //
 // The handler gets a copy of the request, and a ResponseWriter that has the optional interfaces
 // of the one that it stands for. What net/http, an http.ServeMux and middleware around Handler
-// look for afterwards they find: the form, whose temporary files net/http removes (Handler
-// does after a panic and over HTTP/2, where net/http may not), the pattern and its values, the trailers. Of the headers they see what came in.
-// When http.MaxBytesReader reaches its limit, the answer doesn't wait for the rest of the body. A
+// look for afterwards they find: the form of a body, the pattern, the trailers; but not the
+// pattern's values. Of the headers they see what came in. net/http removes the temporary files
+// of a form; Handler itself does after a panic and over HTTP/2, where net/http may not. A
 // middleware inside that copies the request and doesn't copy back keeps all that to itself, as
 // it does without Handler.
 //
+// When http.MaxBytesReader reaches its limit, the answer doesn't wait for the rest of the body,
+// and the connection is closed. Handler knows that by how the body is read. It doesn't see it
+// through a reader of the program's own between the two, and a handler that stops reading
+// before the limit may have the connection closed, too.
+//
 // # What it costs
 //
-// Handler adds some twelve allocations to a request, and its id in the answer as many in
+// Handler adds some thirteen allocations to a request, and its id in the answer as many in
 // net/http and the client. A line at the end adds two, for a *slog.Logger that has its own.
 // Behind a middleware whose ResponseWriter has optional interfaces of its own choice it is
 // some ten more.

@@ -13,8 +13,8 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-// setFields binds the fields of r and notes in e what they are. It returns the length of the id that
-// was rejected.
+// setFields binds the fields of r, and sets the id and the untrusted baggage of e. It returns
+// the length of the id that was rejected.
 func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	var room [13]slog.Attr
 	attrs := room[:0]
@@ -24,7 +24,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 			attrs = append(attrs, slog.String(name, clip(value)))
 		}
 	}
-	if e.outer.id != "" {
+	if e.outer != nil {
 		e.id = e.outer.id
 	} else {
 		e.id, rejected = h.identify(r, e.start)
@@ -60,7 +60,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	put(h.names.query, r.URL.RawQuery)
 	if baggage := strings.Join(r.Header["Baggage"], ","); baggage != "" {
 		if h.opts.TrustBaggage == nil || !h.opts.TrustBaggage(r) {
-			e.untrusted = strings.Clone(baggage)
+			e.untrusted = strings.Clone(baggage[:min(len(baggage), maxBaggage+1)])
 		} else {
 			own := attrs
 			for _, a := range propagation.Fields("", "", baggage) {
@@ -114,7 +114,7 @@ func (h *handler) agree(e *exchange) {
 	if text == e.id {
 		return
 	}
-	if e.outer.id == "" && usable(text) {
+	if e.outer == nil && usable(text) {
 		e.id = text
 		switch v.Kind() {
 		case slog.KindString, slog.KindInt64, slog.KindUint64:

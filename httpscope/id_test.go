@@ -119,6 +119,25 @@ func TestOneIDWhateverIsInside(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	}
+	editing := func(next http.Handler) http.Handler { // what was there, in its place
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["X-Request-Id"][0] = "theirs"
+			next.ServeHTTP(w, r)
+		})
+	}
+	replacing := func(next http.Handler) http.Handler { // between two Handlers
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Set("X-Request-Id", "theirs")
+			httpscope.Handler(next, nil).ServeHTTP(w, r)
+		})
+	}
+	removing := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r = r.WithContext(scope.NewContext(r.Context(), scope.With("request_id", "theirs")))
+			r.Header.Del("X-Request-Id")
+			httpscope.Handler(next, nil).ServeHTTP(w, r)
+		})
+	}
 	forgetful := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			clear(w.Header())
@@ -135,6 +154,12 @@ func TestOneIDWhateverIsInside(t *testing.T) {
 		"a copy":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, strings.NewReader("body")) },
 		"a code":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
 		"a flush": func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+		"an empty copy, and an error": func(w http.ResponseWriter, _ *http.Request) {
+			if n, _ := io.Copy(w, strings.NewReader("")); n == 0 {
+				w.Header().Set("X-Request-Id", "theirs")
+				http.Error(w, "nothing", http.StatusNotFound)
+			}
+		},
 		"an error": func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "bad", http.StatusBadGateway)
 		},
@@ -151,6 +176,10 @@ func TestOneIDWhateverIsInside(t *testing.T) {
 		{"another middleware, sent a bad one", nil, own, "no good", ""},
 		{"a stubborn one", nil, stubborn, "", ""},
 		{"a forgetful one", nil, forgetful, "sent", "sent"},
+		{"one that edits", nil, editing, "sent", "sent"},
+		{"one that replaces the request's, and an inner Handler", nil, replacing, "sent", "sent"},
+		{"the same, sent none", nil, replacing, "", ""},
+		{"one that removes the request's, and an inner Handler", nil, removing, "sent", "sent"},
 		{"an inner Handler", nil, httpscope.Middleware(nil), "", ""},
 		{"an inner Handler, sent", nil, httpscope.Middleware(nil), "sent", "sent"},
 		{"an inner Handler, sent a bad one", nil, httpscope.Middleware(nil), "no good", ""},
@@ -250,6 +279,30 @@ func TestAnInnerHandlerAddsToTheTask(t *testing.T) {
 	out.None(t)
 }
 
+// Parts of a batch are requests that the program makes, with the context of the whole.
+func TestARequestOfTheProgramsOwnHasItsID(t *testing.T) {
+	for sent, want := range map[string]string{"part-1": "part-1", "": "", "whole": "whole"} {
+		part := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			id := scope.GetOr("request_id", "")
+			if inside := scope.Current().Has("user"); id != want && (want != "" || !uuid7.MatchString(id)) || inside != (sent == "whole") {
+				t.Errorf("sent %q: the id is %q; in the task of the whole: %v", sent, id, inside)
+			}
+		}), nil)
+		whole := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			scope.Set("user", "u1")
+			r, err := http.NewRequestWithContext(r.Context(), "GET", "/part", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sent != "" {
+				r.Header.Set("X-Request-Id", sent)
+			}
+			part.ServeHTTP(httptest.NewRecorder(), r)
+		}), nil)
+		whole.ServeHTTP(httptest.NewRecorder(), requestWithID(t.Context(), "whole"))
+	}
+}
+
 // A request that only looks as if it were inside another one.
 func TestAnotherRequestIsNoInnerOne(t *testing.T) {
 	var ctx = make(chan *http.Request, 1)
@@ -318,6 +371,42 @@ func TestNewIDsSortByTime(t *testing.T) {
 }
 
 const untrustedBaggage = "test.tenant=evil, other=1;p"
+
+// Whether an inner Handler trusts counts, whatever else it is there for.
+func TestAnInnerHandlerMayTrust(t *testing.T) {
+	back := http1.serve(t, headers, nil)
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {
+		o := httpscope.Options{}
+		if opts != nil {
+			o = *opts
+		}
+		o.TrustBaggage = func(*http.Request) bool { return true }
+		inner := httpscope.Handler(proxyTo(back, httpscope.Transport(back.transport, nil)), &o)
+		_, body := http1.serve(t, httpscope.Handler(inner, nil), nil).get("/", "Baggage", untrustedBaggage)
+		if !strings.Contains(body, untrustedBaggage) {
+			t.Errorf("sent %s", body)
+		}
+	})
+}
+
+// A client may send a megabyte of baggage: neither is that kept, nor does it cost more than reading it.
+func TestLongBaggage(t *testing.T) {
+	for size, want := range map[int]string{8000: "mine=1", 900_000: ""} {
+		h := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			out := r.Clone(r.Context())
+			out.Header.Add("Baggage", "mine=1")
+			_, _ = httpscope.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {
+				if got := strings.Join(r.Header["Baggage"], ","); got != want {
+					t.Errorf("%d bytes: sent %d, that begin with %.20q, want %q", size, len(got), got, want)
+				}
+				return nil, io.EOF
+			}), nil).RoundTrip(out)
+		}), nil)
+		r := newRequest(t)
+		r.Header.Set("Baggage", strings.Repeat("a,", size/2))
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
 
 // Baggage that came in and isn't trusted doesn't go on, and what the program adds does.
 func TestUntrustedBaggageIsNotSentOn(t *testing.T) {

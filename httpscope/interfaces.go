@@ -31,6 +31,16 @@ func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.
 	}
 	switch optional(w) {
 	case 0:
+		switch flushes, hijacks := behind(w); {
+		case hijacks:
+			a := new(hijackAnswer)
+			a.init(w, r, id)
+			return &a.answer, a
+		case flushes:
+			a := new(flushAnswer)
+			a.init(w, r, id)
+			return &a.answer, a
+		}
 		a := new(answer)
 		a.init(w, r, id)
 		return a, a
@@ -105,6 +115,37 @@ func (a *recorderAnswer) Flush() {
 	a.ResponseWriter.(http.Flusher).Flush()
 	a.wrote(0)
 }
+
+// A flushAnswer and a hijackAnswer are for a middleware's writer that has Unwrap alone: an
+// http.ResponseController finds the rest behind it, and would go past the answer.
+type (
+	flushAnswer  struct{ answer }
+	hijackAnswer struct{ flushAnswer }
+)
+
+func (a *flushAnswer) FlushError() error {
+	return a.flush(http.NewResponseController(a.ResponseWriter).Flush)
+}
+
+func (a *hijackAnswer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return a.hijack(http.NewResponseController(a.ResponseWriter).Hijack)
+}
+
+// behind reports what an http.ResponseController finds behind w.
+func behind(w http.ResponseWriter) (flushes, hijacks bool) {
+	for next, ok := w.(unwrapper); ok; next, ok = w.(unwrapper) {
+		w = next.Unwrap()
+		switch w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			flushes = true
+		}
+		_, is := w.(http.Hijacker)
+		hijacks = hijacks || is
+	}
+	return flushes, hijacks
+}
+
+type unwrapper interface{ Unwrap() http.ResponseWriter }
 
 // The optional interfaces that others may have.
 const (

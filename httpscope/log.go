@@ -2,7 +2,6 @@ package httpscope
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,7 +14,7 @@ import (
 // end finds the route and writes the last line, when the handler has returned or ended early. It
 // runs in the request's task.
 func (h *handler) end(e *exchange) {
-	if h.opts.Log == nil && e.outer.mark == nil {
+	if h.opts.Log == nil && e.outer == nil {
 		return
 	}
 	h.refineRoute(e)
@@ -59,22 +58,24 @@ func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
 }
 
 // status returns the status that the handler has answered with, or 0 if there is none: it
-// ended early, took the connection over, or nobody was there to get it.
+// ended early, took the connection over, ran out of time, or nobody was there to get it.
 func (e *exchange) status() int {
 	a := e.answer
 	switch {
 	case e.clientLeft():
 		return 0
-	case a.code == 0 && e.returned && !a.hijacked && a.late == nil:
+	case a.code == 0 && e.returned && !a.hijacked && a.late != context.DeadlineExceeded:
 		return http.StatusOK
 	}
 	return a.code
 }
 
 // clientLeft reports whether the client went away before an answer began: net/http ends the
-// context then, with no cause of its own.
+// context then, with no cause of its own. It does so too when a read of the body has timed
+// out; then the client may be there yet.
 func (e *exchange) clientLeft() bool {
-	return e.answer.late == context.Canceled && !e.answer.hijacked
+	a := e.answer
+	return a.late != nil && !a.hijacked && !a.body.timedOut.Load() && context.Cause(a.ctx) == context.Canceled
 }
 
 // outcome returns the level of the line, and the attributes that say what went wrong.
@@ -92,7 +93,7 @@ func (e *exchange) outcome() (slog.Level, []slog.Attr) {
 		return slog.LevelWarn, failed("client_closed")
 	case e.panicked != nil:
 		return slog.LevelWarn, failed("abort")
-	case e.answer.code == 0 && errors.Is(e.answer.late, context.DeadlineExceeded) && !e.answer.hijacked:
+	case e.answer.code == 0 && e.answer.late == context.DeadlineExceeded && !e.answer.hijacked:
 		return slog.LevelWarn, failed("timeout")
 	case e.answer.code >= 500:
 		return slog.LevelError, nil

@@ -16,6 +16,7 @@ import (
 	"runtime/pprof"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit"
@@ -138,6 +139,16 @@ func TestStatusAndSize(t *testing.T) {
 		}, 200.0, 0, "INFO"},
 		{"a string", "GET", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "body") }, 200.0, 4, "INFO"},
 		{"a reader", "GET", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, strings.NewReader("body")) }, 200.0, 4, "INFO"},
+		{"a reader that fails, and an error", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			if _, err := io.Copy(w, iotest.ErrReader(io.ErrUnexpectedEOF)); err != nil {
+				http.Error(w, "bad", http.StatusBadGateway)
+			}
+		}, 502.0, 4, "ERROR"},
+		{"an empty reader, and an error", "GET", func(w http.ResponseWriter, _ *http.Request) {
+			if n, _ := io.Copy(w, strings.NewReader("")); n == 0 {
+				http.Error(w, "none", http.StatusNotFound)
+			}
+		}, 404.0, 5, "INFO"},
 		{"a file", "GET", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) }, 200.0, 100000, "INFO"},
 		{"a status that is none", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			defer func() { _ = recover() }()
@@ -210,6 +221,68 @@ func TestAHijackedRequestHasNoStatus(t *testing.T) {
 	}
 	out.Next(t).Want(t, testkit.Line{"request_id": "h", "step": "hijacked", "level": "INFO", "http.response.status_code": nil, "http.response.body.size": 0.0})
 	out.None(t)
+}
+
+// What an http.ResponseController does to a middleware's writer that has Unwrap alone, as its
+// documentation asks for, is seen too.
+func TestAMiddlewareWithUnwrapAlone(t *testing.T) {
+	out := testkit.NewLines()
+	h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/flush":
+			w.Header().Set("X-Request-Id", "theirs")
+			_ = http.NewResponseController(w).Flush()
+			w.WriteHeader(http.StatusTeapot)
+		case "/hijack":
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 299 By hand\r\nX-Request-Id: r\r\nContent-Length: 0\r\n\r\n")
+		}
+	}), &httpscope.Options{Log: slogTo(out).LogAttrs})
+	s := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(unwrapper{struct{ http.ResponseWriter }{w}, w}, r)
+	}), nil)
+	for path, c := range map[string]struct {
+		client int
+		line   any
+	}{"/flush": {200, 200.0}, "/hijack": {299, nil}, "/nothing": {200, 200.0}} {
+		resp, _ := s.get(path, "X-Request-Id", "r")
+		if resp.StatusCode != c.client || fmt.Sprint(resp.Header["X-Request-Id"]) != "[r]" {
+			t.Errorf("%s: the client has got %d, with the id %q", path, resp.StatusCode, resp.Header["X-Request-Id"])
+		}
+		out.Next(t).Want(t, testkit.Line{"request_id": "r", "http.response.status_code": c.line})
+	}
+	// Of HTTP/2 it can't hijack, with or without Handler.
+	overEach(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bare := has[http.Hijacker](w)
+		httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if has[http.Hijacker](w) != bare || has[http.Flusher](w) {
+				t.Errorf("Hijack: %v, Flush: %v", has[http.Hijacker](w), has[http.Flusher](w))
+			}
+		}), nil).ServeHTTP(unwrapper{struct{ http.ResponseWriter }{w}, w}, r)
+	}), func(_ *testing.T, s *service) { s.get("/") })
+}
+
+type unwrapper struct {
+	http.ResponseWriter
+	next http.ResponseWriter
+}
+
+func (u unwrapper) Unwrap() http.ResponseWriter { return u.next }
+
+func TestAWriterWithoutAHeader(t *testing.T) {
+	served := false
+	httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "body")
+		served = true
+	}), nil).ServeHTTP(plain{}, newRequest(t))
+	if !served {
+		t.Error("not served")
+	}
 }
 
 func TestAFailedHijackLeavesTheStatus(t *testing.T) {

@@ -29,7 +29,8 @@ type Options struct {
 	// ValidID reports whether the X-Request-Id that a client has sent may be the id of its
 	// request. nil means [PlainID]; [ProxyID] takes the formats of more proxies. It is asked
 	// only about 1 to 1024 printable ASCII characters, of which the first and the last is
-	// no space: whatever else comes is replaced by a new id.
+	// no space: whatever else comes is replaced by a new id. Give [TransportOptions] one that
+	// takes all ids that this one and NewID let in, or Transport won't send them.
 	ValidID func(string) bool
 
 	// NewID makes the id of a request that comes without a valid one. nil means the func
@@ -62,22 +63,26 @@ type Options struct {
 	// Log writes one line for each request, at its end, within its scope: with all that
 	// the handler has set on its goroutine, however deep. nil writes none.
 	//
-	// The line has http.response.status_code and http.response.body.size as the handler
-	// has answered, and http.server.request.duration in seconds. There is no status if
-	// the connection was hijacked before an answer, or if the handler ended early without one. A
-	// panic adds exception.message and exception.stacktrace; instead of these,
-	// http.ErrAbortHandler adds error.type: abort, and runtime.Goexit error.type: goexit.
-	// The panic goes on to net/http, which logs it once more, outside the request's scope.
-	// A client that went away before an answer is error.type: client_closed, without a status:
-	// the request's context was canceled, with no cause of its own, when the answer began. (A
-	// server that cancels its BaseContext should give a cause.) If its deadline had passed, and
-	// there is no answer, it is error.type: timeout, and a middleware around Handler may have answered.
-	// The level is Error for a panic, Goexit and a status from 500 on, Warn for an abort, a client
-	// that went away and a timeout, and Info for the rest.
+	// The line has http.server.request.duration in seconds, and http.response.body.size and
+	// http.response.status_code as the handler has answered. What else it has, and its level:
 	//
-	// What answers for the handler when it has returned isn't seen: an echo.Echo with Handler
-	// as its middleware, say. Put Handler around it. http.TimeoutHandler calls its handler in
-	// another goroutine, whose own fields this line doesn't get; around Handler it answers for it.
+	//   - An answer: Info, and Error for a status from 500 on.
+	//   - A panic: exception.message and exception.stacktrace, at Error. The panic goes on to
+	//     net/http, which logs it once more, outside the request's scope.
+	//   - http.ErrAbortHandler: error.type abort, at Warn.
+	//   - runtime.Goexit: error.type goexit, at Error.
+	//   - The client went away before an answer began: error.type client_closed, at Warn, with
+	//     no status. It is so if the request's context was canceled then, with no cause of its
+	//     own: a server that cancels its BaseContext should give a cause. A client that closes
+	//     its sending side only looks the same.
+	//   - The context's deadline passed, and there was no answer: error.type timeout, at Warn,
+	//     with no status. A middleware around Handler may have answered.
+	//   - The connection was hijacked before an answer: no status.
+	//
+	// An early end without an answer has no status either. What answers for the handler when it
+	// has returned isn't seen: an echo.Echo with Handler as its middleware, say. Put Handler
+	// around it. http.TimeoutHandler calls its handler in another goroutine, whose own fields
+	// this line doesn't get; around Handler it answers for it.
 	Log LogFunc
 }
 
@@ -112,8 +117,8 @@ func (f Field) personal() bool {
 }
 
 // name returns the name of f, or "" if it is left out.
-func (o *Options) name(f Field) string {
-	if name, ok := o.Names[f]; ok {
+func name(names map[Field]string, f Field) string {
+	if name, ok := names[f]; ok {
 		return name
 	}
 	if f.personal() {

@@ -51,6 +51,7 @@ func TestNothingOfARequestIsPinned(t *testing.T) {
 			"Tracestate", "a=1", "X-Request-Id", "r", "Other", long[:size/4],
 		}, true},
 		{"baggage", &httpscope.Options{TrustBaggage: func(*http.Request) bool { return true }}, "/?" + long, []string{"Baggage", "test.tenant=acme"}, true},
+		{"untrusted baggage", nil, "/", []string{"Baggage", "a=" + long}, true},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			release := make(chan struct{})

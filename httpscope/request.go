@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,16 +28,15 @@ type exchange struct {
 	id        string
 	untrusted string // members of baggage that came in and aren't trusted
 	task      scope.Scope
-	outer     outer         // the Handler around this one
-	mark      *mark         // what a Handler further in sees of this one; nil if it needs none
+	outer     *mark         // of the Handler around this one; nil if there is none
+	mark      *mark         // what Handlers further in, and Transport, see of this one
 	r         *http.Request // the handler's
 	answer    *answer
 	returned  bool // the handler has; false if it has ended with a panic or with runtime.Goexit
 	panicked  any
 }
 
-// A mark is in the context of a handler if its request has more than others: an id that other
-// Handlers might not take, baggage, a line to be written.
+// A mark is in the context of a Handler's request.
 type mark struct {
 	context.Context
 	id        string
@@ -62,32 +60,18 @@ func markOf(ctx context.Context) *mark {
 	return m
 }
 
-// An outer is a Handler that a request has gone through on its way to another one.
-type outer struct {
-	id   string // "" if there is none
-	mark *mark  // may be nil
-}
-
-// around returns the Handler around this one that is still serving r.
-func around(r *http.Request) outer {
-	id := r.Header[idHeader]
-	if len(id) != 1 { // the outer one would have seen to that
-		return outer{}
-	}
-	task, ok := scope.FromContext(r.Context())
-	if !ok {
-		return outer{}
-	}
-	known, _ := task.Get(string(RequestID))
+// around returns the mark of the Handler around this one, if it is still serving r.
+func around(r *http.Request) *mark {
 	m := markOf(r.Context())
-	if m != nil {
-		task, known = m.task, m.id
+	if m == nil || m.task.Ended() || !isOfRequest(r.Context()) {
+		return nil
 	}
-	// A client in this process may send a request of its own with this context.
-	if task.Ended() || known != id[0] || !isOfRequest(r.Context()) {
-		return outer{}
+	// The program may serve requests of its own with this context: parts of a batch, which have
+	// no RequestURI. One that a server received stays this one, whatever its header says by now.
+	if id := r.Header[idHeader]; r.RequestURI == "" && (len(id) != 1 || id[0] != m.id) {
+		return nil
 	}
-	return outer{id[0], m}
+	return m
 }
 
 // isOfRequest reports whether the scope in ctx came there when the server already had the
@@ -106,16 +90,7 @@ func isOfRequest(ctx context.Context) bool {
 
 // copyRequest makes the copy of r for the handler.
 func (e *exchange) copyRequest(r *http.Request) {
-	if r.Trailer == nil && r.ProtoMajor == 1 && r.ContentLength < 0 {
-		// net/http puts trailers that weren't announced into a new map of its own request
-		// unless there is one.
-		r.Trailer = http.Header{}
-	}
-	ctx := r.Context()
-	if e.mark != nil {
-		ctx = e.mark
-	}
-	e.r = withOwnPathValues(r, scope.NewContext(ctx, e.task))
+	e.r = r.WithContext(scope.NewContext(e.mark, e.task))
 	if id := r.Header[idHeader]; len(id) != 1 || id[0] != e.id {
 		// In a map of its own: whoever reads that of r at this moment would crash.
 		if e.r.Header = maps.Clone(r.Header); e.r.Header == nil {
@@ -123,40 +98,27 @@ func (e *exchange) copyRequest(r *http.Request) {
 		}
 		e.r.Header[idHeader] = e.answer.sent[:]
 	}
-	e.answer.body.watch(e.r)
+	e.answer.body.watch(r, e.r)
 }
 
-// withOwnPathValues is r.WithContext(ctx) with a copy of the path values, which are a map too:
-// copyBack writes to that of r, while goroutines of the handler may still read theirs.
-func withOwnPathValues(r *http.Request, ctx context.Context) *http.Request {
-	c := *r
-	// Of what Clone copies, the path values are all that is needed, and alone can't be got.
-	c.URL, c.Header, c.Trailer, c.TransferEncoding = nil, nil, nil, nil
-	c.Form, c.PostForm, c.MultipartForm = nil, nil, nil
-	own := c.Clone(ctx)
-	own.URL, own.Header, own.Trailer, own.TransferEncoding = r.URL, r.Header, r.Trailer, r.TransferEncoding
-	own.Form, own.PostForm, own.MultipartForm = r.Form, r.PostForm, r.MultipartForm
-	return own
-}
-
-// copyBack gives r what the handler has found out about c.
+// copyBack gives r what the handler has found out about c. It leaves out the values of the
+// pattern: SetPathValue would write to a map that whoever has r may be reading.
 func copyBack(r, c *http.Request) {
 	if c.MultipartForm != nil {
 		r.MultipartForm = c.MultipartForm // net/http removes its files
+	}
+	if c.Pattern != r.Pattern {
+		r.Pattern = c.Pattern
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		// Whoever wants the form can have it of the query, and a goroutine of the handler
+		// may, at this moment.
+		return
 	}
 	if c.Form != nil {
 		r.Form = c.Form
 	}
 	if c.PostForm != nil {
 		r.PostForm = c.PostForm
-	}
-	if c.Pattern != r.Pattern {
-		r.Pattern = c.Pattern
-		for _, rest, ok := strings.Cut(c.Pattern, "{"); ok; _, rest, ok = strings.Cut(rest, "{") {
-			name, _, _ := strings.Cut(rest, "}")
-			if name = strings.TrimSuffix(name, "..."); name != "" && name != "$" {
-				r.SetPathValue(name, c.PathValue(name))
-			}
-		}
 	}
 }

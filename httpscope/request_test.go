@@ -145,7 +145,7 @@ func TestTheFilesOfAnUploadAreRemoved(t *testing.T) {
 // in between.
 func TestAMiddlewareOutsideSeesWhatWasFoundInside(t *testing.T) {
 	type seen struct {
-		Pattern, ID, Rest, Form, PostForm, Multipart, Header, Ctx string
+		Pattern, Form, PostForm, Multipart, Header, Ctx string
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /users/{id}/{rest...}", func(w http.ResponseWriter, r *http.Request) {
@@ -169,8 +169,8 @@ func TestAMiddlewareOutsideSeesWhatWasFoundInside(t *testing.T) {
 			defer func() {
 				_ = recover()
 				s = seen{
-					Pattern: r.Pattern, ID: r.PathValue("id"), Rest: r.PathValue("rest"),
-					Form: fmt.Sprint(r.Form), PostForm: fmt.Sprint(r.PostForm), Multipart: fmt.Sprint(r.MultipartForm != nil),
+					Pattern: r.Pattern,
+					Form:    fmt.Sprint(r.Form), PostForm: fmt.Sprint(r.PostForm), Multipart: fmt.Sprint(r.MultipartForm != nil),
 				}
 				if r.Context() != ctx {
 					s.Ctx = "another context"
@@ -301,6 +301,29 @@ func TestNobodyRaces(t *testing.T) {
 	})
 }
 
+// Nor has a middleware that copies its request, or a goroutine that looks at the query.
+func TestNobodyRacesWithOrdinaryReaders(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {
+		var readers sync.WaitGroup
+		h := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.Method == "GET" {
+				readers.Go(func() { _ = r.FormValue("q") })
+			}
+		}), opts)
+		s := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			readers.Go(func() { _ = r.WithContext(r.Context()) })
+			h.ServeHTTP(w, r)
+		}), nil)
+		for range 20 {
+			s.get("/?q=1")
+			if _, _, err := s.do(s.request("POST", "/", struct{ io.Reader }{strings.NewReader("abc")})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		readers.Wait()
+	})
+}
+
 // The same request may be served again: by a middleware that tries once more, or in a test.
 func TestARequestCanBeServedAgain(t *testing.T) {
 	var ids []string
@@ -324,28 +347,35 @@ func TestARequestCanBeServedAgain(t *testing.T) {
 	}
 }
 
-// Path values that a middleware around Handler has set are in a map.
-func TestPathValuesWhileAGoroutineReadsThem(t *testing.T) {
+// Path values that a middleware around Handler has set are in a map, which must not be written
+// to: the process would crash. So the values of a pattern stay with the handler's request.
+func TestPathValuesWhileGoroutinesReadThem(t *testing.T) {
 	mux := http.NewServeMux()
-	done := make(chan struct{})
-	mux.HandleFunc("/users/{id}", func(_ http.ResponseWriter, r *http.Request) {
+	var readers sync.WaitGroup
+	read := func(r *http.Request) {
 		started := make(chan struct{})
-		go func() {
-			defer close(done)
+		readers.Go(func() {
 			close(started)
 			for range 1000 {
 				if got := r.PathValue("tenant"); got != "t1" {
-					t.Errorf("the handler's goroutine reads tenant %q", got)
+					t.Errorf("a goroutine reads tenant %q", got)
 				}
 			}
-		}()
+		})
 		<-started
+	}
+	mux.HandleFunc("/users/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		if id := r.PathValue("id"); id != "7" {
+			t.Errorf("inside: id %q", id)
+		}
+		read(r)
 	})
 	r := httptest.NewRequest("GET", "/users/7", nil)
 	r.SetPathValue("tenant", "t1")
-	httpscope.Handler(mux, nil).ServeHTTP(httptest.NewRecorder(), r) // writes id while tenant is read
-	<-done
-	if id, tenant := r.PathValue("id"), r.PathValue("tenant"); id != "7" || tenant != "t1" {
+	read(r)
+	httpscope.Handler(mux, nil).ServeHTTP(httptest.NewRecorder(), r)
+	readers.Wait()
+	if id, tenant := r.PathValue("id"), r.PathValue("tenant"); id != "" || tenant != "t1" {
 		t.Errorf("outside: id %q, tenant %q", id, tenant)
 	}
 }

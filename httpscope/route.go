@@ -38,7 +38,7 @@ type router interface {
 // routeBeforehand returns the route that is known before the handler is called. The Handler
 // around this one, if there is one, gets to know it too, if a router further in has found it.
 func (h *handler) routeBeforehand(r *http.Request, e *exchange) string {
-	if h.names.route == "" && e.outer.mark == nil {
+	if h.names.route == "" && e.outer == nil {
 		return ""
 	}
 	if h.routes != nil {
@@ -52,8 +52,8 @@ func (h *handler) routeBeforehand(r *http.Request, e *exchange) string {
 
 // found tells the Handler around that of e which route there is.
 func (e *exchange) found(route string) {
-	if route != "" && e.outer.mark != nil {
-		e.outer.mark.route.Store(&route)
+	if route != "" && e.outer != nil {
+		e.outer.route.Store(&route)
 	}
 }
 
@@ -84,10 +84,8 @@ func (h *handler) routeAtTheEnd(e *exchange) string {
 			return clip(pattern)
 		}
 	}
-	if e.mark != nil {
-		if inner := e.mark.route.Load(); inner != nil {
-			return *inner
-		}
+	if inner := e.mark.route.Load(); inner != nil {
+		return *inner
 	}
 	return route(e.r.Pattern)
 }

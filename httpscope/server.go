@@ -21,18 +21,13 @@ func Handler(next http.Handler, opts *Options) http.Handler {
 		h.opts = *opts
 	}
 	h.routes, _ = next.(router)
-	h.marks = h.opts.Log != nil || h.opts.ValidID != nil || h.opts.NewID != nil || h.opts.Fields != nil ||
-		h.opts.name(RequestID) != string(RequestID)
 	if h.opts.ValidID == nil {
 		h.opts.ValidID = PlainID
 	}
-	for f, name := range map[Field]*string{
-		RequestID: &h.names.requestID, TraceID: &h.names.traceID, ParentSpanID: &h.names.parentSpanID,
-		Method: &h.names.method, Route: &h.names.route, ClientAddress: &h.names.clientAddress,
-		UserAgent: &h.names.userAgent, Path: &h.names.path, Query: &h.names.query,
-	} {
-		*name = h.opts.name(f)
-	}
+	n, names := &h.names, h.opts.Names
+	n.requestID, n.traceID, n.parentSpanID = name(names, RequestID), name(names, TraceID), name(names, ParentSpanID)
+	n.method, n.route, n.clientAddress = name(names, Method), name(names, Route), name(names, ClientAddress)
+	n.userAgent, n.path, n.query = name(names, UserAgent), name(names, Path), name(names, Query)
 	return h
 }
 
@@ -45,7 +40,6 @@ type handler struct {
 	next   http.Handler
 	routes router // next, if it can tell the route beforehand
 	base   scope.Scope
-	marks  bool // a mark for each request
 	opts   Options
 	names  struct {
 		requestID, traceID, parentSpanID, method, route string
@@ -68,21 +62,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		scope.Run(func() { h.next.ServeHTTP(w, r) })
 		return
 	}
-	if o := around(r); o.id != "" {
-		scope.Current().Pick(r.Context()).Run(func() { h.serve(w, r, o) })
+	if outer := around(r); outer != nil {
+		scope.Current().Pick(r.Context()).Run(func() { h.serve(w, r, outer) })
 		return
 	}
-	h.base.Detach().Run(func() { h.serve(w, r, outer{}) })
+	h.base.Detach().Run(func() { h.serve(w, r, nil) })
 }
 
 // serve runs in the task of the request.
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, o outer) {
-	e := exchange{start: time.Now(), path: r.URL.Path, outer: o}
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
+	e := exchange{start: time.Now(), path: r.URL.Path, outer: outer}
 	rejected := h.setFields(r, &e)
 	e.task = scope.Current()
-	if h.marks || e.untrusted != "" {
-		e.mark = &mark{Context: r.Context(), id: e.id, untrusted: e.untrusted, task: e.task}
-	}
+	e.mark = &mark{Context: r.Context(), id: e.id, untrusted: e.untrusted, task: e.task}
 	e.answer, w = answerTo(w, r, e.id)
 	e.copyRequest(r)
 	defer func() {
@@ -92,8 +84,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, o outer) {
 		e.answer.end()
 		copyBack(r, e.r)
 		if (!e.returned || r.ProtoMajor != 1) && e.r.MultipartForm != nil {
-			// After a panic net/http removes no files any more, and that of Go 1.27.4 none of
-			// HTTP/2 at all. What a middleware outside may look at, the form's values, stays.
+			// net/http removes no files after a panic, and over HTTP/2 none in Go 1.27. What a
+			// middleware outside may look at, the form's values, stays.
 			_ = e.r.MultipartForm.RemoveAll()
 		}
 		h.end(&e)

@@ -3,6 +3,7 @@ package httpscope
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -15,13 +16,14 @@ type answer struct {
 	http.ResponseWriter                     // the one that Handler was given
 	server              http.ResponseWriter // the one that the outermost Handler was given: perhaps net/http's own
 	ctx                 context.Context     // that of the request that Handler was given
-	id, sent            [1]string           // the value of X-Request-Id in the answer and in the request, ready to be put there
+	id                  string
+	own, sent           [1]string // id, to be put into the headers of the answer and of the request
 	body                body
 
 	code     int // 0 iff no header was written
 	bytes    int64
 	hijacked bool
-	late     error // why the request's context had ended before the answer began
+	late     error // that of the request's context, if it had ended before the answer began
 }
 
 // init makes a the answer to r, which has this id, by way of w.
@@ -30,7 +32,7 @@ func (a *answer) init(w http.ResponseWriter, r *http.Request, id string) {
 	if outer, ok := w.(interface{ outermost() http.ResponseWriter }); ok {
 		a.server = outer.outermost()
 	}
-	a.ResponseWriter, a.ctx, a.id[0], a.sent[0] = w, r.Context(), id, id
+	a.ResponseWriter, a.ctx, a.id, a.sent[0] = w, r.Context(), id, id
 	a.putID()
 }
 
@@ -41,8 +43,12 @@ const idHeader = "X-Request-Id"
 // putID makes id the only one in the header.
 func (a *answer) putID() {
 	h := a.Header()
-	if v := h[idHeader]; len(v) != 1 || v[0] != a.id[0] {
-		h[idHeader] = a.id[:]
+	if h == nil { // no writer should
+		return
+	}
+	if v := h[idHeader]; len(v) != 1 || v[0] != a.id {
+		a.own[0] = a.id
+		h[idHeader] = a.own[:]
 	}
 	if len(h) == 1 {
 		return
@@ -62,9 +68,7 @@ func (a *answer) begin() {
 	}
 	a.putID()
 	a.body.closeIfTooLarge(a.server)
-	if err := a.ctx.Err(); err != nil {
-		a.late = context.Cause(a.ctx)
-	}
+	a.late = a.ctx.Err()
 }
 
 // wrote is called when n bytes were written, or none with what begins an answer.
@@ -121,14 +125,18 @@ func (a *answer) writeString(s string) (int, error) {
 func (a *answer) readFrom(next func(io.Reader) (int64, error), src io.Reader) (int64, error) {
 	a.begin()
 	n, err := next(src)
-	a.wrote(n)
+	if n > 0 { // else nothing was sent, no header either
+		a.wrote(n)
+	}
 	return n, err
 }
 
 func (a *answer) flush(next func() error) error {
 	a.begin()
 	err := next()
-	a.wrote(0)
+	if !errors.Is(err, http.ErrNotSupported) {
+		a.wrote(0)
+	}
 	return err
 }
 
