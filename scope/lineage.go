@@ -62,14 +62,16 @@ func (m *node) inherit(n *node, added bool) {
 func (n *node) origin(marked bool) *origin {
 	for {
 		old := n.lineage.Load()
+		known := old != nil && old.self != nil
+		if known && (!marked || old.marks != nil && old.marks.of == old.self) {
+			return old.self
+		}
 		own := lineage{}
 		if old != nil {
 			own = *old
 		}
-		if own.self == nil {
+		if !known {
 			own.self, own.inherited = new(origin), old
-		} else if !marked || own.marks != nil && own.marks.of == own.self {
-			return own.self
 		}
 		if marked {
 			m := &struct { // one allocation
