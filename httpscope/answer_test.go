@@ -149,6 +149,12 @@ func TestWhatComesAfterHijackIsNoAnswer(t *testing.T) {
 		"a header":       func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) },
 		"a failed write": func(w http.ResponseWriter) { _, _ = io.WriteString(w, "late") },
 		"a failed copy":  func(w http.ResponseWriter) { _, _ = io.Copy(w, strings.NewReader("late")) },
+		"another Hijack, and an error": func(w http.ResponseWriter) {
+			if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrHijacked) {
+				t.Errorf("the second Hijack returns %v", err)
+			}
+			http.Error(w, "bad", http.StatusInternalServerError)
+		},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			out := testkit.NewLines()
@@ -189,7 +195,10 @@ func TestAClientThatGoesAwayBeforeAnAnswer(t *testing.T) {
 			<-gone
 			http.Error(w, "canceled", http.StatusInternalServerError)
 		}, left},
-		{"a late abort", func(http.ResponseWriter, *http.Request, <-chan struct{}) {}, left},
+		{"a late abort", func(_ http.ResponseWriter, _ *http.Request, gone <-chan struct{}) {
+			<-gone
+			panic(http.ErrAbortHandler)
+		}, left},
 		{"a late flush", func(w http.ResponseWriter, _ *http.Request, gone <-chan struct{}) {
 			<-gone
 			_ = http.NewResponseController(w).Flush()
@@ -210,12 +219,6 @@ func TestAClientThatGoesAwayBeforeAnAnswer(t *testing.T) {
 			<-gone
 		}, testkit.Line{"level": "INFO", "http.response.status_code": 202.0, "error.type": nil}},
 	} {
-		if c.rule == "a late abort" {
-			c.handle = func(_ http.ResponseWriter, _ *http.Request, gone <-chan struct{}) {
-				<-gone
-				panic(http.ErrAbortHandler)
-			}
-		}
 		t.Run(c.rule, func(t *testing.T) {
 			for _, p := range protocols {
 				t.Run(p.name, func(t *testing.T) {

@@ -598,10 +598,6 @@ func TestFromServiceToService(t *testing.T) {
 	})
 }
 
-type roundTripFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // Response is a field that a program may set.
 func TestRedirectsThatAreNone(t *testing.T) {
 	for name, before := range map[string]func(*http.Request) *http.Request{
@@ -609,7 +605,7 @@ func TestRedirectsThatAreNone(t *testing.T) {
 		"one of no URL": func(*http.Request) *http.Request { return new(http.Request) },
 	} {
 		var sent string
-		rt := httpscope.Transport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		rt := httpscope.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {
 			sent = r.Header.Get("X-Request-Id")
 			return nil, nil
 		}), nil)

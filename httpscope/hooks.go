@@ -2,7 +2,6 @@ package httpscope
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -29,14 +28,30 @@ type hookContext struct {
 type hookKey struct{}
 
 func (c *hookContext) Value(key any) any {
-	if key == (hookKey{}) {
+	switch key {
+	case hookKey{}:
 		return c.scope
-	}
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
+	case traceKey:
 		return nil // so that WithClientTrace doesn't add it to the one that takes its place
 	}
-	return v
+	return c.Context.Value(key)
+}
+
+// traceKey is the key of the trace in a context, which httptrace doesn't export.
+var traceKey = func() (key any) {
+	httptrace.ContextClientTrace(asked{context.Background(), &key})
+	return key
+}()
+
+// An asked is a context that notes for which key it is asked.
+type asked struct {
+	context.Context
+	key *any
+}
+
+func (a asked) Value(key any) any {
+	*a.key = key
+	return nil
 }
 
 // hooked returns a context like ctx for a request whose hooks are to have s.
@@ -63,9 +78,14 @@ var hooks struct {
 	seen map[weak.Pointer[http.Transport]]struct{}
 }
 
+// shared is net/http's own transport, unless a package that was initialized earlier has put
+// another in its place. It is in use, perhaps, so that to write even what is there already
+// would be a data race.
+var shared, _ = http.DefaultTransport.(*http.Transport)
+
 // hook makes t call the functions of its fields within the scope of the request. It leaves
-// those alone that are net/http's and net's own, as http.DefaultTransport has them: it is in
-// use, perhaps, so that to write even what is there already would be a data race.
+// those alone that call nothing of the program: http.ProxyFromEnvironment, and the dialer of
+// http.DefaultTransport. Any other net.Dialer may have a Control.
 func hook(t *http.Transport) {
 	hooks.Lock()
 	defer hooks.Unlock()
@@ -90,7 +110,7 @@ func hook(t *http.Transport) {
 		}
 	}
 	//lint:ignore SA1019 programs still have it
-	if dial := hookDial(t.DialContext, t.Dial); dial != nil {
+	if dial := hookDial(t.DialContext, t.Dial); dial != nil && (t != shared || !same(t.DialContext, new(net.Dialer).DialContext)) {
 		t.DialContext = dial
 	}
 	//lint:ignore SA1019 programs still have it
@@ -119,7 +139,7 @@ func hookDial(dial dialFunc, old func(network, addr string) (net.Conn, error)) d
 	if dial == nil && old != nil {
 		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
 	}
-	if dial == nil || same(dial, new(net.Dialer).DialContext) {
+	if dial == nil {
 		return nil
 	}
 	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
@@ -131,26 +151,27 @@ func hookDial(dial dialFunc, old func(network, addr string) (net.Conn, error)) d
 // same reports whether f and g have the same code.
 func same[F any](f, g F) bool { return reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer() }
 
-// within returns a trace that calls the hooks of t within s.
+// within returns a trace that calls the hooks of t within s. A hook that a later Go adds is
+// called, too, but with no scope.
 func within(s scope.Scope, t *httptrace.ClientTrace) *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn:              in1(s, t.GetConn),
-		GotConn:              in1(s, t.GotConn),
-		PutIdleConn:          in1(s, t.PutIdleConn),
-		GotFirstResponseByte: in0(s, t.GotFirstResponseByte),
-		Got100Continue:       in0(s, t.Got100Continue),
-		Got1xxResponse:       got1xx(s, t.Got1xxResponse),
-		DNSStart:             in1(s, t.DNSStart),
-		DNSDone:              in1(s, t.DNSDone),
-		ConnectStart:         in2(s, t.ConnectStart),
-		ConnectDone:          connectDone(s, t.ConnectDone),
-		TLSHandshakeStart:    in0(s, t.TLSHandshakeStart),
-		TLSHandshakeDone:     in2[tls.ConnectionState, error](s, t.TLSHandshakeDone),
-		WroteHeaderField:     in2(s, t.WroteHeaderField),
-		WroteHeaders:         in0(s, t.WroteHeaders),
-		Wait100Continue:      in0(s, t.Wait100Continue),
-		WroteRequest:         in1(s, t.WroteRequest),
-	}
+	c := *t
+	c.GetConn = in1(s, t.GetConn)
+	c.GotConn = in1(s, t.GotConn)
+	c.PutIdleConn = in1(s, t.PutIdleConn)
+	c.GotFirstResponseByte = in0(s, t.GotFirstResponseByte)
+	c.Got100Continue = in0(s, t.Got100Continue)
+	c.Got1xxResponse = got1xx(s, t.Got1xxResponse)
+	c.DNSStart = in1(s, t.DNSStart)
+	c.DNSDone = in1(s, t.DNSDone)
+	c.ConnectStart = in2(s, t.ConnectStart)
+	c.ConnectDone = connectDone(s, t.ConnectDone)
+	c.TLSHandshakeStart = in0(s, t.TLSHandshakeStart)
+	c.TLSHandshakeDone = in2(s, t.TLSHandshakeDone)
+	c.WroteHeaderField = in2(s, t.WroteHeaderField)
+	c.WroteHeaders = in0(s, t.WroteHeaders)
+	c.Wait100Continue = in0(s, t.Wait100Continue)
+	c.WroteRequest = in1(s, t.WroteRequest)
+	return &c
 }
 
 func in0(s scope.Scope, fn func()) func() {

@@ -3,6 +3,7 @@ package httpscope_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,9 +12,12 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,6 +153,99 @@ type watchedConn struct {
 func (c watchedConn) Read(p []byte) (int, error)  { c.note("Read"); return c.Conn.Read(p) }
 func (c watchedConn) Write(p []byte) (int, error) { c.note("Write"); return c.Conn.Write(p) }
 
+// atProxy sends a request of request_id r and returns what fn says where base's Proxy is called.
+func atProxy[T any](t *testing.T, ctx context.Context, transports int, fn func(context.Context) T) (said T) {
+	t.Helper()
+	enough := errors.New("enough")
+	base := &http.Transport{Proxy: func(r *http.Request) (*url.URL, error) {
+		said = fn(r.Context())
+		return nil, enough
+	}}
+	var rt http.RoundTripper
+	for range transports {
+		rt = httpscope.Transport(base, nil)
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://far.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope.New("request_id", "r").Run(func() { _, err = rt.RoundTrip(req) })
+	if !errors.Is(err, enough) {
+		t.Errorf("the request fails with %v", err)
+	}
+	return said
+}
+
+// Each hook that this Go has, by reflection: a new one must be added to those that have a scope.
+func TestEachHookOfATraceHasTheScope(t *testing.T) {
+	var hooks witness
+	trace := new(httptrace.ClientTrace)
+	want := map[string][]string{}
+	each := func(trace *httptrace.ClientTrace, fn func(name string, hook reflect.Value)) {
+		v := reflect.ValueOf(trace).Elem()
+		for i := range v.NumField() {
+			if v.Field(i).Kind() == reflect.Func {
+				fn(v.Type().Field(i).Name, v.Field(i))
+			}
+		}
+	}
+	zeros := func(n int, typ func(int) reflect.Type) (values []reflect.Value) {
+		for i := range n {
+			values = append(values, reflect.Zero(typ(i)))
+		}
+		return values
+	}
+	each(trace, func(name string, hook reflect.Value) {
+		want[name] = []string{"r"}
+		hook.Set(reflect.MakeFunc(hook.Type(), func([]reflect.Value) []reflect.Value {
+			hooks.note(name)
+			return zeros(hook.Type().NumOut(), hook.Type().Out)
+		}))
+	})
+	ctx := httptrace.WithClientTrace(t.Context(), trace)
+	inner := atProxy(t, ctx, 1, httptrace.ContextClientTrace)
+	each(inner, func(name string, hook reflect.Value) {
+		if hook.IsNil() {
+			t.Errorf("%s has gone", name)
+			return
+		}
+		hook.Call(zeros(hook.Type().NumIn(), hook.Type().In))
+	})
+	if got := hooks.take(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// And none where there was none.
+	inner = atProxy(t, httptrace.WithClientTrace(t.Context(), new(httptrace.ClientTrace)), 1, httptrace.ContextClientTrace)
+	each(inner, func(name string, hook reflect.Value) {
+		if !hook.IsNil() {
+			t.Errorf("%s has come", name)
+		}
+	})
+}
+
+// A trace that the program keeps under a key of its own is its own business.
+func TestAContextsOwnTraceStaysWhereItIs(t *testing.T) {
+	type key struct{}
+	trace := &httptrace.ClientTrace{GetConn: func(string) {}}
+	ctx := context.WithValue(httptrace.WithClientTrace(t.Context(), trace), key{}, trace)
+	got := atProxy(t, ctx, 1, func(ctx context.Context) any { return ctx.Value(key{}) })
+	if got != trace {
+		t.Errorf("got %v, want %v", got, trace)
+	}
+}
+
+// However many Transports a base has, its functions are called through one more.
+func TestHooksAreSetOnce(t *testing.T) {
+	depth := func(context.Context) int { return runtime.Callers(0, make([]uintptr, 1000)) }
+	var got []int
+	for _, transports := range []int{1, 10} {
+		got = append(got, atProxy(t, t.Context(), transports, depth))
+	}
+	if got[0] != got[1] {
+		t.Errorf("%d frames with one Transport, and %d with ten", got[0], got[1])
+	}
+}
+
 // The other functions of an *http.Transport.
 func TestHooksOfATransportOnTheWayToAProxy(t *testing.T) {
 	proxy := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,6 +279,10 @@ func TestHooksOfATransportOnTheWayToAProxy(t *testing.T) {
 		"Dial": {&http.Transport{Dial: dial}, "http://far.example/", []string{"Dial"}},
 		//lint:ignore SA1019 programs still have it
 		"DialTLS": {&http.Transport{DialTLS: dial}, "https://far.example/", []string{"Dial"}},
+		"a net.Dialer's Control": {&http.Transport{DialContext: (&net.Dialer{Control: func(string, string, syscall.RawConn) error {
+			hooks.note("Control")
+			return nil
+		}}).DialContext}, proxy.URL, []string{"Control"}},
 		"DialTLSContext": {&http.Transport{DialTLSContext: func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }},
 			"https://far.example/", []string{"Dial"}},
 	} {
@@ -211,9 +312,7 @@ func want(hooks []string) map[string][]string {
 // A connection that a request with hooks has begun keeps nothing of it.
 func TestHooksKeepNothing(t *testing.T) {
 	overEach(t, headers, func(t *testing.T, s *service) {
-		s.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}
+		s.transport.DialContext = new(net.Dialer).DialContext
 		s.through(nil)
 		var watched testkit.Probe[payload]
 		done := make(chan struct{})
@@ -231,11 +330,17 @@ func TestHooksKeepNothing(t *testing.T) {
 	})
 }
 
-func TestHooksLeaveTheDefaultsAlone(t *testing.T) {
+// defaults has the code of http.DefaultTransport's functions before any test.
+var defaults = defaultFuncs()
+
+func defaultFuncs() string {
 	transport := http.DefaultTransport.(*http.Transport)
-	before := fmt.Sprintf("%p %p", transport.Proxy, transport.DialContext)
+	return fmt.Sprintf("%p %p", transport.Proxy, transport.DialContext)
+}
+
+func TestHooksLeaveTheDefaultsAlone(t *testing.T) {
 	httpscope.Transport(nil, nil)
-	if after := fmt.Sprintf("%p %p", transport.Proxy, transport.DialContext); after != before {
+	if defaultFuncs() != defaults {
 		t.Error("http.DefaultTransport has other functions now")
 	}
 }
@@ -244,8 +349,10 @@ func TestHooksLeaveTheDefaultsAlone(t *testing.T) {
 func TestTransportOfTheDefaultWhileItIsUsed(t *testing.T) {
 	ts := httptest.NewServer(http.NotFoundHandler())
 	defer ts.Close()
-	plain := http.DefaultTransport.(*http.Transport).Clone() // not seen before, in a test that runs again
-	for name, base := range map[string]*http.Transport{"with a dialer": plain, "without any func": {}} {
+	for name, base := range map[string]*http.Transport{
+		"the default":      http.DefaultTransport.(*http.Transport),
+		"without any func": {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			defer base.CloseIdleConnections()
 			started, done := make(chan struct{}), make(chan error)

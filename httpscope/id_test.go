@@ -605,3 +605,35 @@ func TestTransportSendsTheIDsThatItIsToldTo(t *testing.T) {
 		})
 	}
 }
+
+// A counter has another text each time.
+type counter struct{ n int }
+
+func (c *counter) LogValue() slog.Value {
+	c.n++
+	return slog.StringValue(fmt.Sprint("text-", c.n))
+}
+
+// An id that Fields has set stays the value that it is, unless it could have another text next time.
+func TestAnIDOfFieldsKeepsItsType(t *testing.T) {
+	for _, c := range []struct {
+		id   slog.Value
+		want any
+	}{
+		{slog.StringValue("r"), "r"},
+		{slog.Int64Value(-17), int64(-17)},
+		{slog.Uint64Value(17), uint64(17)},
+		{slog.AnyValue(&counter{}), "text-1"},
+	} {
+		opts := &httpscope.Options{Fields: func(*http.Request) []slog.Attr { return []slog.Attr{{Key: "request_id", Value: c.id}} }}
+		w := httptest.NewRecorder()
+		httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			if got, _ := scope.Get("request_id"); got != c.want {
+				t.Errorf("got %T %v, want %T %v", got, got, c.want, c.want)
+			}
+		}), opts).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if got := w.Header().Get("X-Request-Id"); got != fmt.Sprint(c.want) {
+			t.Errorf("the answer says %q, want %v", got, c.want)
+		}
+	}
+}

@@ -50,8 +50,7 @@ func interfacesOf(w http.ResponseWriter) (names []string) {
 	return names
 }
 
-// withAndWithout runs fn with Options that wrap the ResponseWriter and with some that
-// don't.
+// withAndWithout runs fn without a log and with one.
 func withAndWithout(t *testing.T, fn func(t *testing.T, opts *httpscope.Options, out *testkit.Lines)) {
 	t.Run("no log", func(t *testing.T) { fn(t, nil, nil) })
 	t.Run("log", func(t *testing.T) {

@@ -48,9 +48,18 @@ func (n *node) explainBound() string {
 	if n == nil {
 		return "nothing"
 	}
+	text := n.explainFields("field")
+	if n.encodingLevel() > 0 {
+		text += ", for a value's own method: without fields that have methods"
+	}
+	return text
+}
+
+// explainFields shows what may be shown and counts what is hidden. what says what they are.
+func (n *node) explainFields(what string) string {
 	text := Scope{n}.String()
 	if text == "" {
-		text = "no field"
+		text = "no " + what
 	}
 	hidden := 0
 	n.each(nil, func(f field) {
@@ -59,10 +68,7 @@ func (n *node) explainBound() string {
 		}
 	})
 	if hidden > 0 {
-		text += fmt.Sprintf(", and hidden fields: %d", hidden)
-	}
-	if n.encodingLevel() > 0 {
-		text += ", for a value's own method: without fields that have methods"
+		text += fmt.Sprintf(", and hidden %ss: %d", what, hidden)
 	}
 	return text
 }
@@ -99,14 +105,14 @@ func foreignLabels() string {
 	if !ok {
 		return "they can't be read with this carrier"
 	}
+	if len(labels) == 0 {
+		return "none"
+	}
 	var args []any
 	for _, l := range labels {
 		args = append(args, slog.String(l.Key, l.Value))
 	}
-	if text := New(args...).String(); text != "" {
-		return text
-	}
-	return "none"
+	return New(args...).n.explainFields("label")
 }
 
 // whereabouts says where on its stack the running goroutine has entered a scope, or who has started

@@ -271,7 +271,7 @@ func TestExplainNamesForeignLabels(t *testing.T) {
 			return "they can't be read with this carrier"
 		}
 		labels := pprof.Labels("handler", "/orders", "two words", "a\nb", secret.Name(), "s3cret", hidden.Name(), "s3cret")
-		shown := `handler=/orders ` + secret.Name() + `=[REDACTED] "two words"="a\nb"`
+		shown := `handler=/orders ` + secret.Name() + `=[REDACTED] "two words"="a\nb", and hidden labels: 1`
 		scope.New("a", 1).Run(func() {
 			profiled.Set("p")
 			explain(t).want(t, "foreign labels", want("none"))
@@ -282,6 +282,9 @@ func TestExplainNamesForeignLabels(t *testing.T) {
 				e.want(t, "bound", "a=1 "+profiled.Name()+"=p")
 				scope.Set("b", 2)
 				explain(t).want(t, "foreign labels", want(shown))
+			})
+			pprof.Do(ctx, pprof.Labels(hidden.Name(), "s3cret"), func(context.Context) {
+				explain(t).want(t, "foreign labels", want("no label, and hidden labels: 1"))
 			})
 			if !p.labels {
 				return

@@ -79,10 +79,7 @@ type child struct {
 }
 
 func (c *child) Handle(_ context.Context, rec slog.Record) error {
-	fields := maps.Clone(c.with)
-	if fields == nil {
-		fields = map[string]any{}
-	}
+	fields := c.fields()
 	rec.Attrs(func(a slog.Attr) bool {
 		put(fields, c.prefix, a)
 		return true
@@ -92,10 +89,7 @@ func (c *child) Handle(_ context.Context, rec slog.Record) error {
 }
 
 func (c *child) WithAttrs(attrs []slog.Attr) slog.Handler {
-	fields := maps.Clone(c.with)
-	if fields == nil {
-		fields = map[string]any{}
-	}
+	fields := c.fields()
 	for _, a := range attrs {
 		put(fields, c.prefix, a)
 	}
@@ -107,6 +101,13 @@ func (c *child) WithGroup(name string) slog.Handler {
 		return c
 	}
 	return &child{c.Recorder, c.with, c.prefix + name + "."}
+}
+
+// fields returns a copy of c.with to add to.
+func (c *child) fields() map[string]any {
+	fields := map[string]any{}
+	maps.Copy(fields, c.with)
+	return fields
 }
 
 func put(fields map[string]any, prefix string, a slog.Attr) {
@@ -173,18 +174,28 @@ func (z zapLines) Write(p []byte) (int, error) {
 
 // ---- zerolog ----
 
-// Writer returns a writer for zerolog.New that records lines of every level.
+// Writer returns a writer for zerolog.New that records lines of every level. Through a
+// plain io.Writer, which isn't told the level, it is what the line has as zerolog.LevelFieldName.
 func (r *Recorder) Writer() zerolog.LevelWriter { return zerologLines{r} }
 
 type zerologLines struct{ *Recorder }
 
-func (z zerologLines) Write(p []byte) (int, error) { return z.WriteLevel(zerolog.NoLevel, p) }
+func (z zerologLines) Write(p []byte) (int, error) {
+	return z.write(p, func(text string) zerolog.Level {
+		level, _ := zerolog.ParseLevel(text) // NoLevel if it is none
+		return level
+	})
+}
+
+func (z zerologLines) WriteLevel(level zerolog.Level, p []byte) (int, error) {
+	return z.write(p, func(string) zerolog.Level { return level })
+}
 
 var errRead = errors.New("the line has been read")
 
-// WriteLevel lets a ConsoleWriter read the line, which knows JSON and, with the build tag
-// binary_log, CBOR.
-func (z zerologLines) WriteLevel(level zerolog.Level, p []byte) (int, error) {
+// write lets a ConsoleWriter read the line, which knows JSON and, with the build tag
+// binary_log, CBOR. levelOf is called with what the line has as its level.
+func (z zerologLines) write(p []byte, levelOf func(text string) zerolog.Level) (int, error) {
 	var fields map[string]any
 	_, err := zerolog.ConsoleWriter{FormatPrepare: func(line map[string]any) error {
 		fields = line
@@ -194,8 +205,9 @@ func (z zerologLines) WriteLevel(level zerolog.Level, p []byte) (int, error) {
 		return 0, err
 	}
 	line := Line{Fields: map[string]any{}}
-	if level >= zerolog.TraceLevel && level < zerolog.NoLevel {
-		line.Level = 4 * slog.Level(level-zerolog.InfoLevel)
+	text, _ := fields[zerolog.LevelFieldName].(string)
+	if level := levelOf(text); level < zerolog.NoLevel {
+		line.Level = 4 * (slog.Level(level) - slog.Level(zerolog.InfoLevel))
 	}
 	line.Message, _ = fields[zerolog.MessageFieldName].(string)
 	for key, value := range fields {

@@ -276,6 +276,12 @@ func TestRecordTakesEveryLevel(t *testing.T) {
 		{slog.LevelError + 4, func() { zap.L().DPanic("m") }},
 		{slog.LevelDebug - 4, func() { zap.L().Log(zap.DebugLevel-1, "m") }},
 		{slog.LevelDebug - 4, func() { zlog.Trace().Msg("m") }},
+		{slog.LevelDebug - 12, func() { // a number to zerolog
+			defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
+			zerolog.SetGlobalLevel(math.MinInt8)
+			low := zlog.Level(-3)
+			low.WithLevel(-3).Msg("m")
+		}},
 		{slog.LevelDebug, func() { zlog.Debug().Msg("m") }},
 		{slog.LevelInfo, func() { zlog.Info().Msg("m") }},
 		{slog.LevelWarn, func() { zlog.Warn().Msg("m") }},
@@ -296,6 +302,34 @@ func TestRecordTakesEveryLevel(t *testing.T) {
 	}()
 	if lines := r.Lines(); len(lines) != 1 || lines[0].Level != slog.LevelError+8 {
 		t.Errorf("a panic: got %+v", lines)
+	}
+}
+
+// A writer between zerolog and the Recorder may know nothing of levels.
+func TestThroughAPlainWriterALineHasItsLevel(t *testing.T) {
+	defer func(name string, text func(zerolog.Level) string) {
+		zerolog.LevelFieldName, zerolog.LevelFieldMarshalFunc = name, text
+	}(zerolog.LevelFieldName, zerolog.LevelFieldMarshalFunc)
+	for _, name := range []string{zerolog.LevelFieldName, "severity"} {
+		for _, text := range []func(zerolog.Level) string{zerolog.LevelFieldMarshalFunc, func(l zerolog.Level) string { return strings.ToUpper(l.String()) + "!" }} {
+			zerolog.LevelFieldName, zerolog.LevelFieldMarshalFunc = name, text
+			var direct, plain scopetest.Recorder
+			for _, w := range []io.Writer{direct.Writer(), struct{ io.Writer }{plain.Writer()}} {
+				logger := zerolog.New(w)
+				for level := zerolog.TraceLevel; level <= zerolog.NoLevel; level++ {
+					logger.WithLevel(level).Int("n", 1).Msg("m")
+				}
+			}
+			if got, want := plain.Lines(), direct.Lines(); len(want) != 8 || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got  %+v\nwant %+v", name, got, want)
+			}
+		}
+	}
+	var r scopetest.Recorder
+	logger := zerolog.New(struct{ io.Writer }{r.Writer()})
+	logger.Log().Str(zerolog.LevelFieldName, "high").Msg("m")
+	if line := r.Lines()[0]; line.Level != slog.LevelInfo {
+		t.Errorf("a level that is none: got %+v", line)
 	}
 }
 

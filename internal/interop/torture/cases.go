@@ -11,9 +11,9 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A kase is somebody else's code that calls ours: in the form that people write first, and
-// in others.
-type kase struct {
+// A scenario is somebody else's code that calls ours: in the form that people write first,
+// and in others.
+type scenario struct {
 	name  string
 	forms []form
 }
@@ -31,16 +31,16 @@ type form struct {
 }
 
 // allCases returns all cases, family by family.
-func allCases() []kase {
+func allCases() []scenario {
 	return slices.Concat(webCases, proxyCases, grpcCases, poolCases, timerCases, sqlCases, messageCases, riverCases, sinkCases)
 }
 
 // A row is a form that has run.
 type row struct {
-	kase string
-	form *form
-	seen [outcomes]int64
-	took time.Duration
+	scenario string
+	form     *form
+	seen     [outcomes]int64
+	took     time.Duration
 }
 
 func (r row) lines() (n int64) {
@@ -62,7 +62,7 @@ func (r row) shows(s set) bool {
 
 // runForm writes so many lines and returns what they were, and an error if that isn't what the
 // form says.
-func runForm(k kase, f *form, seed uint64, lines int64) (row, error) {
+func runForm(s scenario, f *form, seed uint64, lines int64) (row, error) {
 	t := &trial{seed: seed, lines: lines, onlySlog: f.onlySlog}
 	t.sink.may = f.shows | f.may
 	inherits := scope.Carrier() != "portable"
@@ -78,7 +78,7 @@ func runForm(k kase, f *form, seed uint64, lines int64) (row, error) {
 	if err := scope.Wait(ctx); err != nil {
 		return row{}, err
 	}
-	r := row{k.name, f, t.sink.seen, time.Since(start)}
+	r := row{s.name, f, t.sink.seen, time.Since(start)}
 	bad := t.sink.odd
 	if n := t.sink.total(); n != t.logged.Load() && len(bad) == 0 {
 		bad = append(bad, fmt.Sprintf("%d lines were logged, and %d came", t.logged.Load(), n))
@@ -87,7 +87,7 @@ func runForm(k kase, f *form, seed uint64, lines int64) (row, error) {
 		bad = append(bad, fmt.Sprintf("no line is %v, though its row says so", f.shows))
 	}
 	if len(bad) > 0 {
-		return r, fmt.Errorf("%s, %s:\n\t%s", k.name, f.name, strings.Join(bad, "\n\t"))
+		return r, fmt.Errorf("%s, %s:\n\t%s", s.name, f.name, strings.Join(bad, "\n\t"))
 	}
 	return r, nil
 }

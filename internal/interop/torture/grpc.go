@@ -15,7 +15,7 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-var grpcCases = []kase{
+var grpcCases = []scenario{
 	{"gRPC server", []form{
 		{
 			name: "`scope.Set` in an interceptor, with `NumStreamWorkers`", shows: of(wrong), may: of(unstamped),

@@ -60,18 +60,18 @@ func mainWith(args []string, out io.Writer) (exit int) {
 // runAll runs the cases whose name has this in it, each form with its share of the lines.
 func runAll(out io.Writer, only string, seed uint64, lines int64) (rows []row, err error) {
 	forms := int64(0)
-	for _, k := range allCases() {
-		forms += int64(len(k.forms))
+	for _, s := range allCases() {
+		forms += int64(len(s.forms))
 	}
 	var failed []error
-	for _, k := range allCases() {
-		if !strings.Contains(k.name, only) {
+	for _, s := range allCases() {
+		if !strings.Contains(s.name, only) {
 			continue
 		}
-		for i := range k.forms {
-			r, err := runForm(k, &k.forms[i], seed, (lines+forms-1)/forms)
+		for i := range s.forms {
+			r, err := runForm(s, &s.forms[i], seed, (lines+forms-1)/forms)
 			rows, failed = append(rows, r), append(failed, err)
-			fmt.Fprintf(out, "%s, %s: %v, %.1f s\n", k.name, k.forms[i].name, r.seen, r.took.Seconds())
+			fmt.Fprintf(out, "%s, %s: %v, %.1f s\n", s.name, s.forms[i].name, r.seen, r.took.Seconds())
 		}
 	}
 	return rows, errors.Join(failed...)
@@ -106,12 +106,12 @@ func report(rows []row, seed uint64, lines int64) string {
 			recommendedLines += r.lines()
 			recommendedWrong += r.seen[wrong]
 		}
-		fmt.Fprintf(&body, "| %s | %s | %d | %d | %d | %d | %d | %d |\n", r.kase, name,
+		fmt.Fprintf(&body, "| %s | %s | %d | %d | %d | %d | %d | %d |\n", r.scenario, name,
 			r.lines(), r.seen[right], r.seen[unstamped], r.seen[late], r.seen[another], r.seen[wrong])
 		if f := r.form; f.why != "" {
-			c := cause{f.name, f.why, f.shows | f.may, []string{r.kase}}
+			c := cause{f.name, f.why, f.shows | f.may, []string{r.scenario}}
 			if i := slices.IndexFunc(causes, c.same); i >= 0 {
-				causes[i].cases = append(causes[i].cases, r.kase)
+				causes[i].cases = append(causes[i].cases, r.scenario)
 			} else {
 				causes = append(causes, c)
 			}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -15,7 +17,7 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-var messageCases = []kase{
+var messageCases = []scenario{
 	{"NATS", []form{
 		{
 			name: "the first task connects and subscribes", shows: of(another, wrong), may: of(late),
@@ -80,24 +82,14 @@ type header nats.Header
 
 func (h header) Get(key string) string { return nats.Header(h).Get(key) }
 func (h header) Set(key, value string) { nats.Header(h).Set(key, value) }
-func (h header) Keys() (keys []string) {
-	for key := range h {
-		keys = append(keys, key)
-	}
-	return keys
-}
+func (h header) Keys() []string        { return slices.Collect(maps.Keys(h)) }
 
 // texts are the metadata of a message or job, as a propagation.Carrier.
 type texts map[string]string
 
 func (m texts) Get(key string) string { return m[key] }
 func (m texts) Set(key, value string) { m[key] = value }
-func (m texts) Keys() (keys []string) {
-	for key := range m {
-		keys = append(keys, key)
-	}
-	return keys
-}
+func (m texts) Keys() []string        { return slices.Collect(maps.Keys(m)) }
 
 const channels = 4 // subscriptions, or topics
 

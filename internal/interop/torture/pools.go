@@ -19,7 +19,7 @@ import (
 
 const poolSize = 4
 
-var poolCases = []kase{
+var poolCases = []scenario{
 	poolCase("ants", "Submit", func() (func(func()), func()) {
 		p := got(ants.NewPool(poolSize))
 		return func(fn func()) { must(p.Submit(fn)) }, func() { must(p.ReleaseTimeout(time.Minute)) }
@@ -104,7 +104,7 @@ var poolCases = []kase{
 
 // poolCase is that of a pool whose workers serve all tasks and are started when there is
 // something to do. open returns what hands it a job, and what closes it.
-func poolCase(name, submit string, open func() (func(func()), func())) kase {
+func poolCase(name, submit string, open func() (func(func()), func())) scenario {
 	// jobs hands in the jobs of each task through with.
 	jobs := func(with func(submit func(func()), job func())) func(*trial) {
 		return func(t *trial) {
@@ -126,7 +126,7 @@ func poolCase(name, submit string, open func() (func(func()), func())) kase {
 		}
 	}
 	plain := jobs(func(submit func(func()), job func()) { submit(job) })
-	return kase{name, []form{
+	return scenario{name, []form{
 		{
 			name: fmt.Sprintf("`%s(fn)`", submit), shows: of(another, wrong), may: of(late),
 			why: "a worker is started by the task that hands in a job, and keeps its scope for the jobs of others; the mark tells it, but for lines that come while that task is live. `scope.Wrap` gives a job its own",

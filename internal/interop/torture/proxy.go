@@ -13,7 +13,7 @@ import (
 	"github.com/taskscope/taskscope/httpscope"
 )
 
-var proxyCases = []kase{{"httputil.ReverseProxy", []form{
+var proxyCases = []scenario{{"httputil.ReverseProxy", []form{
 	{
 		name: "a plain `http.Transport`, whose hooks log", shows: of(another, wrong), may: of(late),
 		why: "a connection is dialled in the first request that needs it, and its read and write loops keep that one's scope. Put `httpscope.Transport` around it",

@@ -20,7 +20,7 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-var riverCases = []kase{{"river with riversqlite", []form{
+var riverCases = []scenario{{"river with riversqlite", []form{
 	{
 		name: "the first task calls `Start`", shows: of(another, wrong), may: of(late),
 		why: "the client's goroutines inherit the first task's scope, and each job's goroutine from them. Start it in main or in `scope.Outside`, with a middleware that calls `Run`",

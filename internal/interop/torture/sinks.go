@@ -15,7 +15,7 @@ import (
 	"github.com/taskscope/taskscope/slogh"
 )
 
-var sinkCases = []kase{
+var sinkCases = []scenario{
 	{"lumberjack", []form{{name: "as the writer of each logger, made by the first line", recommended: true, run: func(t *trial) {
 		folder := got(os.MkdirTemp("", "interop"))
 		defer os.RemoveAll(folder)

@@ -18,7 +18,7 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-var sqlCases = []kase{{"database/sql with modernc.org/sqlite, whose driver logs", []form{
+var sqlCases = []scenario{{"database/sql with modernc.org/sqlite, whose driver logs", []form{
 	{
 		name: "the first task opens the pool", shows: of(another, wrong),
 		why: "goroutines of the pool itself (its opener and its cleaner) are started in a task and keep its scope. Open it in main or in `scope.Outside`, and let the driver log what is of no task in `scope.Outside`",

@@ -10,7 +10,7 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-var timerCases = []kase{
+var timerCases = []scenario{
 	{"cron", []form{
 		{
 			name: "the first task calls `Start`", shows: of(another, wrong), may: of(late),

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 // A small share of what make interop runs.
 func TestEachFormIsWhatItsRowSays(t *testing.T) {
 	forms := int64(0)
-	for _, k := range allCases() {
-		forms += int64(len(k.forms))
+	for _, s := range allCases() {
+		forms += int64(len(s.forms))
 	}
 	rows, err := runAll(io.Discard, "", 1, scopekit.Amount(1000*forms, 500*forms))
 	if err != nil {
@@ -32,7 +32,7 @@ func TestEachFormIsWhatItsRowSays(t *testing.T) {
 	}
 	for _, r := range rows {
 		if r.form.recommended && (r.seen[wrong] > 0 || r.seen[another] > 0) {
-			t.Errorf("%s, %s: %v", r.kase, r.form.name, r.seen)
+			t.Errorf("%s, %s: %v", r.scenario, r.form.name, r.seen)
 		}
 	}
 }
@@ -41,26 +41,26 @@ func TestEachFormIsWhatItsRowSays(t *testing.T) {
 // a recommended form.
 func TestTheTableOfCases(t *testing.T) {
 	names := map[string]bool{}
-	for _, k := range allCases() {
+	for _, s := range allCases() {
 		recommended := 0
-		for _, f := range k.forms {
-			if names[k.name+", "+f.name] {
-				t.Errorf("%s, %s: twice", k.name, f.name)
+		for _, f := range s.forms {
+			if names[s.name+", "+f.name] {
+				t.Errorf("%s, %s: twice", s.name, f.name)
 			}
-			names[k.name+", "+f.name] = true
+			names[s.name+", "+f.name] = true
 			notRight := f.shows | f.may
 			if f.recommended {
 				recommended++
 				if notRight&^of(unstamped) != 0 {
-					t.Errorf("%s, %s is recommended, though lines are %v", k.name, f.name, notRight)
+					t.Errorf("%s, %s is recommended, though lines are %v", s.name, f.name, notRight)
 				}
 			}
 			if (f.why != "") != (notRight != 0) {
-				t.Errorf("%s, %s: lines are %v, and why is %q", k.name, f.name, notRight, f.why)
+				t.Errorf("%s, %s: lines are %v, and why is %q", s.name, f.name, notRight, f.why)
 			}
 		}
 		if recommended == 0 {
-			t.Errorf("%s has no recommended form", k.name)
+			t.Errorf("%s has no recommended form", s.name)
 		}
 	}
 	if len(names) < 50 {
@@ -136,7 +136,7 @@ func TestAFormThatIsNotWhatItsRowSaysFails(t *testing.T) {
 		if !scopekit.Inherits() && (c.want != "wrong: " && c.want != "") {
 			continue // there, lines may be unstamped, and nothing is late
 		}
-		_, err := runForm(kase{name: name}, &c.form, 1, 100)
+		_, err := runForm(scenario{name: name}, &c.form, 1, 100)
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: the error is %v, want %q in it", name, err, c.want)
 		}

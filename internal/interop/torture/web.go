@@ -31,7 +31,7 @@ const (
 	outside              // httpscope.Handler around all of it
 )
 
-var webCases = []kase{
+var webCases = []scenario{
 	frameworkCase("net/http", "`httpscope.Middleware` around the handler only", func(t *trial, e entry) http.Handler {
 		var h http.Handler = http.HandlerFunc(t.serveTask)
 		switch e {
@@ -132,8 +132,8 @@ var webCases = []kase{
 }
 
 // frameworkCase is that of a framework whose own middleware logs, too, before and after.
-func frameworkCase(name, insideName string, build func(*trial, entry) http.Handler) kase {
-	return kase{name, []form{
+func frameworkCase(name, insideName string, build func(*trial, entry) http.Handler) scenario {
+	return scenario{name, []form{
 		{
 			name: "`scope.Set` in a middleware", shows: of(wrong), may: of(unstamped),
 			why: "a bare Set lasts as long as its goroutine, which serves all requests of a kept-alive connection: what logs before the Set has the id of the request before. Wrap all of it in `httpscope.Handler`",
@@ -221,12 +221,8 @@ func (t *trial) start(h http.Handler) *httptest.Server {
 func request(client *http.Client, url, id string) {
 	r := got(http.NewRequest(http.MethodGet, fmt.Sprint(url, "/task/", id), nil))
 	r.Header.Set(idHeader, id)
-	resp, err := client.Do(r)
-	if err != nil {
-		panic(err)
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	must(err)
+	resp := got(client.Do(r))
+	_ = got(io.Copy(io.Discard, resp.Body))
 	must(resp.Body.Close())
 }
 
