@@ -31,18 +31,24 @@ type TransportOptions struct {
 // the request's context or of the goroutine, as [scope.Scope.Pick] chooses. It sends
 // X-Request-Id, traceparent (the same trace id, a new span id) with its tracestate, and as
 // baggage the fields whose keys are declared scope.Propagated. Headers that the request has
-// already stay, in whatever case their keys are, unless they aren't valid. Baggage that came
+// already stay, in whatever case their keys are, unless they aren't valid: so a proxy passes
+// traceparent on as it came. Baggage that came
 // in with the request that is being served, and that [Options.TrustBaggage] didn't trust, is
 // taken away where a proxy sends it on, if req's context is made of the served one's. A request
 // that a redirect led to another origin gets none of these headers.
 //
-// A nil base means http.DefaultTransport; nil opts are the defaults. Transport panics if base is
-// a nil *http.Transport. An *http.Transport is called with no scope bound: the goroutines that it starts for a connection serve
-// other requests later, and would keep this one's scope, and speak for it, until then. What
-// the program itself has the *http.Transport call, it calls with the request's scope: the
-// hooks of an httptrace.ClientTrace, and base's Proxy, DialContext, DialTLSContext, Dial,
-// DialTLS, GetProxyConnectHeader and OnProxyConnectResponse. For these Transport sets fields of
-// base, so call it before base is used. The callbacks of a TLSClientConfig have no scope.
+// A nil base means http.DefaultTransport; nil opts are the defaults. Transport panics if base
+// is a nil *http.Transport.
+//
+// An *http.Transport is called with no scope bound: the goroutines that it starts for a
+// connection serve other requests later, and would keep this one's scope, and speak for it,
+// until then. These functions of the program it calls with the request's scope: the hooks
+// of an httptrace.ClientTrace, and base's Proxy, DialContext, DialTLSContext, Dial, DialTLS,
+// GetProxyConnectHeader and OnProxyConnectResponse. For these Transport sets fields of base,
+// so call it before base is used. What else base calls has no scope: the Body and GetBody of
+// a request, the callbacks of a TLSClientConfig, RoundTrippers of RegisterProtocol and
+// TLSNextProto, and the Control of a net.Dialer that was put into http.DefaultTransport.
+//
 // Another base is called with the scope, for what it logs; give an *http.Transport inside
 // it a Transport of its own, with Skip, if its connections matter.
 func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper {
