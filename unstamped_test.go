@@ -503,11 +503,23 @@ var unstamped = map[string]row{
 	"a pool started its worker inside a request; the worker inherited its fields": row{
 		wrong: []way{
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(startWorker, plain) }, "line request_id=r-1; line request_id=r-1 scope_ended=true"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				starting(func(p *starter) { p.submit(scope.Wrap(failing)) })
+			}, "line request_id=r-1; panic request_id=r-1; line request_id=r-2; panic request_id=r-1 scope_ended=true"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				starting(func(p *starter) { scope.Outside(func() { p.submit(scope.Wrap(failing)) }) })
+			}, "line; panic; line; panic"},
 		},
 		right: []way{
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(startWorker, scope.Wrap) }, "line request_id=r-2; line request_id=r-3"},
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(outside, scope.Wrap) }, "line request_id=r-2; line request_id=r-3"},
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(outside, plain) }, "line; line"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				starting(func(p *starter) {
+					fn := scope.Wrap(failing)
+					scope.Outside(func() { p.submit(fn) })
+				})
+			}, "line request_id=r-1; panic; line request_id=r-2; panic"},
 			{func(t *testing.T, r *scopetest.Recorder) {
 				slog.SetDefault(slog.New(slogh.New(r, &logadapters.Options{Ended: logadapters.DropEnded})))
 				lazyPool(startWorker, plain)
@@ -625,6 +637,33 @@ func lazyPool(start func() worker, wrap func(func()) func()) {
 	})
 	request("r-3", func() { pool.do(wrap(info)) })
 	close(pool)
+}
+
+// A starter is a pool that starts its worker when it is given the first job. The worker logs panics.
+type starter struct{ worker worker }
+
+func (s *starter) submit(job func()) {
+	if s.worker == nil {
+		s.worker = startWorker()
+	}
+	s.worker.do(func() {
+		defer func() {
+			if recover() != nil {
+				slog.Info("panic")
+			}
+		}()
+		job()
+	})
+}
+
+func failing() { info(); panic("no database") }
+
+// starting has requests r-1 and r-2 submit a job to a starter, one after the other.
+func starting(submit func(*starter)) {
+	var pool starter
+	request("r-1", func() { submit(&pool) })
+	request("r-2", func() { submit(&pool) })
+	close(pool.worker)
 }
 
 // janitor has request r-1 start a goroutine for all, which first calls begin, and logs when the request is over.
