@@ -127,6 +127,9 @@ func (chatty) LogValue() slog.Value {
 
 var secret = scope.NewKey[string]("unstamped_hidden", scope.Hidden)
 
+// zapsFirst is what a package variable gets, before main has replaced it.
+var zapsFirst = zap.L()
+
 var unstamped = map[string]row{
 	// ---- the logger doesn't look ----
 
@@ -143,16 +146,22 @@ var unstamped = map[string]row{
 			request("r-1", func() { child.Info().Msg("line") })
 		}, "line part=db request_id=r-1"),
 
-	"`zap.L()` was kept in a variable before `zap.ReplaceGlobals`": pair(
-		func(t *testing.T, r *scopetest.Recorder) {
-			zap.ReplaceGlobals(zap.New(r.Core()))
-			kept := zap.L()
-			zap.ReplaceGlobals(zap.New(r.Core(), zaph.WrapCore(nil)))
-			request("r-1", func() { kept.Info("line") })
-		}, "line",
-		func(t *testing.T, r *scopetest.Recorder) {
+	"`zap.L()` was kept in a variable before `zap.ReplaceGlobals`: at first it is a logger that writes nothing": {
+		wrong: []way{
+			{func(t *testing.T, r *scopetest.Recorder) {
+				request("r-1", func() { zapsFirst.Info("line") })
+			}, ""},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				zap.ReplaceGlobals(zap.New(r.Core()))
+				kept := zap.L()
+				zap.ReplaceGlobals(zap.New(r.Core(), zaph.WrapCore(nil)))
+				request("r-1", func() { kept.Info("line") })
+			}, "line"},
+		},
+		right: []way{{func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() { zap.L().Info("line") })
-		}, "line request_id=r-1"),
+		}, "line request_id=r-1"}},
+	},
 
 	"`slog.Default()` or `slog.With` was kept in a variable before `slog.SetDefault`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
