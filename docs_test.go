@@ -124,6 +124,7 @@ func TestBlocksOfDocuments(t *testing.T) {
 				}
 				printed = regexp.MustCompile(`time=\S+`).ReplaceAllString(run(t, newModule(t, app, text), replace+"go run ."), "time=…")
 				ran++
+			case b.language == "go" && isServer(text): // TestTheServerOfTheREADME runs it
 			case b.language == "go":
 				for line := range strings.Lines(text) {
 					if line = strings.TrimSpace(line); line != "" && !strings.Contains(examples.String(), line) {

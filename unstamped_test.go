@@ -127,6 +127,9 @@ func (chatty) LogValue() slog.Value {
 
 var secret = scope.NewKey[string]("unstamped_hidden", scope.Hidden)
 
+// zapsFirst is what a package variable gets, before main has replaced it.
+var zapsFirst = zap.L()
+
 var unstamped = map[string]row{
 	// ---- the logger doesn't look ----
 
@@ -143,16 +146,22 @@ var unstamped = map[string]row{
 			request("r-1", func() { child.Info().Msg("line") })
 		}, "line part=db request_id=r-1"),
 
-	"`zap.L()` was kept in a variable before `zap.ReplaceGlobals`": pair(
-		func(t *testing.T, r *scopetest.Recorder) {
-			zap.ReplaceGlobals(zap.New(r.Core()))
-			kept := zap.L()
-			zap.ReplaceGlobals(zap.New(r.Core(), zaph.WrapCore(nil)))
-			request("r-1", func() { kept.Info("line") })
-		}, "line",
-		func(t *testing.T, r *scopetest.Recorder) {
+	"`zap.L()` was kept in a variable before `zap.ReplaceGlobals`: at first it is a logger that writes nothing": {
+		wrong: []way{
+			{func(t *testing.T, r *scopetest.Recorder) {
+				request("r-1", func() { zapsFirst.Info("line") })
+			}, ""},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				zap.ReplaceGlobals(zap.New(r.Core()))
+				kept := zap.L()
+				zap.ReplaceGlobals(zap.New(r.Core(), zaph.WrapCore(nil)))
+				request("r-1", func() { kept.Info("line") })
+			}, "line"},
+		},
+		right: []way{{func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() { zap.L().Info("line") })
-		}, "line request_id=r-1"),
+		}, "line request_id=r-1"}},
+	},
 
 	"`slog.Default()` or `slog.With` was kept in a variable before `slog.SetDefault`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
@@ -503,11 +512,23 @@ var unstamped = map[string]row{
 	"a pool started its worker inside a request; the worker inherited its fields": row{
 		wrong: []way{
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(startWorker, plain) }, "line request_id=r-1; line request_id=r-1 scope_ended=true"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				starting(func(p *starter) { p.submit(scope.Wrap(failing)) })
+			}, "line request_id=r-1; panic request_id=r-1; line request_id=r-2; panic request_id=r-1 scope_ended=true"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				starting(func(p *starter) { scope.Outside(func() { p.submit(scope.Wrap(failing)) }) })
+			}, "line; panic; line; panic"},
 		},
 		right: []way{
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(startWorker, scope.Wrap) }, "line request_id=r-2; line request_id=r-3"},
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(outside, scope.Wrap) }, "line request_id=r-2; line request_id=r-3"},
 			{func(t *testing.T, r *scopetest.Recorder) { lazyPool(outside, plain) }, "line; line"},
+			{func(t *testing.T, r *scopetest.Recorder) {
+				starting(func(p *starter) {
+					fn := scope.Wrap(failing)
+					scope.Outside(func() { p.submit(fn) })
+				})
+			}, "line request_id=r-1; panic; line request_id=r-2; panic"},
 			{func(t *testing.T, r *scopetest.Recorder) {
 				slog.SetDefault(slog.New(slogh.New(r, &logadapters.Options{Ended: logadapters.DropEnded})))
 				lazyPool(startWorker, plain)
@@ -625,6 +646,33 @@ func lazyPool(start func() worker, wrap func(func()) func()) {
 	})
 	request("r-3", func() { pool.do(wrap(info)) })
 	close(pool)
+}
+
+// A starter is a pool that starts its worker when it is given the first job. The worker logs panics.
+type starter struct{ worker worker }
+
+func (s *starter) submit(job func()) {
+	if s.worker == nil {
+		s.worker = startWorker()
+	}
+	s.worker.do(func() {
+		defer func() {
+			if recover() != nil {
+				slog.Info("panic")
+			}
+		}()
+		job()
+	})
+}
+
+func failing() { info(); panic("no database") }
+
+// starting has requests r-1 and r-2 submit a job to a starter, one after the other.
+func starting(submit func(*starter)) {
+	var pool starter
+	request("r-1", func() { submit(&pool) })
+	request("r-2", func() { submit(&pool) })
+	close(pool.worker)
 }
 
 // janitor has request r-1 start a goroutine for all, which first calls begin, and logs when the request is over.

@@ -101,13 +101,20 @@ func Run(fn func()) { Current().Run(fn) }
 func Go(fn func()) { Current().Go(fn) }
 
 // Wrap returns a function that calls fn with the scope that is bound now. It is short
-// for Current().Wrap(fn).
+// for Current().Wrap(fn). Call Wrap before [Outside], not in it, where nothing is bound.
+// [Wait] doesn't wait for the function.
 func Wrap(fn func()) func() { return Current().Wrap(fn) }
 
 // Outside calls fn with no scope bound, and so with no [Profiled] label; labels that other
 // code has set stay. It is for what is started inside a task and outlives it: the workers of
 // a pool, a client's connections, a cache's janitor. They would keep the fields of the task
 // that happened to start them. What was bound before is put back, as [Run] does it.
+//
+// A pool that starts its workers when it is given a job is called in Outside, with what was
+// wrapped before:
+//
+//	fn := scope.Wrap(job)
+//	scope.Outside(func() { pool.Submit(fn) })
 func Outside(fn func()) { Scope{}.Run(fn) }
 
 // Wait waits until the goroutines of all [Go] calls in the process have ended, those

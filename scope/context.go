@@ -47,21 +47,21 @@ func FromContext(ctx context.Context) (Scope, bool) {
 }
 
 // Pick returns the scope for a log line, or another call, that is given ctx on a goroutine
-// that has s bound. It is s if ctx, which may be nil, carries no scope. Otherwise explicit
-// beats ambient:
+// that has s bound:
 //
-//   - A context's scope of another task is used.
-//   - Within one task, what the context's scope has more than what was bound when NewContext
-//     was called comes on top of s. So the context of a request's entry means "what is
-//     bound", and NewContext(ctx, scope.With("user", u)) means "what is bound, and user",
-//     whatever is Set afterwards.
-//   - Where that means nothing, the context's scope is used as it is: because it wasn't made
-//     by adding to what was bound then (a field was taken away, say), or because s wasn't
-//     made of what was bound then (its goroutine had forked off, and gone on, before).
+//   - If ctx is nil, or carries no scope or the zero one, the line gets s, what is bound.
+//   - If the scope of ctx belongs to another task than s, the line gets the scope of ctx.
+//   - If both belong to the same task, the line gets s, and on top what was added when ctx
+//     was made: the fields that the scope of ctx has more than what was bound at that moment.
+//     The context of a request's entry adds nothing, and NewContext(ctx, scope.With("user", u))
+//     adds the user, whatever is Set afterwards.
+//   - In two cases nobody can tell what was added, and the line gets the scope of ctx as it is.
+//     Either that wasn't made by adding to what was bound at that moment: a field was taken
+//     away, say. Or s wasn't made of what was bound at that moment: it is that of a goroutine
+//     that was started earlier, with fewer fields, say.
 //
-// Adding is With, and Set of keys that weren't there. If nothing of the scope's task was
-// bound when NewContext was called, before a Run, say, the scope itself counts as what was
-// bound.
+// To add is to call With, or Set with keys that weren't there. If nothing of the task was bound
+// when ctx was made, before a Run, say, the scope of ctx itself counts as what was bound.
 func (s Scope) Pick(ctx context.Context) Scope {
 	if ctx == nil || ctx == context.Background() {
 		return s

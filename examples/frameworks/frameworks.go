@@ -4,14 +4,11 @@
 package frameworks
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/scope"
@@ -53,42 +50,36 @@ var slow = http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *h
 
 func upload(w http.ResponseWriter, r *http.Request) {
 	file, header, err := r.FormFile("file")
+	if r.MultipartForm != nil {
+		// net/http removes temporary files of its own request; this may be a router's copy.
+		defer r.MultipartForm.RemoveAll()
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	defer file.Close()
-	// net/http removes temporary files of its own request; this may be a router's copy.
-	defer r.MultipartForm.RemoveAll()
 	size, err := io.Copy(io.Discard, file)
 	slog.Info("uploaded", "name", header.Filename, "size", size, "err", err)
 	fmt.Fprintln(w, size)
 }
 
-// events sends three server-sent events.
-func events(w http.ResponseWriter, _ *http.Request) {
+// news is where the events come from.
+var news = make(chan int)
+
+// events sends three server-sent events, each when it comes.
+func events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	for i := range 3 {
-		slog.Info("event", "n", i)
-		fmt.Fprintf(w, "data: %d\n\n", i)
+	for range 3 {
+		select {
+		case n := <-news:
+			slog.Info("event", "n", n)
+			fmt.Fprintf(w, "data: %d\n\n", n)
+		case <-r.Context().Done():
+			return
+		}
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			slog.Error("no stream", "err", err)
 		}
-	}
-}
-
-// echo answers one message of a WebSocket with the same.
-func echo(w http.ResponseWriter, r *http.Request) {
-	conn, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		slog.Error("no WebSocket", "err", err)
-		return
-	}
-	defer conn.CloseNow()
-	kind, message, err := conn.Read(r.Context())
-	slog.Info("message", "text", string(message))
-	err = errors.Join(err, conn.Write(r.Context(), kind, message), conn.Close(websocket.StatusNormalClosure, ""))
-	if err != nil {
-		slog.Error("broken WebSocket", "err", err)
 	}
 }

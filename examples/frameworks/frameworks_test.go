@@ -3,6 +3,7 @@ package frameworks
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,23 +14,18 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/gin-gonic/gin"
-	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
-	echo4 "github.com/labstack/echo/v4"
-	echo4middleware "github.com/labstack/echo/v4/middleware"
-	echo5 "github.com/labstack/echo/v5"
-	echo5middleware "github.com/labstack/echo/v5/middleware"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/scopetest"
 )
 
@@ -39,18 +35,22 @@ type request struct {
 	status       int    // of the answer; 0: the connection ends without one
 	route        string // "" if there is none
 	lines        int    // of the handler, with the id
+	part         string // that an upload has; "": file
 }
 
 var requests = []request{
-	{"GET", "/users/7", 200, "/users/{id}", 1},
-	{"GET", "/nope", 404, "", 0},
-	{"GET", "/teapot", 418, "/teapot", 0},
-	{"GET", "/fail", 0, "/fail", 1},
-	{"GET", "/slow", 503, "/slow", 1},
-	{"POST", "/upload", 200, "/upload", 1},
-	{"GET", "/events", 200, "/events", 3},
-	{"GET", "/echo", 101, "/echo", 1},
+	{"GET", "/users/7", 200, "/users/{id}", 1, ""},
+	{"GET", "/nope", 404, "", 0, ""},
+	{"GET", "/teapot", 418, "/teapot", 0, ""},
+	{"GET", "/fail", 0, "/fail", 1, ""},
+	{"GET", "/slow", 503, "/slow", 1, ""},
+	{"POST", "/upload", 200, "/upload", 1, ""},
+	{"GET", "/events", 200, "/events", 3, ""},
+	{"GET", "/echo", 101, "/echo", 1, ""},
 }
+
+// badUpload has the file in a part that the handler doesn't look for. It isn't in the document's table.
+var badUpload = request{"POST", "/upload", 400, "/upload", 0, "other"}
 
 func TestChi(t *testing.T)     { test(t, "chi", Chi(), "/users/{id}") }
 func TestGin(t *testing.T)     { test(t, "gin", Gin(), "/users/:id") }
@@ -66,9 +66,9 @@ func TestGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	test(t, "grpc-gateway", server, "/users/{value=*}",
-		request{"GET", "/fail", 500, "/fail", 2},
-		request{"GET", "/slow", 504, "/slow", 1},
-		request{"GET", "/watch", 200, "/watch", 3})
+		request{"GET", "/fail", 500, "/fail", 2, ""},
+		request{"GET", "/slow", 504, "/slow", 1, ""},
+		request{"GET", "/watch", 200, "/watch", 3, ""})
 }
 
 // startUsers starts the gRPC server, and connects to it before there is any request: the
@@ -107,11 +107,11 @@ func test(t *testing.T, name string, server http.Handler, userRoute string, othe
 		}
 	}
 	documented(t, name, todo)
-	for _, r := range todo {
-		t.Run(r.method+r.path, func(t *testing.T) {
+	for _, r := range append(todo, badUpload) {
+		t.Run(r.method+r.path+r.part, func(t *testing.T) {
 			rec := scopetest.Record(t)
 			answer := send(t, server, r)
-			lines := linesOf(rec)
+			lines := linesOf(rec, 1)
 			last := lines[len(lines)-1]
 			id := last.String("request_id")
 			if answer.id != id && r.status != 0 || len(id) < 30 {
@@ -138,7 +138,6 @@ func test(t *testing.T, name string, server http.Handler, userRoute string, othe
 			switch {
 			case answer.status != r.status:
 				t.Errorf("the answer is %d, want %d", answer.status, r.status)
-			case r.status == 101: // what a WebSocket is, has no status for long
 			case r.status == 0:
 				if last.String("exception.message") != "no database" || last.Has("http.response.status_code") {
 					t.Errorf("the last line is %v", last)
@@ -170,15 +169,26 @@ func documented(t *testing.T, name string, todo []request) {
 	}
 }
 
-// linesOf returns the lines when the last one is there: nobody waits for a WebSocket's.
-func linesOf(rec *scopetest.Recorder) []scopetest.Line {
+// patience is how long a test waits for what must happen.
+const patience = 10 * time.Second
+
+// linesOf returns the lines when the last ones of this many servers are there: nobody waits for a WebSocket's.
+func linesOf(rec *scopetest.Recorder, servers int) []scopetest.Line {
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
-		lines := rec.Lines()
-		if n := len(lines); n > 0 && lines[n-1].Message == "request" || time.Since(start) > 10*time.Second {
+		lines, ended := rec.Lines(), 0
+		for _, l := range lines {
+			if l.Message == "request" {
+				ended++
+			}
+		}
+		if ended >= servers || time.Since(start) > patience {
 			return lines
 		}
 	}
 }
+
+// silent is for net/http, which reports a panic once more, when the request is over.
+var silent = log.New(io.Discard, "", 0)
 
 // An answer is what came back.
 type answer struct {
@@ -190,7 +200,7 @@ func send(t *testing.T, server http.Handler, r request) (a answer) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp) // where net/http keeps the part of an upload that is over 32 MiB
 	srv := httptest.NewUnstartedServer(server)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http reports the panic, too
+	srv.Config.ErrorLog = silent
 	srv.Start()
 	defer func() {
 		srv.Close() // waits for the last line
@@ -204,38 +214,72 @@ func send(t *testing.T, server http.Handler, r request) (a answer) {
 	var body io.Reader
 	contentType := ""
 	if r.method == "POST" {
-		var form bytes.Buffer
-		w := multipart.NewWriter(&form)
-		file, _ := w.CreateFormFile("file", "a.txt")
-		_, _ = file.Write(bytes.Repeat([]byte("x"), 33<<20))
-		_ = w.Close()
-		body, contentType = &form, w.FormDataContentType()
+		body, contentType = form(cmp.Or(r.part, "file"))
 	}
-	req, err := http.NewRequest(r.method, srv.URL+r.path, body)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.method, srv.URL+r.path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	var ask func()
+	if r.path == "/events" {
+		ask = tell(ctx)
+	}
 	resp, err := srv.Client().Do(req)
 	if err != nil {
 		return answer{}
 	}
 	defer resp.Body.Close()
-	if r.path == "/events" {
-		n := 0
-		for s := bufio.NewScanner(resp.Body); s.Scan(); {
-			if strings.HasPrefix(s.Text(), "data: ") {
-				n++
-			}
-		}
-		if n != 3 {
-			t.Errorf("%d events", n)
-		}
+	if ask != nil {
+		watch(t, resp.Body, ask)
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	return answer{resp.StatusCode, resp.Header.Get("X-Request-Id")}
+}
+
+// form returns a form with a file that is too large for memory, in a part of this name.
+func form(part string) (body io.Reader, contentType string) {
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	file, _ := w.CreateFormFile(part, "a.txt")
+	_, _ = file.Write(bytes.Repeat([]byte("x"), 33<<20))
+	_ = w.Close()
+	return &form, w.FormDataContentType()
+}
+
+// tell has the handler of /events send three events. Each but the first has to be asked for.
+func tell(ctx context.Context) (ask func()) {
+	asked := make(chan struct{}, 3)
+	ask = func() { asked <- struct{}{} }
+	go func() {
+		for i := range 3 {
+			select {
+			case news <- i:
+				<-asked
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ask
+}
+
+// watch reads the events, and asks for the next when one is there: so none waits for the handler's end.
+func watch(t *testing.T, body io.Reader, ask func()) {
+	n := 0
+	for s := bufio.NewScanner(body); s.Scan(); {
+		if strings.HasPrefix(s.Text(), "data: ") {
+			n++
+			ask()
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d events", n)
+	}
 }
 
 // greet sends a message through a WebSocket.
@@ -256,55 +300,20 @@ func greet(t *testing.T, url string) answer {
 	return answer{resp.StatusCode, resp.Header.Get("X-Request-Id")}
 }
 
-// Other middleware that makes ids takes ours, which is in the request's header.
-func TestMiddlewareThatMakesIDs(t *testing.T) {
-	seen := make(chan string, 1)
-	r := chi.NewRouter()
-	r.Use(middleware.RequestID)
-	r.Get("/", func(_ http.ResponseWriter, r *http.Request) { seen <- middleware.GetReqID(r.Context()) })
-
-	e := echo4.New()
-	e.Use(echo4middleware.RequestID())
-	e.GET("/", func(c echo4.Context) error {
-		seen <- c.Response().Header().Get(echo4.HeaderXRequestID)
-		return nil
-	})
-
-	e5 := echo5.New()
-	e5.Use(echo5middleware.RequestID())
-	e5.GET("/", func(c *echo5.Context) error {
-		seen <- c.Response().Header().Get(echo5.HeaderXRequestID)
-		return nil
-	})
-	for name, server := range map[string]http.Handler{"chi": r, "echo v4": e, "echo v5": e5} {
-		rec := scopetest.Record(t)
-		a := send(t, wrap(server), request{method: "GET", path: "/"})
-		if id := <-seen; id != a.id || id != linesOf(rec)[0].String("request_id") {
-			t.Errorf("%s: the middleware's id is %q, that of the answer %q", name, id, a.id)
-		}
-	}
-}
-
-func TestGinsRecoveryKeepsThePanic(t *testing.T) {
-	rec := scopetest.Record(t)
-	g := gin.New()
-	g.Use(gin.RecoveryWithWriter(io.Discard))
-	g.GET("/fail", gin.WrapF(fail))
-	a := send(t, wrap(g), request{method: "GET", path: "/fail"})
-	lines := linesOf(rec)
-	if last := lines[len(lines)-1]; a.status != 500 || last.Int("http.response.status_code") != 500 || last.Has("exception.message") {
-		t.Errorf("the answer is %d, the last line %v", a.status, last)
-	}
-}
-
 func TestProxy(t *testing.T) {
 	rec := scopetest.Record(t)
-	backend := httptest.NewServer(Chi())
+	scope.Set("server", "backend") // on the lines of those that are made next
+	defer scope.Clear()
+	backend := httptest.NewUnstartedServer(Chi())
+	backend.Config.ErrorLog = silent
+	backend.Start()
 	defer backend.Close()
 	u, err := url.Parse(backend.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+	scope.Set("server", "proxy")
+	proxy := Proxy(u)
 	todo := slices.Clone(requests)
 	for i := range todo {
 		if todo[i].status == 0 {
@@ -312,23 +321,59 @@ func TestProxy(t *testing.T) {
 		}
 	}
 	documented(t, "ReverseProxy", todo)
-	for _, r := range todo {
+	for _, r := range append(todo, badUpload) {
 		rec.Reset()
-		a := send(t, Proxy(u), r)
+		a := send(t, proxy, r)
 		if a.status != r.status || len(a.id) < 30 {
 			t.Errorf("%s: the answer is %d with the id %q", r.path, a.status, a.id)
 		}
-		n := 0
-		for _, l := range linesOf(rec) {
-			if l.Message == "request" {
-				n++
-			}
-			if l.Has("request_id") && l.String("request_id") != a.id {
+		ended := map[string]bool{}
+		for _, l := range linesOf(rec, 2) {
+			if l.String("request_id") != a.id {
 				t.Errorf("%s: a line with another id: %s", r.path, l)
 			}
+			if l.Message != "request" {
+				continue
+			}
+			server := l.String("server")
+			ended[server] = true
+			switch {
+			case server == "proxy" && r.status == 101 || server == "backend" && r.path == "/fail":
+				if l.Has("http.response.status_code") {
+					t.Errorf("%s: there is a status: %s", r.path, l)
+				}
+			case l.Int("http.response.status_code") != r.status:
+				t.Errorf("%s: want the status %d: %s", r.path, r.status, l)
+			}
 		}
-		if n == 0 {
-			t.Errorf("%s: no last line", r.path)
+		if !ended["proxy"] || !ended["backend"] {
+			t.Errorf("%s: last lines of %v", r.path, ended)
 		}
+	}
+}
+
+// Whoever reads one of the servers reads less than two screens.
+func TestServersAreShort(t *testing.T) {
+	const limit = 80
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range files {
+		if file == "frameworks.go" || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		n++
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(text, []byte("\n")); lines > limit {
+			t.Errorf("%s has %d lines, want at most %d", file, lines, limit)
+		}
+	}
+	if n < 9 {
+		t.Errorf("only %d servers found", n)
 	}
 }

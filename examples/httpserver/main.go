@@ -27,7 +27,7 @@ func routes() http.Handler {
 	mux.HandleFunc("GET /orders/{id}", showOrder)
 	mux.HandleFunc("POST /orders/{id}", placeOrder)
 	return httpscope.Handler(mux, &httpscope.Options{
-		Log: slog.Default().LogAttrs, // a line at the end, with all that was set on the way
+		Log: slog.LogAttrs, // a line at the end, with all that was set on the way
 	})
 }
 

@@ -39,5 +39,5 @@ func shop(nc *nats.Conn) http.Handler {
 		slog.Info("order queued")
 		w.WriteHeader(http.StatusAccepted)
 	})
-	return httpscope.Handler(mux, &httpscope.Options{Log: slog.Default().LogAttrs})
+	return httpscope.Handler(mux, &httpscope.Options{Log: slog.LogAttrs})
 }

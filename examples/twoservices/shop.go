@@ -27,7 +27,7 @@ func shop(stockURL string) http.Handler {
 		}
 		fmt.Fprintln(w, "thank you")
 	})
-	return httpscope.Handler(mux, &httpscope.Options{Log: slog.Default().LogAttrs})
+	return httpscope.Handler(mux, &httpscope.Options{Log: slog.LogAttrs})
 }
 
 // services is the client for other services of ours.

@@ -17,7 +17,7 @@ func stock() http.Handler {
 		w.WriteHeader(http.StatusCreated)
 	})
 	return httpscope.Handler(mux, &httpscope.Options{
-		Log: slog.Default().LogAttrs,
+		Log: slog.LogAttrs,
 		// Only services of ours can reach this one, so it believes what they say. The
 		// shop, which anyone can call, doesn't.
 		TrustBaggage: func(*http.Request) bool { return true },

@@ -24,6 +24,9 @@ func checkout(order string) {
 func TestCheckout(t *testing.T) {
 	lines := scopetest.Record(t) // of slog, log, zap and zerolog; the test's end puts their defaults back
 	scope.New("request_id", "r-17").Run(func() { checkout("o-1") })
+	if len(lines.Lines()) == 0 {
+		t.Error("no lines")
+	}
 	for _, line := range lines.Lines() {
 		if line.String("request_id") != "r-17" || line.Int("attempt") != 2 {
 			t.Errorf("not stamped: %+v", line)
