@@ -1005,7 +1005,9 @@ var cases = []Case{
 						write(l)
 						t.equal(out.take(), t.attached(ended[1:], write))
 					}
-					s.Run(func() { hello(l) }) // taken up again
+					s.Run(func() { hello(l) }) // as late as its caller
+					t.equal(out.take(), t.attached(ended, hello))
+					scope.Outside(func() { s.Run(func() { hello(l) }) }) // taken up again
 					t.equal(out.take(), t.attached(fields, hello))
 				}
 				if scope.Carrier() != "portable" {
@@ -1048,7 +1050,7 @@ var cases = []Case{
 					<-over
 					t.same(opts, ended, hello)
 					t.same(opts, ended, func(l Logger) { l.Log(background, "hello", Field{"c", 3}) })
-					s.Run(func() { t.same(opts, fields, hello) })
+					scope.Outside(func() { s.Run(func() { t.same(opts, fields, hello) }) })
 				}()
 			})
 			end()
