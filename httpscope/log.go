@@ -41,7 +41,9 @@ func (h *handler) log(e *exchange) {
 	}
 	level, outcome := e.outcome()
 	attrs = append(attrs, outcome...)
-	// What the task adds up for its last line belongs here, behind the entry's own.
+	if e.outer == nil || !e.outer.logs {
+		attrs = scope.Current().Pick(e.r.Context()).Internal().LastTotals(attrs)
+	}
 	h.opts.Log(e.r.Context(), level, "request", attrs...)
 }
 

@@ -80,6 +80,83 @@ func TestOneLineForEachRequest(t *testing.T) {
 	}
 }
 
+// Totals are on the last line alone, behind its own attributes.
+func TestTotalsAreOnTheLastLine(t *testing.T) {
+	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		scope.Run(func() { scope.Add("rows", 3) })
+		for range 4 {
+			scope.Add("rows", 1)
+		}
+		done := make(chan struct{})
+		scope.Go(func() {
+			defer close(done)
+			scope.Append("shards", "a")
+			scope.Append("shards", "b")
+		})
+		<-done
+		scope.Timing("db")()
+		scope.Add("http.request.method", 1)       // the scope has it
+		scope.Add("http.response.status_code", 1) // the line has it
+	})
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			log := l.log(out)
+			logs := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h(w, r)
+				log(r.Context(), slog.LevelInfo, "plain")
+			})
+			opts := &httpscope.Options{Log: log}
+			for name, h := range map[string]http.Handler{
+				"alone":            httpscope.Handler(logs, opts),
+				"inside":           httpscope.Handler(httpscope.Handler(logs, opts), nil),
+				"outside":          httpscope.Handler(httpscope.Handler(logs, nil), opts),
+				"both":             httpscope.Handler(httpscope.Handler(logs, opts), opts),
+				"both, and a none": httpscope.Handler(httpscope.Handler(httpscope.Handler(logs, opts), nil), opts),
+			} {
+				t.Run(name, func(t *testing.T) {
+					s := http1.serve(t, h, nil)
+					for range 2 { // the same connection
+						s.get("/")
+						none := testkit.Line{"rows": nil, "shards": nil, "db_count": nil}
+						want := testkit.Line{"rows": 7.0, "shards": []any{"a", "b"}, "db_count": 1.0, "http.response.status_code": 200.0, "http.request.method": "GET"}
+						out.Next(t).Want(t, none)
+						if strings.HasPrefix(name, "both") {
+							out.Next(t).Want(t, none)
+						}
+						out.Next(t).Want(t, want)
+						out.None(t)
+					}
+				})
+			}
+		})
+	}
+}
+
+// What comes after the last line is on no line, and counted.
+func TestTotalsThatAreLate(t *testing.T) {
+	out := testkit.NewLines()
+	over := make(chan struct{})
+	s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		scope.Add("rows", 1)
+		scope.Go(func() {
+			<-over
+			scope.Add("rows", 1)
+			scope.Add("others", 1)
+		})
+	}), &httpscope.Options{Log: slogTo(out).LogAttrs}), nil)
+	before := scope.Late()
+	s.get("/")
+	out.Next(t).Want(t, testkit.Line{"rows": 1.0, "others": nil})
+	close(over)
+	if err := scope.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if late := scope.Late() - before; late != 2 {
+		t.Errorf("%d are late, want 2", late)
+	}
+}
+
 func TestTheLineIsWrittenAtTheEnd(t *testing.T) {
 	returned := false
 	var r *http.Request

@@ -64,7 +64,9 @@ type Options struct {
 	// the handler has set on its goroutine, however deep. nil writes none.
 	//
 	// The line has http.server.request.duration in seconds, and http.response.body.size and
-	// http.response.status_code as the handler has answered. What else it has, and its level:
+	// http.response.status_code as the handler has answered. The totals of the request, made by
+	// scope.Add and its like, stand behind all else; of a Handler inside another one that writes
+	// a line they are on that of the outer one. What else the line has, and its level:
 	//
 	//   - An answer: Info, and Error for a status from 500 on.
 	//   - A panic: exception.message and exception.stacktrace, at Error. The panic goes on to

@@ -43,6 +43,7 @@ type mark struct {
 	untrusted string
 	task      scope.Scope
 	route     atomic.Pointer[string] // that a Handler further in has found
+	logs      bool                   // this Handler, or one around it, writes a line: the task's last
 }
 
 type markKey struct{}

@@ -75,6 +75,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
 	rejected := h.setFields(r, &e)
 	e.task = scope.Current()
 	e.mark = &mark{Context: r.Context(), id: e.id, untrusted: e.untrusted, task: e.task}
+	e.mark.logs = h.opts.Log != nil || outer != nil && outer.logs
 	e.answer, w = answerTo(w, r, e.id)
 	e.copyRequest(r)
 	defer func() {

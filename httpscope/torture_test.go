@@ -37,7 +37,7 @@ func TestTorture(t *testing.T) {
 	if testkit.Race || testing.Short() || !inherits {
 		total = 10_000
 	}
-	tt := &torture{}
+	tt := &torture{exact: true}
 	out := &checker{t: t, torture: tt}
 	tt.slog, tt.zap, tt.zero = slogTo(out), zapTo(out), zeroTo(out)
 
@@ -92,6 +92,7 @@ type torture struct {
 
 	backURL string
 	client  *http.Client
+	exact   bool // each request gets as far as mark before its last line
 
 	// Goroutines of plain go statements, handlers, and requests whose last line is to come. It
 	// is no WaitGroup: a request whose client has left may arrive while the test waits.
@@ -126,6 +127,13 @@ func (c *checker) Write(p []byte) (int, error) {
 			if c.wrong.Add(1) <= 10 {
 				c.t.Errorf("a line of request %q is attributed to %q: %s", want, has, text)
 			}
+		}
+		_, adds, found := bytes.Cut(text, []byte(`"adds":`))
+		last := bytes.Contains(text, []byte(`"http.server.request.duration":`))
+		whole := bytes.HasPrefix(adds, []byte("7,"))
+		part := !c.exact && (!found || bytes.HasPrefix(adds, []byte("3,")) || bytes.HasPrefix(adds, []byte("4,")))
+		if last && !whole && !part || !last && found {
+			c.t.Errorf("a total is wrong: %s", text)
 		}
 		if bytes.Contains(text, []byte(`"scope_ended":true`)) {
 			c.ended.Add(1)
@@ -185,6 +193,13 @@ func (tt *torture) mark(id string) {
 		tt.slog.Error("an earlier request has left its mark", "left", other)
 	}
 	scope.Set("mark", id)
+	done := make(chan struct{})
+	go scope.Wrap(func() {
+		defer close(done)
+		scope.Add("adds", 4)
+	})()
+	scope.Add("adds", 3)
+	<-done
 }
 
 // say writes a line with each logger.

@@ -78,6 +78,10 @@ func TestAllocations(t *testing.T) {
 			}
 		})
 		check("Set of one key more", 1, func() { scope.Run(func() { scope.Set("k", "v") }) })
+		scope.Add("count", 1)
+		scope.Add("ratio", 0.5)
+		check("Add to a known total", 0, func() { scope.Add("count", 1); scope.Add("ratio", 0.5) })
+		check("Timing", 3, func() { scope.Timing("time")() })
 		check("Ended and SameTask", 0, func() { s.Ended(); s.SameTask(scope.Current()) })
 	})
 

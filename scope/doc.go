@@ -93,6 +93,18 @@
 // With scope.Go in place of go, the task lasts until the function has returned, and [Wait]
 // waits for it at shutdown. A task that a bare Set began, as in main, never ends.
 //
+// # Totals
+//
+// [Add], [Append] and [Timing] add up what a task does, in all of its goroutines, for the last
+// line that its entry writes, such as httpscope's Handler:
+//
+//	defer scope.Timing("db")()
+//	scope.Add("rows", 3)
+//
+// writes, at the end of the request,
+//
+//	time=… level=INFO msg=request request_id=r-17 … db=12ms db_count=1 rows=3
+//
 // # Contexts
 //
 // [NewContext] and [FromContext] are the bridge to code that is given a context. If a

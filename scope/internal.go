@@ -36,6 +36,9 @@ func (n *node) Attrs(base memo.Scope) []slog.Attr {
 // Bare implements memo.Scope.
 func (n *node) Bare() bool { return n != nil && n.task.isBare() }
 
+// LastTotals implements memo.Scope.
+func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs, true) }
+
 // Encoding implements memo.Scope.
 func (n *node) Encoding() int { return n.encodingLevel() }
 

@@ -12,7 +12,10 @@ import (
 // that could be seen, and main's lines must not be called late because some Go that main
 // started is done. The state of any other is how many Runs, Go goroutines and Wrapped calls
 // are going on, and entered once there has been one.
-type task struct{ state atomic.Uint64 }
+type task struct {
+	state  atomic.Uint64
+	totals atomic.Pointer[total] // the oldest
+}
 
 const (
 	bare    = 1 << 63

@@ -25,6 +25,10 @@ type Scope interface {
 	// the fields of the whole process, and no request's or job's.
 	Bare() bool
 
+	// LastTotals appends the totals of the scope's task to attrs, as the last line of the task has
+	// them: those whose keys neither attrs nor the scope have. What is added later is late.
+	LastTotals(attrs []slog.Attr) []slog.Attr
+
 	// Encoding tells how many calls of Encode are going on around the code that has this
 	// scope.
 	Encoding() int

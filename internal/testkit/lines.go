@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -81,7 +82,7 @@ func (l *Lines) None(t testing.TB) {
 func (l Line) Want(t testing.TB, want Line) {
 	t.Helper()
 	for key, value := range want {
-		if got, ok := l[key]; ok != (value != nil) || ok && got != value {
+		if got, ok := l[key]; ok != (value != nil) || ok && !reflect.DeepEqual(got, value) {
 			t.Errorf("%s is %v, want %v\nin %v", key, got, value, l)
 		}
 	}

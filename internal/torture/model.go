@@ -58,6 +58,33 @@ type task struct {
 	leaked    atomic.Bool // a goroutine that will be left behind has it
 	spawned   atomic.Bool // scope.Go was called: its end may show a little later
 	scope     scope.Scope // one of its scopes, to ask for that end
+	totals    [kindsOfTotals]atomic.Int64
+}
+
+// Totals that goroutines add to. On no line is there one.
+const (
+	countTotal = iota
+	timeTotal
+	listTotal
+	kindsOfTotals
+)
+
+// wantTotals returns what Totals must return, in whichever order.
+func (t *task) wantTotals() map[string]string {
+	want := map[string]string{}
+	if n := t.totals[countTotal].Load(); n != 0 {
+		want["count"] = strconv.FormatInt(n, 10)
+	}
+	if n := t.totals[timeTotal].Load(); n != 0 {
+		want["time"] = time.Duration(n).String()
+	}
+	if n := int(t.totals[listTotal].Load()); n != 0 {
+		want["list"] = "[" + strings.TrimSpace(strings.Repeat("x ", min(n, 64))) + "]"
+		if n > 64 {
+			want["list_dropped"] = strconv.Itoa(n - 64)
+		}
+	}
+	return want
 }
 
 func (st *state) taskOf() *task {

@@ -84,6 +84,7 @@ type unit struct {
 	number uint64
 	gate   chan struct{}
 	behind sync.WaitGroup // the goroutines left behind
+	totals sync.Map       // the tasks that have totals, each with one of its scopes
 }
 
 func (r *run) unit(number uint64) {
@@ -99,6 +100,7 @@ func (r *run) unit(number uint64) {
 		g.late = true
 		g.block(10)
 		u.behind.Wait()
+		g.checkTotals()
 	}()
 	<-done
 }
@@ -274,6 +276,7 @@ func init() {
 		{4, (*goroutine).delete, nil},
 		{1, (*goroutine).clear, nil},
 		{5, (*goroutine).look, nil},
+		{4, (*goroutine).addUp, nil},
 		{4, (*goroutine).iterate, nil},
 		{9, (*goroutine).runScope, deep},
 		{5, (*goroutine).keepScope, nil},
@@ -483,6 +486,42 @@ func (g *goroutine) look() {
 		g.check("FromContext: found", ok, c.scoped)
 		g.check("FromContext: fields", s.Len(), c.scope.len())
 	}
+}
+
+// addUp adds to a total of the task.
+func (g *goroutine) addUp() {
+	kind, n := g.rng.IntN(kindsOfTotals), 1+g.rng.IntN(100)
+	g.did("add to a total", "", kind)
+	if kind == listTotal {
+		n = 1
+	}
+	if t := g.bound.taskOf(); t != nil {
+		g.unit.totals.LoadOrStore(t, scope.Current())
+		t.totals[kind].Add(int64(n))
+	}
+	switch kind {
+	case countTotal:
+		scope.Add("count", n)
+	case timeTotal:
+		scope.Add("time", time.Duration(n))
+	case listTotal:
+		scope.Append("list", "x")
+	}
+}
+
+// checkTotals is called when all goroutines of the unit are done.
+func (g *goroutine) checkTotals() {
+	if g.stop.Load() {
+		return
+	}
+	g.unit.totals.Range(func(t, s any) bool {
+		got := map[string]string{}
+		for _, a := range s.(scope.Scope).Totals() {
+			got[a.Key] = a.Value.String()
+		}
+		g.check("Totals", fmt.Sprint(got), fmt.Sprint(t.(*task).wantTotals()))
+		return true
+	})
 }
 
 func (st *state) len() int {

@@ -1,0 +1,269 @@
+package scope
+
+import (
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskscope/taskscope/internal/values"
+	"github.com/taskscope/taskscope/scope/internal/carrier"
+)
+
+// Add adds n to a total of the bound scope's task, which its last line shows: that of
+// httpscope's Handler, say. All goroutines of the task add to one total, and none that has
+// another task. Totals are in the order in which they were first used, behind the line's own
+// attributes; one whose key the line has in another way gives way. An empty key is stored
+// as "!BADKEY". With nothing bound Add does nothing.
+//
+// A total that was given an int and a float64 is a float64. At the limits of its type it stays
+// there, and key_overflow=true is on the line too. A total is a number, a duration or a list,
+// as it was first used; what is of another kind is dropped, and key_badtotal=true says so. A task has at
+// most 128 totals; scope_totals_dropped counts what came for others.
+func Add[N int | int64 | float64 | time.Duration](key string, n N) {
+	var a addend
+	switch n := any(n).(type) {
+	case int:
+		a.n = int64(n)
+	case int64:
+		a.n = n
+	case float64:
+		a.f, a.isFloat = n, true
+	case time.Duration:
+		a.kind, a.n = durationTotal, int64(n)
+	}
+	bound().add(key, a)
+}
+
+// Append adds value to a total that is a list: see [Add]. The list keeps the first 64 values, and
+// key_dropped counts the others. A [slog.LogValuer] is resolved, and an error shown as its
+// text, when the line is written.
+func Append(key string, value any) { bound().add(key, addend{kind: listTotal, value: value}) }
+
+// Timing adds the time until stop is called to a total, and 1 to the total key_count: see
+// [Add]. They are those of the task that is bound now. stop may be called anywhere; only the
+// first call counts.
+func Timing(key string) (stop func()) {
+	n, start, stopped := bound(), time.Now(), new(atomic.Bool)
+	return func() {
+		if !stopped.Swap(true) && n.add(key, addend{kind: durationTotal, n: int64(time.Since(start))}) {
+			n.add(normalizeKey(key)+"_count", addend{n: 1})
+		}
+	}
+}
+
+// Totals returns what the task of s has added up with [Add], [Append] and [Timing] so far, as
+// its last line would have it.
+func (s Scope) Totals() []slog.Attr { return s.n.totals(nil, false) }
+
+// Late returns how many calls of Add, Append and the function that Timing returns, in this
+// process, came after the last line of their task was written. They are on no line.
+func Late() int64 { return late.Load() }
+
+var late atomic.Int64
+
+// A total is one of those of a task, which are a list that only grows. It has 64 bytes, as a
+// cache line has: totals of several keys don't slow down each other.
+type total struct {
+	key  string
+	next atomic.Pointer[total]
+
+	mu       sync.Mutex // guards what follows, but for kind
+	kind     totalKind
+	isFloat  bool
+	overflow bool
+	bad      bool
+	closed   bool
+	used     bool    // something was added: the goroutine that has put it into the list may be slow
+	n        int64   // the sum of all integers; how many values the list has no room for
+	f        float64 // the sum of all float64s
+	list     *[]any
+}
+
+type totalKind uint8
+
+const (
+	numberTotal totalKind = iota
+	durationTotal
+	listTotal
+)
+
+const (
+	maxTotals     = 128
+	maxListed     = 64
+	droppedTotals = "scope_totals_dropped"
+)
+
+// sealed is the end of a list to which nothing may be added any more.
+var sealed = new(total)
+
+type addend struct {
+	kind    totalKind
+	isFloat bool
+	n       int64
+	f       float64
+	value   any
+}
+
+// add adds a to the total of key, and reports whether that is in time.
+func (n *node) add(key string, a addend) (inTime bool) {
+	if n == nil {
+		return false
+	}
+	key = normalizeKey(key)
+	link := &n.task.totals
+	for i := 0; ; i++ {
+		if i == maxTotals {
+			key, a = droppedTotals, addend{n: 1}
+		}
+		t := link.Load()
+		if t == nil {
+			t = &total{key: key, kind: a.kind}
+			if !link.CompareAndSwap(nil, t) {
+				t = link.Load()
+			}
+		}
+		if t == sealed || carrier.Same(t.key, key) {
+			if t == sealed || !t.add(a) {
+				late.Add(1)
+				return false
+			}
+			return true
+		}
+		link = &t.next
+	}
+}
+
+func (t *total) add(a addend) (inTime bool) {
+	t.mu.Lock()
+	inTime = !t.closed
+	t.used = t.used || inTime
+	switch {
+	case t.closed:
+	case a.kind != t.kind:
+		t.bad = true
+	case t.overflow: // it stays at its limit
+	case a.kind == listTotal:
+		if t.list == nil {
+			t.list = new([]any)
+		}
+		if len(*t.list) < maxListed {
+			*t.list = append(*t.list, a.value)
+		} else {
+			t.n++
+		}
+	case a.isFloat:
+		t.isFloat = true
+		sum := t.f + a.f
+		if math.IsInf(sum, 0) && !math.IsInf(t.f, 0) && !math.IsInf(a.f, 0) {
+			t.overflow, sum = true, math.Copysign(math.MaxFloat64, sum)
+		}
+		t.f = sum
+	default:
+		sum := t.n + a.n
+		if a.n > 0 && sum < t.n {
+			t.overflow, sum = true, math.MaxInt64
+		} else if a.n < 0 && sum > t.n {
+			t.overflow, sum = true, math.MinInt64
+		}
+		t.n = sum
+	}
+	t.mu.Unlock() // no defer: this is half as long without
+	return inTime
+}
+
+// totals appends to attrs those whose keys neither attrs nor the scope have. If last, no
+// others come: what is added from now on is late.
+func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
+	if n == nil {
+		return attrs
+	}
+	for link := &n.task.totals; ; {
+		t := link.Load()
+		if t == nil && (!last || link.CompareAndSwap(nil, sealed)) || t == sealed {
+			return attrs
+		}
+		if t != nil {
+			if r, used := t.read(last); used {
+				attrs = r.appendTo(attrs, n)
+			}
+			link = &t.next
+		}
+	}
+}
+
+// A reading is what a total has come to.
+type reading struct {
+	key               string
+	value             slog.Value
+	dropped           int64
+	overflow, badKind bool
+}
+
+func (t *total) read(last bool) (r reading, used bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = t.closed || last
+	r = reading{key: t.key, overflow: t.overflow, badKind: t.bad}
+	switch {
+	case !t.used:
+	case t.kind == listTotal:
+		r.value, r.dropped = slog.AnyValue(slices.Clone(*t.list)), t.n
+	case t.kind == durationTotal:
+		r.value = slog.DurationValue(time.Duration(t.n))
+	case t.isFloat:
+		r.value = slog.Float64Value(float64(t.n) + t.f)
+	default:
+		r.value = slog.Int64Value(t.n)
+	}
+	return r, t.used
+}
+
+// appendTo appends r as a line has it.
+func (r reading) appendTo(attrs []slog.Attr, n *node) []slog.Attr {
+	taken := func(key string) bool {
+		return n.has(key) || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
+	}
+	total, visible := field{Attr: slog.Attr{Key: r.key, Value: r.value}}.shown()
+	if !visible || taken(r.key) {
+		return attrs
+	}
+	if list, ok := total.Value.Any().([]any); ok {
+		for i := range list {
+			list[i] = listed(list[i])
+		}
+	}
+	attrs = append(attrs, total)
+	put := func(mark string, value slog.Value) {
+		if key := r.key + mark; !taken(key) {
+			attrs = append(attrs, slog.Attr{Key: key, Value: value})
+		}
+	}
+	if r.dropped > 0 {
+		put("_dropped", slog.Int64Value(r.dropped))
+	}
+	if r.overflow {
+		put("_overflow", slog.BoolValue(true))
+	}
+	if r.badKind {
+		put("_badtotal", slog.BoolValue(true))
+	}
+	return attrs
+}
+
+// listed returns a value of a list as a line has it.
+func listed(v any) (shown any) {
+	defer func() {
+		if p := recover(); p != nil {
+			shown = values.Panic(p).String()
+		}
+	}()
+	switch v := values.Resolve(slog.AnyValue(v)).Any().(type) {
+	case error:
+		return v.Error()
+	default:
+		return v
+	}
+}
