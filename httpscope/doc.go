@@ -60,7 +60,7 @@
 //
 // # What it costs
 //
-// Handler adds some thirteen allocations to a request, and its id in the answer as many in
+// Handler adds some twelve allocations to a request, and its id in the answer as many in
 // net/http and the client. A line at the end adds two, for a *slog.Logger that has its own.
 // Behind a middleware whose ResponseWriter has optional interfaces of its own choice it is
 // some ten more.
