@@ -83,7 +83,7 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 	}
 	wanted := []string{
 		"Set", "SetAttrs", "Delete", "Clear", "Get", "All", "Run", "try", "panic", "Goexit", "range", "Pull", "pool", "submit", "job",
-		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended", "add to a total", "enter what is over",
+		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended", "add to a total",
 		"pick what is bound", "pick another task", "pick what was not added", "pick nothing more", "pick what was added",
 		"pick what went on before", "Pick pick what was added", "talk",
 		"start go", "start WaitGroup.Go", "start scope.Go", "start Go of a new task", "start go, left behind",
@@ -91,7 +91,7 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 		"start context.AfterFunc", "start context.AfterFunc Wrap", "start context.AfterFunc Wrap of a new task",
 	}
 	if r.inherits {
-		wanted = append(wanted, "pprof.Do live=true", "pprof.Do live=false", "SetGoroutineLabels live=true", "SetGoroutineLabels live=false")
+		wanted = append(wanted, "enter what is over", "pprof.Do live=true", "pprof.Do live=false", "SetGoroutineLabels live=true", "SetGoroutineLabels live=false")
 	}
 	for _, op := range wanted {
 		if n, _ := seen.Load(op); n == nil {
