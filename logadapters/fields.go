@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -121,6 +122,11 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Att
 			orig, _ = s.Get(a.Key)
 		}
 		a.Value = values.Resolve(a.Value)
+		if a.Value.Kind() == slog.KindAny {
+			if err, ok := a.Value.Any().(memo.Error); ok {
+				a.Value = slog.AnyValue(err.Bare())
+			}
+		}
 		if o.Filter != nil {
 			b, keep := o.filter(a)
 			if !keep {

@@ -105,6 +105,19 @@
 //
 //	time=… level=INFO msg=request request_id=r-17 … db=12ms db_count=1 rows=3
 //
+// # Errors
+//
+// An error that is logged far from where it happened brings its fields along if it was made
+// with [Error]:
+//
+//	var err error
+//	scope.With("item", "umbrella").Run(func() { err = scope.Error(errNoStock) })
+//	slog.Warn("order waits", "err", err)
+//
+// writes
+//
+//	time=… level=WARN msg="order waits" request_id=r-17 item=umbrella err="out of stock"
+//
 // # Contexts
 //
 // [NewContext] and [FromContext] are the bridge to code that is given a context. If a

@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 )
 
 // attach returns h with fields.
@@ -145,6 +146,55 @@ func convert(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 func freeze(v slog.Value) slog.Value {
 	if v = v.Resolve(); v.Kind() == slog.KindAny {
 		return slog.AnyValue(values.CloneBytes(v.Any()))
+	}
+	return v
+}
+
+// withErrors returns what to stamp r with, a line of s, if it or the logger has been given errors
+// with scopes, and r as it is to be written.
+func (h *Handler) withErrors(s scope.Scope, r slog.Record) (scope.Scope, slog.Record) {
+	var errs []scope.Scope
+	for a := range r.Attrs {
+		errs = appendErrors(errs, a)
+	}
+	if len(errs) > 0 {
+		r = withAttrs(r, convert(attrsOf(r), bareError)...)
+	}
+	if errs = append(errs, h.errs...); len(errs) == 0 {
+		return s, r
+	}
+	keys := h.rootKeys(attrsOf(r))
+	return logadapters.WithErrors(s, func(key string) bool { return slices.Contains(keys, key) }, errs...), r
+}
+
+// appendErrors appends the scopes of the errors in attrs, at any depth.
+func appendErrors(scopes []scope.Scope, attrs ...slog.Attr) []scope.Scope {
+	for _, a := range attrs {
+		switch a.Value.Kind() {
+		case slog.KindGroup:
+			scopes = appendErrors(scopes, a.Value.Group()...)
+		case slog.KindAny:
+			switch v := a.Value.Any().(type) {
+			case error:
+				scopes = logadapters.AppendErrorScopes(scopes, v)
+			case []error:
+				scopes = logadapters.AppendErrorScopes(scopes, v...)
+			}
+		}
+	}
+	return scopes
+}
+
+// bareError returns v, with the errors themselves in the place of those that scope.Error has made.
+func bareError(v slog.Value) slog.Value {
+	if v.Kind() != slog.KindAny {
+		return v
+	}
+	switch errs := v.Any().(type) {
+	case error:
+		return slog.AnyValue(logadapters.BareErrors(errs)[0])
+	case []error:
+		return slog.AnyValue(logadapters.BareErrors(errs...))
 	}
 	return v
 }

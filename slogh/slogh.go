@@ -16,8 +16,9 @@ import (
 // passes it to the handler that it wraps.
 type Handler struct {
 	cache logadapters.Cache[slog.Handler]
-	bare  slog.Handler // the wrapped handler with all that With has attached: writes lines without a scope
-	ops   []op         // the first WithGroup and what came after it
+	bare  slog.Handler  // the wrapped handler with all that With has attached: writes lines without a scope
+	ops   []op          // the first WithGroup and what came after it
+	errs  []scope.Scope // of errors that With has attached
 
 	// own iff the wrapped handler is one of log/slog's, whose children share a lock with it and write
 	// a line's attributes as they write attached ones. Others get the fields by inFront.
@@ -81,7 +82,7 @@ func mayReplace(h slog.Handler) bool {
 
 // with returns the child of h that ops, or else attributes at the root, have made.
 func (h *Handler) with(bare slog.Handler, reserved []string, ops ...op) *Handler {
-	c := &Handler{bare: bare, ops: slices.Concat(h.ops, ops), own: h.own, writesEmptyGroups: h.writesEmptyGroups}
+	c := &Handler{bare: bare, ops: slices.Concat(h.ops, ops), errs: h.errs, own: h.own, writesEmptyGroups: h.writesEmptyGroups}
 	c.cache.Options, c.cache.Quiet, c.cache.Reserved = h.cache.Options, h.cache.Quiet, reserved
 	c.cache.Base, c.cache.Attach = bare, attach
 	if !c.own {
@@ -113,6 +114,9 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	s := logadapters.Pick(ctx)
+	if logadapters.HaveErrors() {
+		s, r = h.withErrors(s, r)
+	}
 	d := h.cache.Lookup(s)
 	if d == nil {
 		return h.bare.Handle(ctx, r)
@@ -145,6 +149,13 @@ func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r s
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	if len(attrs) == 0 {
 		return h
+	}
+	if logadapters.HaveErrors() {
+		if errs := appendErrors(nil, attrs...); len(errs) > 0 {
+			h = h.with(h.bare, h.cache.Reserved)
+			h.errs = slices.Concat(h.errs, errs)
+			attrs = convert(slices.Clone(attrs), bareError)
+		}
 	}
 	if len(h.ops) > 0 {
 		frozen := convert(slices.Clone(attrs), freeze)

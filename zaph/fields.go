@@ -2,6 +2,7 @@ package zaph
 
 import (
 	"log/slog"
+	"reflect"
 	"slices"
 
 	"go.uber.org/zap"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 )
 
 // attach returns a with fields.
@@ -162,4 +164,74 @@ func appendKeys(keys []string, fields []zapcore.Field) (all []string, before int
 		}
 	}
 	return keys, len(fields)
+}
+
+// withErrors returns what to stamp a line of s with if it or the logger has been given errors with
+// scopes, and the line's fields as they are to be written.
+func (c *core) withErrors(s scope.Scope, fields []zapcore.Field) (scope.Scope, []zapcore.Field) {
+	errs := errorsIn(fields)
+	if len(errs) > 0 {
+		fields = bareErrors(fields)
+	}
+	if errs = append(errs, c.errs...); len(errs) == 0 {
+		return s, fields
+	}
+	own := func(key string) bool {
+		if len(c.frozen) > 0 {
+			return false
+		}
+		for i := range fields {
+			if fields[i].Type == zapcore.NamespaceType {
+				break
+			}
+			if fields[i].Type != zapcore.SkipType && fields[i].Key == key {
+				return true
+			}
+		}
+		return false
+	}
+	return logadapters.WithErrors(s, own, errs...), fields
+}
+
+// errorsIn returns the scopes of the errors in fields.
+func errorsIn(fields []zapcore.Field) (scopes []scope.Scope) {
+	if !logadapters.HaveErrors() {
+		return nil
+	}
+	for i := range fields {
+		scopes = logadapters.AppendErrorScopes(scopes, errorsOf(&fields[i])...)
+	}
+	return scopes
+}
+
+// errorsOf returns the errors that f has been made of.
+func errorsOf(f *zapcore.Field) []error {
+	switch f.Type {
+	case zapcore.ErrorType, zapcore.ReflectType:
+		if err, ok := f.Interface.(error); ok {
+			return []error{err}
+		}
+	case zapcore.ArrayMarshalerType:
+		// That of zap.Errors has no name outside zap (zap/error.go).
+		if list := reflect.ValueOf(f.Interface); list.IsValid() && list.CanConvert(reflect.TypeFor[[]error]()) {
+			return list.Convert(reflect.TypeFor[[]error]()).Interface().([]error)
+		}
+	}
+	return nil
+}
+
+// bareErrors returns fields with the errors themselves in the place of what scope.Error has made.
+func bareErrors(fields []zapcore.Field) []zapcore.Field {
+	fields = slices.Clone(fields)
+	for i := range fields {
+		f := &fields[i]
+		switch errs := errorsOf(f); {
+		case len(errs) == 0:
+		case f.Type == zapcore.ArrayMarshalerType:
+			f.Interface = zap.Errors(f.Key, logadapters.BareErrors(errs...)).Interface
+		default:
+			f.Interface = logadapters.BareErrors(errs...)[0]
+		}
+	}
+	return fields
 }

@@ -27,6 +27,7 @@ type core struct {
 	leaf  *leaf
 	cache logadapters.Cache[attached]
 	ctx   context.Context // from a Context field attached by With; may be nil
+	errs  []scope.Scope   // of errors that With has attached
 	bare  attached        // what lines without a scope are written with
 
 	// frozen is what With was given from the first namespace on, which comes behind the scope's
@@ -106,7 +107,11 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(fields) == 0 {
 		return c
 	}
-	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), bare: c.bare, frozen: c.frozen}
+	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), errs: c.errs, bare: c.bare, frozen: c.frozen}
+	if errs := errorsIn(fields); len(errs) > 0 {
+		child.errs = slices.Concat(c.errs, errs)
+		fields = bareErrors(fields)
+	}
 	root, reserved, inside := c.cache.Base, c.cache.Reserved, fields
 	if len(c.frozen) == 0 {
 		recorded := c.leaf.record(fields, zapcore.InlineMarshalerType, zapcore.ErrorType)
@@ -161,6 +166,9 @@ func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 // stamp returns what to write a line with, its scope, and the fields that it keeps.
 func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, scope.Scope, []zapcore.Field) {
 	s := logadapters.Pick(contextOf(c.ctx, fields))
+	if logadapters.HaveErrors() {
+		s, fields = c.withErrors(s, fields)
+	}
 	d := c.cache.Lookup(s)
 	if d == nil {
 		return &c.bare, s, fields

@@ -39,6 +39,15 @@ type Scope interface {
 	Encode(fn func())
 }
 
+// An Error is what scope.Error returns.
+type Error interface {
+	error
+	Bare() error // the error that it was given, which a logger is to write
+}
+
+// Errors is true once scope.Error has made an Error: until then no line has one.
+var Errors atomic.Bool
+
 // WrappedKey is the key under which a context made by scope.NewContext has the context that it
 // wraps, for package httpscope.
 type WrappedKey struct{}

@@ -1,0 +1,173 @@
+package taskscope_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	xslog "golang.org/x/exp/slog"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
+	"github.com/taskscope/taskscope/slogh/xslogh"
+	"github.com/taskscope/taskscope/zaph"
+)
+
+// An errorLogger writes lines "m" with args as its With and as the line's own.
+type errorLogger func(out io.Writer, opts *logadapters.Options, with, args []any)
+
+var errorLoggers = map[string]errorLogger{
+	"slog": func(out io.Writer, opts *logadapters.Options, with, args []any) {
+		h := slog.NewJSONHandler(out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+				return slog.Attr{}
+			}
+			return a
+		}})
+		slog.New(slogh.New(h, opts)).With(with...).Info("m", args...)
+	},
+	"another's slog handler": func(out io.Writer, opts *logadapters.Options, with, args []any) {
+		h := slog.NewJSONHandler(out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+				return slog.Attr{}
+			}
+			return a
+		}})
+		slog.New(slogh.New(struct{ slog.Handler }{h}, opts)).With(with...).Info("m", args...)
+	},
+	"x/exp/slog": func(out io.Writer, opts *logadapters.Options, with, args []any) {
+		h := xslog.NewJSONHandler(out, &xslog.HandlerOptions{ReplaceAttr: func(groups []string, a xslog.Attr) xslog.Attr {
+			if len(groups) == 0 && (a.Key == xslog.TimeKey || a.Key == xslog.LevelKey) {
+				return xslog.Attr{}
+			}
+			return a
+		}})
+		xslog.New(xslogh.New(h, opts)).With(with...).Info("m", args...)
+	},
+	"zap": func(out io.Writer, opts *logadapters.Options, with, args []any) {
+		core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"}), zapcore.AddSync(out), zap.InfoLevel)
+		zap.New(zaph.New(core, opts)).Sugar().With(with...).Infow("m", args...)
+	},
+	"another's zap core": func(out io.Writer, opts *logadapters.Options, with, args []any) {
+		core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"}), zapcore.AddSync(out), zap.InfoLevel)
+		zap.New(zaph.New(struct{ zapcore.Core }{core}, opts)).Sugar().With(with...).Infow("m", args...)
+	},
+}
+
+var errLuck = errors.New("no luck")
+
+// failed returns the error of a task with the fields request_id, order and secret.
+func failed(err error) (marked error) {
+	scope.With("order", 7, "errors_secret", "s", "errors_hidden", "h").Run(func() { marked = scope.Error(err) })
+	return marked
+}
+
+func TestALineHasTheFieldsOfItsError(t *testing.T) {
+	scope.NewKey[string]("errors_secret", scope.Redacted)
+	scope.NewKey[string]("errors_hidden", scope.Hidden)
+	var elsewhere error
+	scope.New("request_id", "other").Run(func() { elsewhere = failed(errLuck) })
+	more := `"order":7,"errors_secret":"[REDACTED]"`
+	other := `"error_scope":{"request_id":"other",` + more + `}`
+	for _, c := range []struct {
+		rule string
+		opts *logadapters.Options
+		with []any
+		args func() []any
+		want string
+	}{
+		{"none", nil, nil, func() []any { return []any{"err", errLuck} }, `"request_id":"r","err":"no luck"`},
+		{"its own", nil, nil, func() []any { return []any{"err", failed(errLuck)} }, `"request_id":"r",` + more + `,"err":"no luck"`},
+		{"one that is wrapped", nil, nil, func() []any { return []any{"err", fmt.Errorf("oh: %w", failed(errLuck))} }, `"request_id":"r",` + more + `,"err":"oh: no luck"`},
+		{"one of two", nil, nil, func() []any { return []any{"err", fmt.Errorf("%w, %w", io.EOF, failed(errLuck))} }, `"request_id":"r",` + more + `,"err":"EOF, no luck"`},
+		{"one of another task", nil, nil, func() []any { return []any{"err", elsewhere} }, `"request_id":"r",` + other + `,"err":"no luck"`},
+		{"both", nil, nil, func() []any { return []any{"a", failed(errLuck), "b", elsewhere} }, `"request_id":"r",` + more + `,` + other + `,"a":"no luck","b":"no luck"`},
+		{"the same twice", nil, nil, func() []any { err := failed(errLuck); return []any{"a", err, "b", err} }, `"request_id":"r",` + more + `,"a":"no luck","b":"no luck"`},
+		{"in the logger's With", nil, []any{"err", elsewhere}, func() []any { return []any{"n", 1} }, `"err":"no luck","request_id":"r",` + other + `,"n":1`},
+		{"a key of the line", nil, nil, func() []any { return []any{"err", failed(errLuck), "order", 1} }, `"request_id":"r","errors_secret":"[REDACTED]","err":"no luck","order":1`},
+		{"a key of the line, and the scope wins", &logadapters.Options{Duplicates: logadapters.ScopeWins}, nil, func() []any { return []any{"err", failed(errLuck), "order", 1} },
+			`"request_id":"r","errors_secret":"[REDACTED]","err":"no luck","order":1`},
+		{"a key of the line, and both stay", &logadapters.Options{Duplicates: logadapters.KeepBoth}, nil, func() []any { return []any{"err", failed(errLuck), "order", 1} },
+			`"request_id":"r","errors_secret":"[REDACTED]","err":"no luck","order":1`},
+		{"a key of the scope", nil, nil, func() []any { err := failed(errLuck); scope.Set("order", 8); return []any{"err", err} },
+			`"request_id":"r","order":8,"errors_secret":"[REDACTED]","err":"no luck"`},
+		{"in a group", &logadapters.Options{Group: "scope"}, nil, func() []any { return []any{"err", failed(errLuck)} }, `"scope":{"request_id":"r",` + more + `},"err":"no luck"`},
+		{"filtered", &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, a.Key != "order" }}, nil, func() []any { return []any{"err", failed(errLuck)} },
+			`"request_id":"r","errors_secret":"[REDACTED]","err":"no luck"`},
+	} {
+		for name, log := range errorLoggers {
+			t.Run(c.rule+"/"+name, func(t *testing.T) {
+				var out bytes.Buffer
+				scope.New("request_id", "r").Run(func() { log(&out, c.opts, c.with, c.args()) })
+				if got, want := out.String(), `{"msg":"m",`+c.want+"}\n"; got != want {
+					t.Errorf("\ngot  %swant %s", got, want)
+				}
+			})
+		}
+	}
+	for name, log := range errorLoggers {
+		t.Run("no task/"+name, func(t *testing.T) {
+			var out bytes.Buffer
+			log(&out, nil, nil, []any{"err", elsewhere})
+			if want := `{"msg":"m",` + other + `,"err":"no luck"}` + "\n"; out.String() != want {
+				t.Errorf("\ngot  %swant %s", out.String(), want)
+			}
+		})
+	}
+}
+
+// What is written of the error itself is what is written of the one that Error was given.
+func TestAnErrorIsWrittenAsItIs(t *testing.T) {
+	for what, err := range map[string]error{
+		"an error":         errLuck,
+		"with a stack":     verbose{},
+		"with causes":      causes{errLuck, io.EOF},
+		"joined":           errors.Join(errLuck, io.EOF),
+		"that is JSON":     marshaler{},
+		"a nil pointer":    (*pointer)(nil),
+		"one that is text": text{},
+	} {
+		for name, log := range errorLoggers {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				var got, want bytes.Buffer
+				scope.New().Run(func() {
+					log(&want, nil, []any{"a", err}, []any{"b", err, "list", []error{err}})
+					log(&got, nil, []any{"a", scope.Error(err)}, []any{"b", scope.Error(scope.Error(err)), "list", []error{scope.Error(err)}})
+				})
+				if got.String() != want.String() {
+					t.Errorf("\ngot  %swant %s", got.String(), want.String())
+				}
+			})
+		}
+	}
+}
+
+type (
+	verbose   struct{}
+	causes    []error
+	marshaler struct{}
+	pointer   struct{ s string }
+	text      struct{}
+)
+
+func (verbose) Error() string { return "short" }
+func (verbose) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('+') {
+		_, _ = io.WriteString(f, "short\nwith a stack")
+		return
+	}
+	_, _ = io.WriteString(f, "short")
+}
+func (c causes) Error() string                 { return fmt.Sprint(len(c), " causes") }
+func (c causes) Errors() []error               { return c }
+func (marshaler) Error() string                { return "an object" }
+func (marshaler) MarshalJSON() ([]byte, error) { return []byte(`{"code":7}`), nil }
+func (p *pointer) Error() string               { return p.s }
+func (text) Error() string                     { return "as an error" }
+func (text) MarshalText() ([]byte, error)      { return []byte("as a text"), nil }

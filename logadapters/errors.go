@@ -1,0 +1,60 @@
+package logadapters
+
+import (
+	"log/slog"
+	"slices"
+
+	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// ErrorScopeKey is the group of a line that has the fields of an error's scope, if that is of
+// another task than the line: see [scope.Error].
+const ErrorScopeKey = "error_scope"
+
+// HaveErrors reports whether [scope.Error] has been called: until then no line needs to be
+// looked through for errors.
+func HaveErrors() bool { return memo.Errors.Load() }
+
+// WithErrors returns the scope to stamp a line of s with that was given errors with scopes: s,
+// and the fields of those scopes that it hasn't. own reports whether the line has a field of a
+// key without its scope. See [scope.ErrorScope].
+func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope) scope.Scope {
+	stamp := s
+	for _, e := range scopes {
+		if !e.SameTask(s) {
+			if group := e.LogValue(); len(group.Group()) > 0 && !stamp.Has(ErrorScopeKey) && !own(ErrorScopeKey) {
+				stamp = stamp.With(slog.Attr{Key: ErrorScopeKey, Value: group})
+			}
+			continue
+		}
+		for key, value := range e.All() {
+			if !stamp.Has(key) && !own(key) {
+				stamp = stamp.With(slog.Attr{Key: key, Value: value})
+			}
+		}
+	}
+	return stamp
+}
+
+// AppendErrorScopes appends the scopes of those of errs that have one: see [scope.ErrorScope].
+func AppendErrorScopes(scopes []scope.Scope, errs ...error) []scope.Scope {
+	for _, err := range errs {
+		if s, ok := scope.ErrorScope(err); ok {
+			scopes = append(scopes, s)
+		}
+	}
+	return scopes
+}
+
+// BareErrors returns errs as a logger is to write them: what [scope.Error] was given in the place
+// of what it has returned.
+func BareErrors(errs ...error) []error {
+	bare := slices.Clone(errs)
+	for i, err := range errs {
+		if e, ok := err.(memo.Error); ok {
+			bare[i] = e.Bare()
+		}
+	}
+	return bare
+}

@@ -1,0 +1,92 @@
+package scope
+
+import (
+	"fmt"
+
+	"github.com/taskscope/taskscope/internal/memo"
+)
+
+// Error returns err with the scope that is bound here: a line that is given it, or an error
+// that was made of it with fmt.Errorf and %w or with errors.Join, shows the scope's fields,
+// wherever it is logged. The text of the error is the same, and errors.Is and errors.As find
+// what they found; == doesn't. nil stays nil, and with nothing bound err stays as it is.
+//
+// On a line of the same task the fields come behind those of the line's scope, if their keys
+// are on it in no other way. On a line of another task, or of none, they are in a group
+// error_scope. So it is with slogh, xslogh and zaph; zerolog needs a line at start-up, see
+// zeroh.MarshalError. The error keeps the scope in memory, and nothing else.
+func Error(err error) error {
+	n := bound()
+	if err == nil || n == nil {
+		return err
+	}
+	memo.Errors.Store(true)
+	return &scopedError{err, Scope{n}}
+}
+
+// ErrorScope returns the scope of an error that [Error] has made in the tree of err, and whether
+// there is one: the one furthest in, which is where things went wrong; of several that are as
+// far in, the first.
+func ErrorScope(err error) (s Scope, ok bool) {
+	f := finder{left: maxErrors}
+	f.visit(err, 1)
+	return f.scope, f.depth > 0
+}
+
+// maxErrors bounds how many errors of a tree are looked at: one may lead back to itself.
+const maxErrors = 1000
+
+type finder struct {
+	left, depth int // depth is that of the scope; 0 if none was found
+	scope       Scope
+}
+
+func (f *finder) visit(err error, depth int) {
+	defer func() { _ = recover() }() // an Unwrap that panics ends its branch: this may be for a line
+	for ; err != nil && f.left > 0; depth++ {
+		f.left--
+		switch e := err.(type) {
+		case *scopedError:
+			if depth > f.depth {
+				f.depth, f.scope = depth, e.scope
+			}
+			err = e.err
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, branch := range e.Unwrap() {
+				f.visit(branch, depth+1)
+			}
+			return
+		default:
+			return
+		}
+	}
+}
+
+type scopedError struct {
+	err   error
+	scope Scope
+}
+
+var _ memo.Error = (*scopedError)(nil)
+
+func (e *scopedError) Error() string { return e.err.Error() }
+func (e *scopedError) Unwrap() error { return e.err }
+
+// Format writes what fmt writes of the error itself: with %+v its stack, perhaps.
+func (e *scopedError) Format(f fmt.State, verb rune) {
+	if own, ok := e.err.(fmt.Formatter); ok {
+		own.Format(f, verb)
+	} else {
+		fmt.Fprintf(f, fmt.FormatString(f, verb), e.err)
+	}
+}
+
+// Bare implements memo.Error.
+func (e *scopedError) Bare() error {
+	if inner, ok := e.err.(*scopedError); ok {
+		return inner.Bare()
+	}
+	return e.err
+}

@@ -1,0 +1,46 @@
+package zeroh
+
+import (
+	"reflect"
+
+	"github.com/rs/zerolog"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// MarshalError is for zerolog.ErrorMarshalFunc:
+//
+//	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+//
+// From then on an error that carries a scope (see [scope.Error]) is written as an object: its
+// text as message, and the fields of that scope. Any other error is written as before.
+func MarshalError(err error) any {
+	s, ok := scope.ErrorScope(err)
+	if !ok {
+		return err
+	}
+	if bare := logadapters.BareErrors(err)[0]; isNil(bare) {
+		return bare // zerolog writes none
+	}
+	return errorObject{err, s}
+}
+
+func isNil(err error) bool {
+	v := reflect.ValueOf(err)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+type errorObject struct {
+	err   error
+	scope scope.Scope
+}
+
+// MarshalZerologObject implements zerolog.LogObjectMarshaler.
+func (o errorObject) MarshalZerologObject(e *zerolog.Event) {
+	const message = "message"
+	e.Str(message, o.err.Error())
+	attrs := o.scope.Without(message).LogValue().Group()
+	fields := logadapters.FieldsOf(attrs...)
+	logadapters.Encode(o.scope, func() { addAll(e, &fields, true) })
+}
