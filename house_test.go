@@ -67,7 +67,7 @@ var layers = [][]string{
 	{"scope"},
 	{"logadapters", "internal/entry"},
 	{"slogh", "zaph", "zeroh"},
-	{"httpscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
+	{"httpscope", "jobscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
 	{"internal/testkit"},
 	{"examples", "benchmarks", "internal/torture", "internal/leaks", "internal/interop"},
 }
@@ -162,6 +162,7 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"scope", "go.uber.org/zap"}:                       true,
 		{"scope", module + "scope/scopetest"}:              true,
 		{"httpscope", module + "scope/scopetest"}:          true,
+		{"jobscope", module + "httpscope"}:                 true,
 		{"scope/propagation", "go.uber.org/zap"}:           true,
 		{"scope/internal/carrier", "golang.org/x/sys/cpu"}: true,
 		{"internal/torture", module + "internal/leaks"}:    true,
