@@ -44,4 +44,8 @@
 //
 // Run adds some seven allocations to a call of fn, and Headers as many. A line at the end adds
 // one, to those of the logger and of what went wrong.
+//
+// [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
+//
+// [docs/unstamped.md]: https://github.com/taskscope/taskscope/blob/main/docs/unstamped.md
 package jobscope
