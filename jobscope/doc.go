@@ -1,5 +1,5 @@
-// Package jobscope gives a job a scope of its own: what is no HTTP request, such as a message,
-// a cron run or an item of a batch.
+// Package jobscope gives each job a scope of its own. A job is what a program does that is no
+// HTTP request: it handles a message, a cron run, a batch.
 //
 //	err := jobscope.Run(ctx, "tidy", tidy, &jobscope.Options{Log: slog.Default().LogAttrs})
 //

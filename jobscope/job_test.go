@@ -119,6 +119,9 @@ func TestAJobStartsFromTheFieldsOfTheProcess(t *testing.T) {
 		"a job": {func(fn func()) {
 			run(t, "outer", func(context.Context) { scope.Set("service", "job"); fn() }, nil)
 		}, "none"},
+		"a job that has the process's": {func(fn func()) {
+			scope.Outside(func() { scope.Set("service", "shop"); run(t, "outer", func(context.Context) { fn() }, nil) })
+		}, "none"},
 		"a request": {func(fn func()) {
 			httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { scope.Set("service", "web"); fn() }), nil).
 				ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))

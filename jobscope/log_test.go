@@ -137,6 +137,7 @@ func TestOutcomes(t *testing.T) {
 		{"canceled, wrapped", canceled(nil), wraps, jobscope.Canceled, nil, "copying: context canceled"},
 		{"canceled with a cause", canceled(stop), obeys, jobscope.Canceled, nil, "the server stops"},
 		{"canceled with a cause, wrapped", canceled(stop), wraps, jobscope.Canceled, nil, "copying: context canceled: the server stops"},
+		{"joined to a library's error", canceled(nil), fails(errors.Join(&failure{7}, context.Canceled)), jobscope.Canceled, nil, "failure 7\ncontext canceled"},
 		{"the cause", canceled(stop), withCause, jobscope.Canceled, nil, "the server stops"},
 		{"the cause, wrapped", canceled(stop), fails(fmt.Errorf("copying: %w", stop)), jobscope.Canceled, nil, "copying: the server stops"},
 

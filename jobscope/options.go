@@ -81,7 +81,8 @@ const (
 	Goexit Outcome = "goexit"
 
 	// Canceled is that the context was canceled, and that fn has returned an error that is the
-	// context's or the cause of its end, by errors.Is.
+	// context's or the cause of its end, by errors.Is. What a library returns in place of these,
+	// as gRPC and os/exec do, is an Error: join ctx.Err() to it.
 	Canceled Outcome = "canceled"
 
 	// Deadline is the same for a context whose deadline has passed.
