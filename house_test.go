@@ -65,9 +65,9 @@ func TestOneUnsafePackage(t *testing.T) {
 var layers = [][]string{
 	{"scope/internal/carrier"},
 	{"scope"},
-	{"logadapters"},
+	{"logadapters", "internal/entry"},
 	{"slogh", "zaph", "zeroh"},
-	{"httpscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
+	{"httpscope", "jobscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
 	{"internal/testkit"},
 	{"examples", "benchmarks", "internal/torture", "internal/leaks", "internal/interop"},
 }
@@ -143,6 +143,7 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"scope/scopetest", "go.uber.org/zap"}:          false,
 		{"examples/queue", module + "scope"}:            false,
 		{"internal/leaks", module + "internal/testkit"}: false,
+		{"httpscope", module + "internal/entry"}:        false,
 		{"scope", module + "internal/a"}:                false,
 		{"logadapters", module + "internal/a/b"}:        false,
 		{"internal/a", module + "internal/b"}:           false,
@@ -156,10 +157,12 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"zeroh", module + "httpscope"}:                    true,
 		{"httpscope", module + "internal/testkit"}:         true,
 		{"internal/a", module + "scope"}:                   true,
+		{"internal/a", module + "internal/entry"}:          true,
 		{"internal/a", "go.uber.org/zap"}:                  true,
 		{"scope", "go.uber.org/zap"}:                       true,
 		{"scope", module + "scope/scopetest"}:              true,
 		{"httpscope", module + "scope/scopetest"}:          true,
+		{"jobscope", module + "httpscope"}:                 true,
 		{"scope/propagation", "go.uber.org/zap"}:           true,
 		{"scope/internal/carrier", "golang.org/x/sys/cpu"}: true,
 		{"internal/torture", module + "internal/leaks"}:    true,

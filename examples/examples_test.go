@@ -17,6 +17,7 @@ import (
 	// The go command reruns a test when a package that it imports has changed. It
 	// doesn't know of the programs that this one runs.
 	_ "github.com/taskscope/taskscope/httpscope"
+	_ "github.com/taskscope/taskscope/jobscope"
 	_ "github.com/taskscope/taskscope/slogh"
 	_ "github.com/taskscope/taskscope/zaph"
 	_ "github.com/taskscope/taskscope/zeroh"

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -128,7 +129,7 @@ func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
 	return header
 }
 
-func (t *transport) valid(id string) bool { return usable(id) && t.opts.ValidID(id) }
+func (t *transport) valid(id string) bool { return entry.Usable(id) && t.opts.ValidID(id) }
 
 // maxBaggage is how much untrusted baggage is kept: what a service must pass on at least by
 // W3C Baggage, section 3.3.2. Of more one byte is kept as well, and tells so.

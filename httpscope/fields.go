@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -83,7 +84,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 // one that was rejected.
 func (h *handler) identify(r *http.Request, now time.Time) (id string, rejected int) {
 	sent := r.Header[idHeader]
-	if len(sent) == 1 && usable(sent[0]) && h.opts.ValidID(sent[0]) { // of several, none is valid
+	if len(sent) == 1 && entry.Usable(sent[0]) && h.opts.ValidID(sent[0]) { // of several, none is valid
 		return strings.Clone(sent[0]), 0
 	}
 	for i, s := range sent {
@@ -92,8 +93,8 @@ func (h *handler) identify(r *http.Request, now time.Time) (id string, rejected 
 	if h.opts.NewID != nil {
 		id = h.opts.NewID()
 	}
-	if !usable(id) {
-		id = newID(now)
+	if !entry.Usable(id) {
+		id = entry.NewID(now)
 	}
 	return id, rejected
 }
@@ -105,24 +106,7 @@ func (h *handler) agree(e *exchange) {
 	if key == "" {
 		key = string(RequestID)
 	}
-	value, ok := scope.Get(key)
-	if !ok {
-		return
-	}
-	v := slog.AnyValue(value)
-	text := v.Resolve().String()
-	if text == e.id {
-		return
-	}
-	if e.outer == nil && usable(text) {
-		e.id = text
-		switch v.Kind() {
-		case slog.KindString, slog.KindInt64, slog.KindUint64:
-			return
-		}
-		// Any other value might have another text next time.
-	}
-	scope.SetAttrs(slog.String(key, e.id))
+	e.id = entry.Agree(key, e.id, e.outer == nil)
 }
 
 // clip returns a copy of value as valid UTF-8, and of one that is longer than a field should

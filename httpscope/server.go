@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -16,7 +17,7 @@ func Handler(next http.Handler, opts *Options) http.Handler {
 	if next == nil {
 		panic("httpscope.Handler: next, the handler to wrap, is nil")
 	}
-	h := &handler{next: next, base: processWide(scope.Current())}
+	h := &handler{next: next, base: entry.ProcessWide(scope.Current())}
 	if opts != nil {
 		h.opts = *opts
 	}
@@ -45,15 +46,6 @@ type handler struct {
 		requestID, traceID, parentSpanID, method, route string
 		clientAddress, userAgent, path, query           string
 	}
-}
-
-// processWide returns s if a bare Set began its task, as main does it for the fields of the
-// whole process. Others are a request's, or a job's, that happens to build a handler.
-func processWide(s scope.Scope) scope.Scope {
-	if s.Internal().Bare() {
-		return s
-	}
-	return scope.Scope{}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

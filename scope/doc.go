@@ -27,7 +27,7 @@
 // enclosing [Run] returns. Where one goroutine serves many tasks, as with an HTTP/1
 // connection that is kept alive or a pool of workers, a bare Set leaks from one task into the
 // next. There, give each task its own scope with [New] and [Scope.Run], and use Set inside.
-// For net/http, package httpscope does it.
+// For net/http, package httpscope does it, and for jobs and messages package jobscope.
 //
 // # Scopes
 //

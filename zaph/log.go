@@ -11,8 +11,8 @@ import (
 )
 
 // LogAttrs returns l as a function with the signature of log/slog's Logger.LogAttrs: for
-// httpscope's access log, and for code that is to work with either logger. The line is
-// stamped from ctx as [Context] does it. A nil l means zap.L() at the time of the line.
+// the last line of httpscope and jobscope, and for code that is to work with either logger. The
+// line is stamped from ctx as [Context] does it. A nil l means zap.L() at the time of the line.
 func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
 	if l != nil {
 		l = l.WithOptions(zap.AddCallerSkip(1))

@@ -3,12 +3,14 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 )
@@ -26,11 +28,19 @@ func main() {
 	mux.HandleFunc("GET /orders", func(http.ResponseWriter, *http.Request) { slog.Info("listing orders") })
 	serve(httpscope.Handler(mux, nil))
 
-	// So is a job: Detach makes a task of its own with the same fields.
-	scope.With("job", "tidy").Detach().Run(func() { slog.Info("tidying") })
+	// So is a job, and Run starts it with the same fields.
+	if err := jobscope.Run(context.Background(), "tidy", tidy, &jobscope.Options{ID: func() string { return "job-1" }}); err != nil {
+		slog.Error("not tidied", "err", err)
+	}
 
-	// New is for what should have no field but its own.
+	// Detach makes a task of its own by hand, and New one that has no field but its own.
+	scope.With("job", "audit").Detach().Run(func() { slog.Info("auditing") })
 	scope.New("job", "probe").Run(func() { slog.Info("probing") })
+}
+
+func tidy(context.Context) error {
+	slog.Info("tidying")
+	return nil
 }
 
 // serve has h answer a request.

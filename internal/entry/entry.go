@@ -1,0 +1,75 @@
+// Package entry is what the entries share: which fields a task begins with, and its id.
+package entry
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// ProcessWide returns s if a bare Set began its task, as main does it for the fields of the
+// whole process. Others are a request's, or a job's, in which an entry happens to be built or
+// called.
+func ProcessWide(s scope.Scope) scope.Scope {
+	if s.Internal().Bare() {
+		return s
+	}
+	return scope.Scope{}
+}
+
+// NewID returns a new id: a UUID of version 7, which sorts by time.
+func NewID(t time.Time) string {
+	// Milliseconds, and then their fraction, as RFC 9562 has it in section 6.2, method 3.
+	now := uint64(t.UnixNano())
+	high := now/1e6<<16 | 7<<12 | now%1e6<<12/1e6
+	low := rand.Uint64()&^(3<<62) | 2<<62 // an id is no secret: see package math/rand/v2
+	var id [36]byte
+	for i, shift := 0, 60; i < len(id); i++ {
+		switch i {
+		case 8, 13, 18, 23:
+			id[i] = '-'
+			continue
+		}
+		id[i] = "0123456789abcdef"[high>>shift&15]
+		if shift -= 4; shift < 0 {
+			high, shift = low, 60
+		}
+	}
+	return string(id[:])
+}
+
+// Usable reports whether a header can hold id as it is.
+func Usable(id string) bool {
+	if id == "" || len(id) > 1024 || id[0] == ' ' || id[len(id)-1] == ' ' {
+		return false
+	}
+	return !strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// Agree returns the id of the task when the program's own fields have been set: what key has
+// now, if it may replace id and a header can hold it. Otherwise id stays, in the field too. What
+// isn't there is left out.
+func Agree(key, id string, mayReplace bool) string {
+	value, ok := scope.Get(key)
+	if !ok {
+		return id
+	}
+	v := slog.AnyValue(value)
+	text := v.Resolve().String()
+	if text == id {
+		return id
+	}
+	if mayReplace && Usable(text) {
+		id = text
+		switch v.Kind() {
+		case slog.KindString, slog.KindInt64, slog.KindUint64:
+			return id
+		}
+		// Any other value might have another text next time.
+	}
+	scope.SetAttrs(slog.String(key, id))
+	return id
+}

@@ -1,0 +1,86 @@
+package entry_test
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/scope"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func TestOnlyABareSetIsProcessWide(t *testing.T) {
+	scope.Outside(func() {
+		scope.Set("service", "shop")
+		scope.Run(func() {
+			if got := entry.ProcessWide(scope.With("a", 1)).String(); got != "service=shop a=1" {
+				t.Errorf("of a bare Set: %s", got)
+			}
+		})
+		if got := entry.ProcessWide(scope.Current().Detach()); got.Len() != 0 {
+			t.Errorf("of a task of its own: %s", got)
+		}
+	})
+	if got := entry.ProcessWide(scope.New("request_id", "r")); got.Len() != 0 {
+		t.Errorf("of a request: %s", got)
+	}
+	if got := entry.ProcessWide(scope.Scope{}); got.Len() != 0 {
+		t.Errorf("of nothing: %s", got)
+	}
+}
+
+// RFC 9562 has an example of version 7, in appendix A.6: the time, the version and the variant
+// stand where it says.
+func TestAnIDHasItsTime(t *testing.T) {
+	at := time.UnixMilli(0x017F22E279B0)
+	id := entry.NewID(at)
+	if !strings.HasPrefix(id, "017f22e2-79b0-7000-") || len(id) != 36 || !strings.Contains("89ab", id[19:20]) {
+		t.Errorf("the id is %s", id)
+	}
+	if later := entry.NewID(at.Add(time.Microsecond)); later <= id || later[:14] != id[:14] {
+		t.Errorf("a microsecond later it is %s, after %s", later, id)
+	}
+}
+
+func TestUsableIsWhatAHeaderCanHold(t *testing.T) {
+	for id, want := range map[string]bool{
+		"r-17": true, "two words": true, "~!": true, strings.Repeat("x", 1024): true,
+		"": false, " r": false, "r ": false, "a\nb": false, "a\x7f": false, "ä": false, strings.Repeat("x", 1025): false,
+	} {
+		if got := entry.Usable(id); got != want {
+			t.Errorf("%.20q: %v", id, got)
+		}
+	}
+}
+
+func TestAgree(t *testing.T) {
+	for _, c := range []struct {
+		rule  string
+		set   []slog.Attr
+		may   bool
+		id    string
+		field any
+	}{
+		{"no field", nil, true, "old", nil},
+		{"the same", []slog.Attr{slog.String("id", "old")}, true, "old", "old"},
+		{"another", []slog.Attr{slog.String("id", "new")}, true, "new", "new"},
+		{"another, that may not replace it", []slog.Attr{slog.String("id", "new")}, false, "old", "old"},
+		{"nothing for a header", []slog.Attr{slog.String("id", "a\nb")}, true, "old", "old"},
+		{"a number", []slog.Attr{slog.Int("id", 7)}, true, "7", int64(7)},
+		{"a value with another text next time", []slog.Attr{slog.Any("id", new(testkit.Counter))}, true, "1", "1"},
+	} {
+		scope.New().Run(func() {
+			scope.SetAttrs(c.set...)
+			if got := entry.Agree("id", "old", c.may); got != c.id {
+				t.Errorf("%s: the id is %q", c.rule, got)
+			}
+			if got, _ := scope.Get("id"); got != c.field {
+				t.Errorf("%s: the field is %v, of type %T", c.rule, got, got)
+			}
+		})
+	}
+}

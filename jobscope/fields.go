@@ -1,0 +1,58 @@
+package jobscope
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// nameKey is the field with the job's name. The semantic conventions have no names for jobs.
+const nameKey = "job.name"
+
+// setFields binds the fields of the job. ctx is the caller's.
+func (j *job) setFields(ctx context.Context) {
+	var room [8]slog.Attr
+	attrs := append(room[:0], slog.Attr{}, slog.String(nameKey, j.name)) // the id is found last
+	id := ""
+	if headers := j.opts.Headers; headers != nil {
+		if !j.opts.TrustBaggage {
+			headers = untrusted{headers}
+		}
+		for key, value := range propagation.Extract(headers).All() {
+			switch key {
+			case propagation.RequestIDKey:
+				id = value.String()
+			case nameKey: // of the job that has sent the message
+			default:
+				attrs = append(attrs, slog.Attr{Key: key, Value: value})
+			}
+		}
+	}
+	if id == "" && j.opts.ID != nil {
+		id = j.opts.ID()
+	}
+	if !entry.Usable(id) {
+		id = entry.NewID(j.start)
+	}
+	attrs[0] = slog.String(propagation.RequestIDKey, id)
+	if j.opts.Fields == nil {
+		scope.SetAttrs(attrs...)
+		return
+	}
+	scope.SetAttrs(append(attrs, j.opts.Fields(ctx)...)...)
+	entry.Agree(propagation.RequestIDKey, id, true)
+}
+
+// untrusted is headers whose baggage isn't seen.
+type untrusted struct{ propagation.Carrier }
+
+func (u untrusted) Get(key string) string {
+	if strings.EqualFold(key, propagation.BaggageHeader) { // propagation looks in any case
+		return ""
+	}
+	return u.Carrier.Get(key)
+}

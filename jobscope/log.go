@@ -1,0 +1,103 @@
+package jobscope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// log writes the last line of the job. It runs in the job's task.
+func (j *job) log() {
+	outcome := j.outcome()
+	attrs := append(make([]slog.Attr, 0, 6),
+		slog.String("job.outcome", string(outcome)),
+		slog.Float64("job.duration", time.Since(j.start).Seconds()))
+	switch outcome {
+	case Error:
+		attrs = append(attrs, slog.String("error.type", typeOf(j.err)), slog.String("error.message", fmt.Sprint(j.err)))
+	case Canceled, Deadline:
+		attrs = append(attrs, slog.String("error.message", j.why()))
+	case Panic:
+		attrs = append(attrs,
+			slog.String("exception.message", fmt.Sprint(j.panicked)),
+			slog.String("exception.stacktrace", string(debug.Stack())))
+	}
+	level := levelOf
+	if j.opts.Level != nil {
+		level = j.opts.Level
+	}
+	s := scope.Current().Pick(j.ctx)
+	attrs = s.Internal().LastTotals(attrs)
+	s = logadapters.WithErrors(s, func(key string) bool {
+		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
+	}, logadapters.AppendErrorScopes(nil, j.err)...)
+	s.Run(func() { j.opts.Log(j.ctx, level(outcome, j.err), "job", attrs...) })
+}
+
+func (j *job) outcome() Outcome {
+	switch {
+	case j.panicked != nil:
+		return Panic
+	case !j.returned:
+		return Goexit
+	case j.err == nil:
+		return OK
+	case !j.stopped():
+		return Error
+	case errors.Is(j.ctx.Err(), context.DeadlineExceeded):
+		return Deadline
+	}
+	return Canceled
+}
+
+// stopped reports whether fn has failed because its context was over. That the context is over
+// by now doesn't say so: fn may have failed for a reason of its own.
+func (j *job) stopped() bool {
+	over := j.ctx.Err()
+	return over != nil && (errors.Is(j.err, over) || errors.Is(j.err, context.Cause(j.ctx)))
+}
+
+// why returns the text of the error of a job that was stopped, with the cause. It is made by
+// package fmt, as any text of an error here: a method of the program's that panics costs no
+// more than the text.
+func (j *job) why() string {
+	text, cause := fmt.Sprint(j.err), fmt.Sprint(context.Cause(j.ctx))
+	switch {
+	case text == fmt.Sprint(j.ctx.Err()):
+		return cause
+	case strings.Contains(text, cause):
+		return text
+	}
+	return text + ": " + cause
+}
+
+// typeOf returns the type of err as the semantic conventions want it: not that of a wrapper
+// which says nothing about the failure.
+func typeOf(err error) string {
+	for {
+		err = logadapters.BareErrors(err)[0]
+		name, inner := fmt.Sprintf("%T", err), errors.Unwrap(err)
+		if name != "*fmt.wrapError" || inner == nil { // fmt.Errorf("%w", nil) wraps none
+			return name
+		}
+		err = inner
+	}
+}
+
+func levelOf(o Outcome, _ error) slog.Level {
+	switch o {
+	case OK:
+		return slog.LevelInfo
+	case Canceled, Deadline:
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}

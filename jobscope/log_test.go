@@ -1,0 +1,381 @@
+package jobscope_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/jobscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+func TestOneLineForEachJob(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			opts := &jobscope.Options{Log: l.log(out)}
+			for i := range 3 {
+				run(t, fmt.Sprint("job-", i), func(context.Context) {
+					deep(20, "deep", "yes")
+					scope.Run(func() { scope.Set("within_run", "gone") })
+					scope.SetAttrs(slog.Int("items", 3))
+				}, opts)
+				got := out.Next(t)
+				got.Want(t, testkit.Line{
+					"level": l.info, l.msg: "job", "job.name": fmt.Sprint("job-", i), "job.outcome": "ok",
+					"deep": "yes", "items": 3.0, "within_run": nil, "scope_ended": nil,
+					"error.type": nil, "error.message": nil, "exception.message": nil,
+				})
+				if id, ok := got["request_id"].(string); !ok || len(id) != 36 {
+					t.Errorf("the id is %v", got["request_id"])
+				}
+				out.None(t)
+			}
+		})
+	}
+}
+
+func TestTheDurationIsInSeconds(t *testing.T) {
+	out := testkit.NewLines()
+	start := time.Now()
+	run(t, "tidy", func(context.Context) { time.Sleep(20 * time.Millisecond) }, &jobscope.Options{Log: slogTo(out).LogAttrs})
+	took := time.Since(start).Seconds()
+	if d, ok := out.Next(t)["job.duration"].(float64); !ok || d < 0.02 || d > took {
+		t.Errorf("the duration is %v, and it took %v", d, took)
+	}
+}
+
+func TestTheLineIsWrittenAtTheEndWithinTheTask(t *testing.T) {
+	returned, lines := false, 0
+	var fnsContext context.Context
+	run(t, "tidy", func(ctx context.Context) {
+		fnsContext = ctx
+		returned = true
+	}, &jobscope.Options{Log: func(ctx context.Context, _ slog.Level, _ string, _ ...slog.Attr) {
+		lines++
+		s, _ := scope.FromContext(ctx)
+		if !returned || ctx != fnsContext || !s.SameTask(scope.Current()) || s.Ended() {
+			t.Error("the line isn't written within the job's task when fn has returned")
+		}
+	}})
+	if lines != 1 {
+		t.Errorf("%d lines", lines)
+	}
+}
+
+// An httpscope.LogFunc will do, as it is.
+var _ = jobscope.Options{Log: httpscope.LogFunc(nil)}
+
+type failure struct{ code int }
+
+func (f *failure) Error() string { return fmt.Sprint("failure ", f.code) }
+
+type number int
+
+func (n number) Error() string { return "a number" }
+
+func TestOutcomes(t *testing.T) {
+	stop := errors.New("the server stops")
+	canceled := func(cause error) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			cancel(cause)
+			return ctx, func() {}
+		}
+	}
+	late := func(cause error) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, 0, cause)
+		}
+	}
+	fails := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	obeys := func(ctx context.Context) error { return ctx.Err() }
+	wraps := func(ctx context.Context) error { return fmt.Errorf("copying: %w", ctx.Err()) }
+	withCause := func(ctx context.Context) error { return context.Cause(ctx) }
+	ownTimeout := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 0)
+		defer cancel()
+		return ctx.Err()
+	}
+	for _, c := range []struct {
+		rule    string
+		ctx     func(context.Context) (context.Context, context.CancelFunc) // nil: one that isn't over
+		fn      func(context.Context) error
+		outcome jobscope.Outcome
+		kind    any // error.type
+		message any // error.message
+	}{
+		{"nil", nil, fails(nil), jobscope.OK, nil, nil},
+		{"nil, although it was canceled", canceled(stop), fails(nil), jobscope.OK, nil, nil},
+		{"nil, although it is late", late(nil), fails(nil), jobscope.OK, nil, nil},
+
+		{"an error", nil, fails(errors.New("no luck")), jobscope.Error, "*errors.errorString", "no luck"},
+		{"an error with a type", nil, fails(&failure{7}), jobscope.Error, "*jobscope_test.failure", "failure 7"},
+		{"an error that is no pointer", nil, fails(number(7)), jobscope.Error, "jobscope_test.number", "a number"},
+		{"of a package", nil, fails(&fs.PathError{Op: "open", Path: "orders", Err: fs.ErrNotExist}), jobscope.Error, "*fs.PathError", "open orders: file does not exist"},
+		{"wrapped", nil, fails(fmt.Errorf("a: %w", fmt.Errorf("b: %w", &failure{7}))), jobscope.Error, "*jobscope_test.failure", "a: b: failure 7"},
+		{"wrapped, nothing", nil, fails(fmt.Errorf("a: %w", nil)), jobscope.Error, "*fmt.wrapError", "a: %!w(<nil>)"},
+		{"joined", nil, fails(errors.Join(&failure{7}, stop)), jobscope.Error, "*errors.joinError", "failure 7\nthe server stops"},
+		{"two wrapped", nil, fails(fmt.Errorf("%w, %w", &failure{7}, stop)), jobscope.Error, "*fmt.wrapErrors", "failure 7, the server stops"},
+		{"a nil pointer as an error", nil, fails((*failure)(nil)), jobscope.Error, "*jobscope_test.failure", "<nil>"},
+		{"an error of its own, although it was canceled", canceled(stop), fails(fs.ErrClosed), jobscope.Error, "*errors.errorString", "file already closed"},
+		{"a timeout of its own", nil, ownTimeout, jobscope.Error, "context.deadlineExceededError", "context deadline exceeded"},
+		{"a cancel of its own", nil, fails(context.Canceled), jobscope.Error, "*errors.errorString", "context canceled"},
+		{"a timeout of its own, although it was canceled", canceled(nil), fails(context.DeadlineExceeded), jobscope.Error, "context.deadlineExceededError", "context deadline exceeded"},
+
+		{"canceled", canceled(nil), obeys, jobscope.Canceled, nil, "context canceled"},
+		{"canceled, wrapped", canceled(nil), wraps, jobscope.Canceled, nil, "copying: context canceled"},
+		{"canceled with a cause", canceled(stop), obeys, jobscope.Canceled, nil, "the server stops"},
+		{"canceled with a cause, wrapped", canceled(stop), wraps, jobscope.Canceled, nil, "copying: context canceled: the server stops"},
+		{"joined to a library's error", canceled(nil), fails(errors.Join(&failure{7}, context.Canceled)), jobscope.Canceled, nil, "failure 7\ncontext canceled"},
+		{"the cause", canceled(stop), withCause, jobscope.Canceled, nil, "the server stops"},
+		{"the cause, wrapped", canceled(stop), fails(fmt.Errorf("copying: %w", stop)), jobscope.Canceled, nil, "copying: the server stops"},
+
+		{"the deadline", late(nil), obeys, jobscope.Deadline, nil, "context deadline exceeded"},
+		{"the deadline with a cause", late(stop), obeys, jobscope.Deadline, nil, "the server stops"},
+		{"the deadline with a cause, wrapped", late(stop), wraps, jobscope.Deadline, nil, "copying: context deadline exceeded: the server stops"},
+		{"the deadline's cause", late(stop), withCause, jobscope.Deadline, nil, "the server stops"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			for _, l := range loggers {
+				ctx := t.Context()
+				if c.ctx != nil {
+					var cancel context.CancelFunc
+					ctx, cancel = c.ctx(ctx)
+					defer cancel()
+				}
+				out := testkit.NewLines()
+				_ = jobscope.Run(ctx, "tidy", c.fn, &jobscope.Options{Log: l.log(out)})
+				level := map[jobscope.Outcome]string{jobscope.OK: l.info, jobscope.Error: l.err, jobscope.Canceled: l.warn, jobscope.Deadline: l.warn}[c.outcome]
+				out.Next(t).Want(t, testkit.Line{
+					"level": level, l.msg: "job", "job.name": "tidy", "job.outcome": string(c.outcome), "error.type": c.kind, "error.message": c.message,
+					"exception.message": nil, "exception.stacktrace": nil, "scope_ended": nil,
+				})
+				out.None(t)
+			}
+		})
+	}
+}
+
+// An error's own method may panic. That costs its text, and no more.
+func TestAnErrorWhoseTextPanics(t *testing.T) {
+	out := testkit.NewLines()
+	err := jobscope.Run(t.Context(), "tidy", func(context.Context) error { return testkit.PanickingError{} }, &jobscope.Options{Log: slogTo(out).LogAttrs})
+	if err != (testkit.PanickingError{}) {
+		t.Error("another error has come back")
+	}
+	line := out.Next(t)
+	line.Want(t, testkit.Line{"job.outcome": "error", "error.type": "testkit.PanickingError"})
+	if text := fmt.Sprint(line["error.message"]); !strings.Contains(text, "no text") {
+		t.Errorf("error.message is %s", text)
+	}
+}
+
+func explode(with any) { panic(with) }
+
+// A panic is a panic, whatever its value: no job ends in order by http.ErrAbortHandler.
+func TestAPanicIsLoggedAndGoesOn(t *testing.T) {
+	broken := &failure{7}
+	for _, l := range loggers {
+		for _, c := range []struct {
+			with    any
+			message string
+		}{
+			{"boom", "boom"},
+			{broken, "failure 7"},
+			{nil, new(runtime.PanicNilError).Error()},
+			{http.ErrAbortHandler, "net/http: abort Handler"},
+			{context.Canceled, "context canceled"},
+			{testkit.PanickingError{}, "%!v(PANIC=Error method: no text)"},
+		} {
+			t.Run(fmt.Sprintf("%s %T", l.name, c.with), func(t *testing.T) {
+				out := testkit.NewLines()
+				seen := recovered(func() {
+					_ = jobscope.Run(t.Context(), "tidy", func(context.Context) error {
+						deep(3, "deep", "yes")
+						explode(c.with)
+						return nil
+					}, &jobscope.Options{Log: l.log(out), ID: id("j-1")})
+				})
+				if _, isNil := seen.(*runtime.PanicNilError); seen != c.with && !isNil {
+					t.Errorf("what goes on is %v", seen)
+				}
+				line := out.Next(t)
+				line.Want(t, testkit.Line{
+					"level": l.err, l.msg: "job", "request_id": "j-1", "job.outcome": "panic", "deep": "yes", "scope_ended": nil,
+					"exception.message": c.message, "error.type": nil, "error.message": nil,
+				})
+				if stack := fmt.Sprint(line["exception.stacktrace"]); !strings.Contains(stack, "jobscope_test.explode") {
+					t.Errorf("fn isn't in the stack\n%s", stack)
+				}
+				out.None(t)
+			})
+		}
+	}
+}
+
+// Without a line, Run doesn't touch a panic.
+func TestAPanicWithoutALog(t *testing.T) {
+	before := scope.Current()
+	if seen := recovered(func() { _ = jobscope.Run(t.Context(), "tidy", func(context.Context) error { panic("boom") }, nil) }); seen != "boom" {
+		t.Errorf("what goes on is %v", seen)
+	}
+	if scope.Current() != before {
+		t.Errorf("afterwards %v is bound", scope.Current())
+	}
+}
+
+// The line of a job whose options panic has nothing of the request that it is started from.
+func TestAPanicInAnOptionIsLoggedToo(t *testing.T) {
+	for what, opts := range map[string]*jobscope.Options{
+		"Fields":  {Fields: func(context.Context) []slog.Attr { panic("boom") }},
+		"ID":      {ID: func() string { panic("boom") }},
+		"Headers": {Headers: panickingCarrier{}},
+	} {
+		out := testkit.NewLines()
+		opts.Log = slogTo(out).LogAttrs
+		scope.New("request_id", "r-1").Run(func() {
+			ctx := scope.NewContext(t.Context(), scope.Current())
+			if seen := recovered(func() { _ = jobscope.Run(ctx, "tidy", func(context.Context) error { return nil }, opts) }); seen != "boom" {
+				t.Errorf("%s: what goes on is %v", what, seen)
+			}
+		})
+		out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "exception.message": "boom", "request_id": nil})
+		out.None(t)
+	}
+}
+
+type panickingCarrier struct{ Map }
+
+func (panickingCarrier) Get(string) string { panic("boom") }
+
+func TestGoexitIsAnOutcome(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			returned := false
+			testkit.InTime(t, func() {
+				_ = jobscope.Run(t.Context(), "tidy", func(context.Context) error {
+					scope.Set("step", 1)
+					runtime.Goexit()
+					return nil
+				}, &jobscope.Options{Log: l.log(out)})
+				returned = true
+			})
+			if returned {
+				t.Error("Run has returned")
+			}
+			out.Next(t).Want(t, testkit.Line{
+				"level": l.err, "job.name": "tidy", "step": 1.0, "job.outcome": "goexit",
+				"error.type": nil, "error.message": nil, "exception.message": nil, "scope_ended": nil,
+			})
+			out.None(t)
+		})
+	}
+}
+
+func TestTheLevelIsConfigurable(t *testing.T) {
+	broken := errors.New("broken")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		ctx     context.Context
+		fn      func(context.Context) error
+		outcome jobscope.Outcome
+		err     error
+	}{
+		{t.Context(), func(context.Context) error { return nil }, jobscope.OK, nil},
+		{t.Context(), func(context.Context) error { return broken }, jobscope.Error, broken},
+		{t.Context(), func(context.Context) error { panic("boom") }, jobscope.Panic, nil},
+		{t.Context(), func(context.Context) error { runtime.Goexit(); return nil }, jobscope.Goexit, nil},
+		{over, func(ctx context.Context) error { return ctx.Err() }, jobscope.Canceled, context.Canceled},
+	} {
+		out := testkit.NewLines()
+		testkit.InTime(t, func() {
+			_ = recovered(func() {
+				_ = jobscope.Run(c.ctx, "tidy", c.fn, &jobscope.Options{Log: slogTo(out).LogAttrs, Level: func(o jobscope.Outcome, err error) slog.Level {
+					if o != c.outcome || err != c.err {
+						t.Errorf("Level is asked about %s and %v, want %s and %v", o, err, c.outcome, c.err)
+					}
+					return slog.LevelWarn + 1
+				}})
+			})
+		})
+		out.Next(t).Want(t, testkit.Line{"level": "WARN+1", "job.outcome": string(c.outcome)})
+	}
+}
+
+// A foreign SetGoroutineLabels may take the scope from the goroutine; the line has the
+// fields of the job's beginning then.
+func TestTheLineSurvivesALostScope(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			log := l.log(out)
+			run(t, "tidy", func(context.Context) {
+				pprof.SetGoroutineLabels(context.Background())
+				log(context.Background(), slog.LevelInfo, "lost")
+			}, &jobscope.Options{Log: log, ID: id("j-1")})
+			if lost := out.Next(t); inherits { // where it isn't in the slot, it can't be lost
+				lost.Want(t, testkit.Line{l.msg: "lost", "request_id": nil})
+			}
+			out.Next(t).Want(t, testkit.Line{l.msg: "job", "request_id": "j-1", "job.name": "tidy", "scope_ended": nil})
+		})
+	}
+}
+
+func TestTotalsAreOnTheLastLine(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			opts := &jobscope.Options{Log: l.log(out)}
+			err := jobscope.Run(t.Context(), "outer", func(ctx context.Context) error {
+				scope.Add("rows", 2)
+				scope.Add("job.name", 1) // the scope has it
+				scope.Add("job.outcome", 1)
+				l.log(out)(ctx, slog.LevelInfo, "plain")
+				return jobscope.Run(ctx, "inner", func(context.Context) error {
+					scope.With("attempt", 1).Run(func() { scope.Add("rows", 5) })
+					return nil
+				}, opts)
+			}, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Next(t).Want(t, testkit.Line{l.msg: "plain", "rows": nil})
+			out.Next(t).Want(t, testkit.Line{"job.name": "inner", "rows": 5.0, "job.outcome": "ok"})
+			out.Next(t).Want(t, testkit.Line{"job.name": "outer", "rows": 2.0, "job.outcome": "ok"})
+		})
+	}
+}
+
+func TestTheLineHasTheFieldsOfTheError(t *testing.T) {
+	failure := errors.New("no luck")
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			err := jobscope.Run(t.Context(), "pack", func(context.Context) (err error) {
+				scope.Set("batch", 3)
+				scope.With("item", "boots", "job.outcome", "x", "batch", 4).Run(func() { err = scope.Error(failure) })
+				return fmt.Errorf("packing: %w", err)
+			}, &jobscope.Options{Log: l.log(out)})
+			if !errors.Is(err, failure) {
+				t.Errorf("Run returns %v", err)
+			}
+			out.Next(t).Want(t, testkit.Line{
+				"job.outcome": "error", "error.type": "*errors.errorString", "error.message": "packing: no luck",
+				"batch": 3.0, "item": "boots", "scope_ended": nil,
+			})
+		})
+	}
+}

@@ -1,0 +1,91 @@
+package jobscope
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// Options says how [Run] makes a job's scope, and what is logged of it. nil means the zero
+// Options, which are the defaults. Run doesn't change it: several jobs may share one.
+type Options struct {
+	// Log writes one line for each job, at its end, within its scope: with all that fn has set
+	// on its goroutine outside of inner Runs, however deep. nil writes none. What fn has
+	// started with scope.Go may go on: the line is written when fn returns.
+	//
+	// The line has job.outcome, one of the [Outcome]s, and job.duration in seconds, as a
+	// float. The totals of the job, made by scope.Add and its like, stand behind all else. If
+	// scope.Error has made the error, the line has the fields of its scope. What else it has:
+	//
+	//   - [OK]: nothing.
+	//   - [Error]: error.type, the error's Go type, and error.message, its text. An error that
+	//     fmt.Errorf has wrapped with one %w has the type of what it wraps.
+	//   - [Panic]: exception.message and exception.stacktrace.
+	//   - [Goexit]: nothing.
+	//   - [Canceled] and [Deadline]: error.message, which is fn's error and, where that doesn't
+	//     say so, the cause of the context's end, as context.Cause has it. If fn has just
+	//     returned the context's error, it is the cause alone.
+	Log LogFunc
+
+	// Fields returns further fields for the scope. nil adds none. It is called within the job's
+	// task, before the scope has any field but the process's, with Run's ctx: in that it finds
+	// the scope of whoever calls Run, if there is one. Its fields replace those of Run that have
+	// their names. A request_id among them is the job's id, if a header can hold it; otherwise
+	// the id stays.
+	Fields func(ctx context.Context) []slog.Attr
+
+	// ID makes the id of a job that comes without a valid one in Headers. nil makes what
+	// httpscope.NewID makes, a UUID of version 7. An id that no header can hold is replaced by
+	// one of these. It is called within the job's task: what it is to take over from the caller,
+	// read before.
+	ID func() string
+
+	// Headers are those of the message that the job is about. nil means that there is none.
+	// x-request-id is the job's id if it is 1 to 128 of the characters A-Z a-z 0-9 . _ -, and
+	// traceparent is taken if it is valid, and tracestate with it. Nothing is taken of what
+	// isn't valid. All that is kept is a copy.
+	Headers propagation.Carrier
+
+	// TrustBaggage says to take fields from the baggage in Headers, too: those whose keys are
+	// declared scope.Propagated, within the limits of the specification. They replace no
+	// field of Run. false takes none, and so it should be with messages that others than your
+	// own services may send.
+	TrustBaggage bool
+
+	// Level returns the level of the line. nil means Info for OK, Warn for Canceled and
+	// Deadline, and Error for the others. err is what fn has returned: nil for OK, Panic and
+	// Goexit.
+	Level func(o Outcome, err error) slog.Level
+}
+
+// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
+// zeroh have one each. An httpscope.LogFunc is one, too.
+type LogFunc = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
+
+// An Outcome is how a job has ended.
+type Outcome string
+
+const (
+	// OK is that fn has returned nil, also if its context was over.
+	OK Outcome = "ok"
+
+	// Error is that fn has returned an error, but for those of Canceled and Deadline. An error
+	// of a context that fn has made itself, such as the timeout of one call, is an Error.
+	Error Outcome = "error"
+
+	// Panic is that fn, or one of the Options, has panicked.
+	Panic Outcome = "panic"
+
+	// Goexit is that fn has called runtime.Goexit, as the methods FailNow and SkipNow of a test
+	// do.
+	Goexit Outcome = "goexit"
+
+	// Canceled is that the context was canceled, and that fn has returned an error that is the
+	// context's or the cause of its end, by errors.Is. What a library returns in place of these,
+	// as gRPC and os/exec do, is an Error: join ctx.Err() to it.
+	Canceled Outcome = "canceled"
+
+	// Deadline is the same for a context whose deadline has passed.
+	Deadline Outcome = "deadline"
+)
