@@ -24,6 +24,7 @@ func search(w http.ResponseWriter, r *http.Request) {
 	scope.Set("query", r.URL.Query().Get("q"))
 	var asked sync.WaitGroup
 	for _, shard := range shards {
+		scope.Append("shards", shard)
 		asked.Go(func() { ask(shard) })
 	}
 	asked.Wait()
@@ -35,9 +36,6 @@ func search(w http.ResponseWriter, r *http.Request) {
 func ask(shard string) {
 	defer scope.Timing("db")()
 	scope.Add("rows", len(shard))
-	if shard == "west" {
-		scope.Append("stale", shard)
-	}
 }
 
 func main() {
