@@ -133,6 +133,32 @@ func TestTotalsAreOnTheLastLine(t *testing.T) {
 	}
 }
 
+// What any goroutine of the request has shared is on the last line, and on none of the next request.
+func TestTheLastLineHasSharedFields(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/none" {
+					return
+				}
+				done := make(chan struct{})
+				scope.Go(func() {
+					defer close(done)
+					scope.Run(func() { scope.Share("user", "u1") })
+				})
+				<-done
+				l.log(out)(r.Context(), slog.LevelInfo, "plain")
+			}), &httpscope.Options{Log: l.log(out)}), nil)
+			s.get("/")
+			out.Next(t).Want(t, testkit.Line{l.msg: "plain", "user": "u1"})
+			out.Next(t).Want(t, testkit.Line{l.msg: "request", "user": "u1"})
+			s.get("/none")
+			out.Next(t).Want(t, testkit.Line{l.msg: "request", "user": nil})
+		})
+	}
+}
+
 // What comes after the last line is on no line, and counted.
 func TestTotalsThatAreLate(t *testing.T) {
 	out := testkit.NewLines()

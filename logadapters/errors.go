@@ -21,15 +21,19 @@ func HaveErrors() bool { return memo.Errors.Load() }
 // key without its scope. See [scope.ErrorScope].
 func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope) scope.Scope {
 	stamp := s
+	has := func(key string) bool {
+		_, ok := stamp.Internal().Get(key)
+		return ok || own(key)
+	}
 	for _, e := range scopes {
 		if !e.SameTask(s) {
-			if group := e.LogValue(); len(group.Group()) > 0 && !stamp.Has(ErrorScopeKey) && !own(ErrorScopeKey) {
+			if group := e.LogValue(); len(group.Group()) > 0 && !has(ErrorScopeKey) {
 				stamp = stamp.With(slog.Attr{Key: ErrorScopeKey, Value: group})
 			}
 			continue
 		}
 		for key, value := range e.All() {
-			if !stamp.Has(key) && !own(key) {
+			if !has(key) {
 				stamp = stamp.With(slog.Attr{Key: key, Value: value})
 			}
 		}

@@ -119,7 +119,7 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Att
 		}
 		var orig any
 		if kind := a.Value.Kind(); kind == slog.KindFloat64 || kind == slog.KindTime {
-			orig, _ = s.Get(a.Key)
+			orig, _ = s.Internal().Get(a.Key)
 		}
 		a.Value = values.Resolve(a.Value)
 		if a.Value.Kind() == slog.KindAny {

@@ -11,9 +11,9 @@ import (
 
 // Python's aiotask-context keeps a dict in each asyncio.Task and offers get, set and
 // clear on the running one's. These tests walk through what it documents, for those who
-// come from there. A task factory decides there what a new task gets; here it is always
-// what copying_task_factory gives: a copy. Its factories that share one dict with the
-// children, or chain a child's dict to its parent's, have no counterpart.
+// come from there. A task factory decides there what a new task gets. Here Set is what it is
+// with copying_task_factory: a child has a copy. What its two other factories are for, Share
+// does, field by field.
 
 // context.set(key, value), context.get(key) -> scope.Set, scope.Get. Setting a key again
 // replaces its value.
@@ -180,5 +180,60 @@ func TestAiotaskManyConcurrentTasks(t *testing.T) {
 			t.Errorf("%d different scopes were seen, want %d", len(seen), tasks*children)
 		}
 		waitForGo(t)
+	})
+}
+
+// task_factory gives a child its parent's dict: what either sets, both have -> Share.
+func TestAiotaskSharedDict(t *testing.T) {
+	onEachPath(t, func(t *testing.T, p path) {
+		scope.New().Run(func() {
+			scope.Share("key", "parent's")
+			<-p.spawn(func() {
+				if v, _ := scope.Get("key"); v != "parent's" {
+					t.Errorf("the child has %v", v)
+				}
+				scope.Share("key", "child's")
+				scope.Share("more", 1)
+			})
+			if v, _ := scope.Get("key"); v != "child's" {
+				t.Errorf("the parent has %v", v)
+			}
+			if v, _ := scope.Get("more"); v != 1 {
+				t.Errorf("the parent has %v", v)
+			}
+		})
+	})
+}
+
+// chainmap_task_factory chains a child's dict to its parent's: the child sees what the parent
+// sets later, and what the child sets is its own -> the parent's Share, and the child's Set.
+func TestAiotaskChainMap(t *testing.T) {
+	onEachPath(t, func(t *testing.T, p path) {
+		scope.New().Run(func() {
+			scope.Share("key", "parent's")
+			later, own := make(chan struct{}), make(chan struct{})
+			done := p.spawn(func() {
+				<-later
+				if v, _ := scope.Get("key"); v != "later" {
+					t.Errorf("the child has %v", v)
+				}
+				scope.Set("key", "child's")
+				close(own)
+				if v, _ := scope.Get("key"); v != "child's" {
+					t.Errorf("the child has %v of its own", v)
+				}
+				scope.Delete("key")
+				if v, _ := scope.Get("key"); v != "later" {
+					t.Errorf("the child has %v when its own is gone", v)
+				}
+			})
+			scope.Share("key", "later")
+			close(later)
+			<-own
+			if v, _ := scope.Get("key"); v != "later" {
+				t.Errorf("the parent has %v", v)
+			}
+			<-done
+		})
 	})
 }

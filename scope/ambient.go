@@ -27,9 +27,11 @@ func SetAttrs(attrs ...slog.Attr) {
 	}
 }
 
-// Get returns the value of key in the bound scope. See [Scope.Get].
+// Get returns the value of key in the bound scope, or else the shared one of its task. See
+// [Scope.Get].
 func Get(key string) (value any, ok bool) {
-	for n := bound(); n != nil; n = n.parent { // as find does it: this is the hottest path
+	first := bound()
+	for n := first; n != nil; n = n.parent { // as find does it: this is the hottest path
 		if n.key != "" {
 			if carrier.Same(n.key, key) {
 				return n.value, true
@@ -46,12 +48,15 @@ func Get(key string) (value any, ok bool) {
 		}
 	}
 	if key == "" {
-		return Current().Get(badKey)
+		return Get(badKey)
+	}
+	if first != nil {
+		return Scope{first.task.shared.Load()}.Get(key)
 	}
 	return nil, false
 }
 
-// GetOr returns the value of key in the bound scope, or fallback if the key isn't
+// GetOr returns what [Get] does, or fallback if the key isn't
 // there or its value is not a T. A value that came in as a [slog.Attr], which doesn't
 // know the width of an int, is converted to a T of its kind.
 func GetOr[T any](key string, fallback T) T {
@@ -62,7 +67,12 @@ func GetOr[T any](key string, fallback T) T {
 }
 
 func get[T any](key string) (v T, ok bool) {
-	if f, ok := bound().get(key); ok {
+	n := bound()
+	f, ok := n.get(key)
+	if !ok && n != nil {
+		f, ok = n.task.shared.Load().get(key)
+	}
+	if ok {
 		return as[T](f)
 	}
 	return v, false

@@ -93,6 +93,18 @@
 // With scope.Go in place of go, the task lasts until the function has returned, and [Wait]
 // waits for it at shutdown. A task that a bare Set began, as in main, never ends.
 //
+// # Shared fields
+//
+// What [Set] changes is the goroutine's. [Share] sets a field of the whole task: a child that
+// finds out who the user is tells all lines of the request, its parent's and its siblings' too:
+//
+//	scope.Go(func() { scope.Share("user", authenticate()) })
+//	slog.Info("still waiting")
+//
+// writes, once it is known,
+//
+//	time=… level=INFO msg="still waiting" request_id=r-17 user=u1
+//
 // # Totals
 //
 // [Add], [Append] and [Timing] add up what a task does, in all of its goroutines, for the last

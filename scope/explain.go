@@ -62,7 +62,7 @@ func (n *node) explainFields(what string) string {
 		text = "no " + what
 	}
 	hidden := 0
-	n.each(nil, func(f field) {
+	n.line().each(nil, func(f field) {
 		if Policy(f.Key)&Hidden != 0 {
 			hidden++
 		}

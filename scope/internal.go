@@ -36,6 +36,9 @@ func (n *node) Attrs(base memo.Scope) []slog.Attr {
 // Bare implements memo.Scope.
 func (n *node) Bare() bool { return n != nil && n.task.isBare() }
 
+// Get implements memo.Scope.
+func (n *node) Get(key string) (value any, ok bool) { return Scope{n}.Get(key) }
+
 // LastTotals implements memo.Scope.
 func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs, true) }
 

@@ -37,10 +37,13 @@ func (k Key[T]) Name() string { return normalizeKey(k.name) }
 // Set is [Set] with a value of the key's type.
 func (k Key[T]) Set(v T) { Set(k.name, v) }
 
-// Get returns the value in the bound scope, and whether it is there and a T.
+// Share is [Share] with a value of the key's type.
+func (k Key[T]) Share(v T) { Share(k.name, v) }
+
+// Get returns what the func [Get] does, and whether it is there and a T.
 func (k Key[T]) Get() (T, bool) { return get[T](k.name) }
 
-// GetOr returns the value in the bound scope, or fallback if it isn't there or not a T.
+// GetOr returns what Get does, or fallback if that isn't there or not a T.
 func (k Key[T]) GetOr(fallback T) T { return GetOr(k.name, fallback) }
 
 // Attr returns the field, for [SetAttrs], [New] and a log line of one's own.

@@ -78,7 +78,7 @@ func (n *node) labels(p *policySet) []carrier.Label {
 func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 	var attrs []slog.Attr
 	quiet, inside := true, n.encodingLevel() > 0
-	n.each(nil, func(f field) {
+	look := func(f field) {
 		if p.byName[f.Key]&Profiled == 0 {
 			return
 		}
@@ -87,7 +87,11 @@ func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 				attrs, quiet = append(attrs, a), quiet && plain
 			}
 		}
-	})
+	}
+	n.each(nil, look)
+	if n != nil {
+		n.eachShared(look)
+	}
 	show := func() {
 		for _, a := range attrs {
 			labels = append(labels, carrier.Label{Key: a.Key, Value: labelText(a.Value)})

@@ -45,6 +45,7 @@ func (s Scope) Detach() Scope {
 		m = b.node
 	}
 	m.task = new(task)
+	m.task.shared.Store(s.n.task.shared.Load())
 	m.inherit(s.n, true)
 	m.Init(m)
 	return Scope{m}
@@ -124,8 +125,9 @@ func (s Scope) SameTask(t Scope) bool {
 	return s.n != nil && t.n != nil && s.n.task == t.n.task
 }
 
-// Internal is for package logadapters. Its type is internal: it is not part of the API.
-func (s Scope) Internal() memo.Scope { return s.n }
+// Internal is for package logadapters: the scope as its lines have it. Its type is internal: it
+// is not part of the API.
+func (s Scope) Internal() memo.Scope { return s.n.line() }
 
 // run calls fn with n bound, and then leaves its task if it has been entered.
 func (n *node) run(entered bool, fn func()) {

@@ -38,7 +38,7 @@ func (s Scope) show(fn func([]slog.Attr)) {
 	plainOnly := max(s.n.encodingLevel(), bound().encodingLevel()) > 0
 	s.n.Encode(func() {
 		var attrs []slog.Attr
-		for _, a := range s.n.shown(nil) {
+		for _, a := range s.n.line().shown(nil) {
 			if !plainOnly || values.IsPlain(a.Value) {
 				a.Value = values.Resolve(a.Value)
 				attrs = append(attrs, a)

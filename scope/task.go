@@ -15,6 +15,7 @@ import (
 type task struct {
 	state  atomic.Uint64
 	totals atomic.Pointer[total] // the oldest
+	shared atomic.Pointer[node]  // nil until something is shared
 }
 
 const (

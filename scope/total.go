@@ -56,10 +56,10 @@ func Timing(key string) (stop func()) {
 
 // Totals returns what the task of s has added up with [Add], [Append] and [Timing] so far, as
 // its last line would have it.
-func (s Scope) Totals() []slog.Attr { return s.n.totals(nil, false) }
+func (s Scope) Totals() []slog.Attr { return s.n.line().totals(nil, false) }
 
-// Late returns how many calls of Add, Append and the function that Timing returns, in this
-// process, came after the last line of their task was written. They are on no line.
+// Late returns how many calls of Add, Append, Share and the function that Timing returns, in
+// this process, came after the last line of their task was written: it doesn't have them.
 func Late() int64 { return late.Load() }
 
 var late atomic.Int64
@@ -172,6 +172,16 @@ func (t *total) add(a addend) (inTime bool) {
 	}
 	t.mu.Unlock() // no defer: this is half as long without
 	return inTime
+}
+
+// totalsAreRead reports whether the last line of t has been written.
+func (t *task) totalsAreRead() bool {
+	for last := t.totals.Load(); last != nil; last = last.next.Load() {
+		if last == sealed {
+			return true
+		}
+	}
+	return false
 }
 
 // totals appends to attrs those whose keys neither attrs nor the scope have. If last, no

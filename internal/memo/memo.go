@@ -25,6 +25,9 @@ type Scope interface {
 	// the fields of the whole process, and no request's or job's.
 	Bare() bool
 
+	// Get returns the value of a field, as it was set, and whether it is there.
+	Get(key string) (value any, ok bool)
+
 	// LastTotals appends the totals of the scope's task to attrs, as the last line of the task has
 	// them: those whose keys neither attrs nor the scope have. What is added later is late.
 	LastTotals(attrs []slog.Attr) []slog.Attr
@@ -125,12 +128,16 @@ func (c *Cache[T]) Store(t *Table, e *Entry[T]) {
 	}
 	e.owner = &c.used
 	for {
-		head := t.head.Load()
+		was := t.head.Load()
+		head := was
+		if head != nil && head.owner == e.owner { // it is replaced, and need not be kept
+			head = head.next
+		}
 		e.next, e.depth = nil, 0
 		if head != nil && head.depth+1 < maxLinks {
 			e.next, e.depth = head, head.depth+1
 		}
-		if t.head.CompareAndSwap(head, &e.link) {
+		if t.head.CompareAndSwap(was, &e.link) {
 			return
 		}
 	}

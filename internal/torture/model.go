@@ -59,6 +59,11 @@ type task struct {
 	spawned   atomic.Bool // scope.Go was called: its end may show a little later
 	scope     scope.Scope // one of its scopes, to ask for that end
 	totals    [kindsOfTotals]atomic.Int64
+
+	// shared doesn't change once the task is common: several goroutines may have it then, and
+	// when each of them sees a change would depend on timing.
+	common atomic.Bool
+	shared []field
 }
 
 // Totals that goroutines add to. On no line is there one.
@@ -262,7 +267,21 @@ func (f field) asSet(value any) field {
 
 // talks reports whether lines of st have a talker.
 func (st *state) talks() bool {
-	return st != nil && slices.ContainsFunc(st.fields, func(f field) bool { _, ok := f.want.(talker); return ok })
+	return st != nil && slices.ContainsFunc(st.shown(), func(f field) bool { _, ok := f.want.(talker); return ok })
+}
+
+// shown returns the fields that a line shows of st: its own, and then those that are shared.
+func (st *state) shown() []field {
+	if len(st.task.shared) == 0 {
+		return st.fields
+	}
+	shown := slices.Clone(st.fields)
+	for _, f := range st.task.shared {
+		if st.find(f.key) < 0 {
+			shown = append(shown, f)
+		}
+	}
+	return shown
 }
 
 // quiet returns what a line shows of st that a value's method logs.
@@ -270,8 +289,8 @@ func (st *state) quiet() *state {
 	if st == nil {
 		return nil
 	}
-	fields := slices.DeleteFunc(slices.Clone(st.fields), func(f field) bool { return f.method && f.key != redactedKey })
-	return &state{fields: fields}
+	fields := slices.DeleteFunc(slices.Clone(st.shown()), func(f field) bool { return f.method && f.key != redactedKey })
+	return &state{fields: fields, task: &task{}}
 }
 
 // appendFields appends what a line must show of st, and whether its task is over.
@@ -279,7 +298,7 @@ func (st *state) appendFields(line []byte, ended bool, without string) []byte {
 	if st == nil {
 		return line
 	}
-	for _, f := range st.fields {
+	for _, f := range st.shown() {
 		if f.key == hiddenKey || f.key == without {
 			continue
 		}

@@ -240,7 +240,11 @@ func (g *goroutine) enter(t *task) (leave func()) {
 // nobody enters any more.
 func (g *goroutine) freeze() {
 	kill := func(st *state) {
-		if t := st.taskOf(); t != nil && !t.anonymous && !t.dead && !g.holds(t) {
+		t := st.taskOf()
+		if t != nil {
+			t.common.Store(true)
+		}
+		if t != nil && !t.anonymous && !t.dead && !g.holds(t) {
 			t.dead, t.ended = true, t.entered
 		}
 	}
@@ -251,6 +255,9 @@ func (g *goroutine) freeze() {
 	}
 	for _, s := range g.scopes {
 		kill(s.st)
+	}
+	for _, t := range g.held {
+		t.common.Store(true)
 	}
 }
 
@@ -277,6 +284,7 @@ func init() {
 		{1, (*goroutine).clear, nil},
 		{5, (*goroutine).look, nil},
 		{4, (*goroutine).addUp, nil},
+		{6, (*goroutine).share, func(g *goroutine) bool { t := g.bound.taskOf(); return t == nil || t.common.Load() }},
 		{4, (*goroutine).iterate, nil},
 		{9, (*goroutine).runScope, deep},
 		{5, (*goroutine).keepScope, nil},
@@ -468,10 +476,14 @@ func (g *goroutine) look() {
 	key := g.key()
 	g.did("Get", key, 0)
 	v, ok := scope.Get(key)
-	i := g.bound.find(key)
+	var fields []field
+	if g.bound != nil {
+		fields = g.bound.shown()
+	}
+	i := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
 	g.check("Get: found", ok, i >= 0)
-	if i >= 0 && g.bound.fields[i].want != nil {
-		g.check("Get", v, g.bound.fields[i].want)
+	if i >= 0 && fields[i].want != nil {
+		g.check("Get", v, fields[i].want)
 	}
 	for _, s := range g.scopes {
 		ended := g.ended(s.st.taskOf())
@@ -486,6 +498,27 @@ func (g *goroutine) look() {
 		g.check("FromContext: found", ok, c.scoped)
 		g.check("FromContext: fields", s.Len(), c.scope.len())
 	}
+}
+
+// share changes the shared fields of the task, which this goroutine alone has.
+func (g *goroutine) share() {
+	t := g.bound.taskOf()
+	if g.rng.IntN(4) == 0 {
+		key := g.key()
+		g.did("Unshare", key, 0)
+		scope.Unshare(key, "none")
+		t.shared = slices.DeleteFunc(slices.Clone(t.shared), func(f field) bool { return f.key == key })
+		return
+	}
+	f, value, attr := g.newField()
+	g.did("Share", f.key, 0)
+	if g.rng.IntN(2) == 0 {
+		f = f.asSet(value)
+		scope.Share(f.key, value)
+	} else {
+		scope.ShareAttrs(attr)
+	}
+	t.shared = (&state{fields: t.shared}).with(t, f).fields
 }
 
 // addUp adds to a total of the task.
@@ -618,6 +651,9 @@ func (s heldScope) with(args []any, fields []field) heldScope {
 
 func (s heldScope) detach() heldScope {
 	t := &task{}
+	if was := s.st.taskOf(); was != nil {
+		t.shared = was.shared
+	}
 	next := s
 	next.st = s.st.makes(func() { next.real = s.real.Detach() }, func() *state { return s.st.with(t) })
 	t.scope = next.real

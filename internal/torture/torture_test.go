@@ -83,7 +83,7 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 	}
 	wanted := []string{
 		"Set", "SetAttrs", "Delete", "Clear", "Get", "All", "Run", "try", "panic", "Goexit", "range", "Pull", "pool", "submit", "job",
-		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended", "add to a total",
+		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended", "add to a total", "Share", "Unshare",
 		"pick what is bound", "pick another task", "pick what was not added", "pick nothing more", "pick what was added",
 		"pick what went on before", "Pick pick what was added", "talk",
 		"start go", "start WaitGroup.Go", "start scope.Go", "start Go of a new task", "start go, left behind",

@@ -299,6 +299,11 @@ var mutants = []mutant{
 	{"doesn't filter", []string{"filter", "filter to a taken key", "filter sees", "filter panics"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Filter = nil })
 	}},
+	{"knows own fields only", []string{"shared fields"}, func() Adapter {
+		return under(func(s scope.Scope) scope.Scope {
+			return rebuilt(s, func(_ string, v slog.Value) (any, bool) { return v.Any(), true })
+		})
+	}},
 	{"changes the fields that it is given", []string{"fields stay"}, func() Adapter {
 		return adapterWith(func(w io.Writer, opts *logadapters.Options) slog.Handler {
 			c := &logadapters.Cache[slog.Handler]{Options: opts, Base: slog.NewJSONHandler(w, nil)}

@@ -608,6 +608,40 @@ var cases = []Case{
 		},
 	},
 	{
+		Name:        "shared fields",
+		Rule:        "the shared fields of the task come behind the scope's own, whenever they were shared",
+		Explanation: "a goroutine that finds out who the user is tells all lines of the request",
+		check: func(t *trial) {
+			own := list("a", 1, "b", 2)
+			var out lines
+			l := t.New(&out, nil)
+			bind(own).Run(func() {
+				wants := func(shared ...Field) {
+					fields := append(own[:len(own):len(own)], shared...)
+					for range 2 { // the second one is remembered
+						hello(l)
+						t.equal(out.take(), t.attached(fields, hello))
+					}
+					t.same(nil, fields, hello) // another logger
+				}
+				wants()
+				scope.Share("b", "the scope has it")
+				scope.Share("user", "u1")
+				scope.Share("n", 7)
+				wants(list("user", "u1", "n", 7)...)
+				scope.Share("user", "u2")
+				wants(list("user", "u2", "n", 7)...)
+				scope.Run(func() {
+					scope.Set("user", "own")
+					t.same(nil, append(own[:len(own):len(own)], list("user", "own", "n", 7)...), hello)
+				})
+				t.same(&logadapters.Options{MaxFields: 1}, list("n", 7, logadapters.DroppedKey, 3), hello)
+				scope.Unshare("user", "n")
+				wants()
+			})
+		},
+	},
+	{
 		Name:        "max fields",
 		Rule:        "beyond Options.MaxFields the oldest fields are left out, and scope_dropped says how many",
 		Explanation: "one loop that sets a field per turn must not make lines of a megabyte",

@@ -1,0 +1,103 @@
+package scope
+
+import (
+	"log/slog"
+
+	"github.com/taskscope/taskscope/internal/memo"
+)
+
+// Share sets a field of the whole task: each of its goroutines has it at once, parents,
+// siblings and children alike, on lines behind its own fields. A key that the goroutine has
+// itself keeps its own value there. value is taken as it is and must not be changed
+// afterwards, and an empty key is stored as "!BADKEY".
+//
+// Set, Delete and Clear don't touch shared fields, nor do [Scope.Get] and the other methods of
+// a Scope see them, but for String and LogValue; the func [Get] does. They go with the task: a
+// scope of another one, that of [New], say, has none of them, and [Scope.Detach] takes over those that
+// there are at that moment. A [Profiled] one is a label of a goroutine from the next time on that this
+// binds a scope. On a goroutine with no scope Share starts a task, as [Set] does.
+//
+// After the last line of the task a Share still holds, and is counted by [Late].
+func Share(key string, value any) {
+	share(func(shared *node) *node { return shared.set(normalizeKey(key), value, bySet) })
+}
+
+// ShareAttrs is [Share] for several fields at once.
+func ShareAttrs(attrs ...slog.Attr) {
+	share(func(shared *node) *node { return shared.setAttrs(attrs, bySet) })
+}
+
+// Unshare removes the shared fields of these keys from the task. Keys that aren't there are
+// ignored.
+func Unshare(keys ...string) {
+	if n := bound(); n != nil {
+		n.task.share(func(shared *node) *node { return shared.without(keys) })
+	}
+}
+
+func share(change func(shared *node) *node) {
+	n := bound()
+	if n == nil {
+		n = newTask()
+		n.task.beginBare()
+		n.bind()
+	}
+	if n.task.totalsAreRead() {
+		late.Add(1)
+	}
+	n.task.share(change)
+}
+
+// share has change make the shared fields of t anew. They are the fields of a node that nothing
+// else points at, and that is bound nowhere.
+func (t *task) share(change func(shared *node) *node) {
+	for {
+		old := t.shared.Load()
+		if now := change(old); now == old || t.shared.CompareAndSwap(old, now) {
+			return
+		}
+	}
+}
+
+// line returns n as its lines have it: with the shared fields behind. What it returns is
+// remembered, until these change.
+//
+// It isn't inlined, so that [Scope.Internal] is: only then does the compiler know what is behind
+// memo.Scope, and that what Encode is given need not be allocated.
+//
+//go:noinline
+func (n *node) line() *node {
+	if n != nil && n.task.shared.Load() != nil {
+		n = n.withShared()
+	}
+	return n
+}
+
+func (n *node) withShared() *node {
+	shared := n.task.shared.Load()
+	if l := lines.Load(&n.table); l != nil && l.shared == shared {
+		return l.node
+	}
+	b := build(shared.len(nil))
+	n.eachShared(b.append)
+	e := memo.NewEntry[sharedLine]()
+	e.Value = sharedLine{shared, b.follow(n, byWith)}
+	lines.Store(&n.table, e)
+	return e.Value.node
+}
+
+// eachShared calls yield with the shared fields whose keys n hasn't.
+func (n *node) eachShared(yield func(field)) {
+	if shared := n.task.shared.Load(); shared != nil {
+		shared.each(nil, func(f field) {
+			if !n.has(f.Key) {
+				yield(f)
+			}
+		})
+	}
+}
+
+// A sharedLine is a node as its lines have it with these shared fields.
+type sharedLine struct{ shared, node *node }
+
+var lines memo.Cache[sharedLine]
