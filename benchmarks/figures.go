@@ -51,6 +51,8 @@ func figures(rounds int) []figure {
 	}
 	return []figure{
 		{"heap for a goroutine with a scope of 4 fields, over one without", "B", true, 320, goroutineBytes()},
+		{"an Add to a known total", "ns", true, 40, addNanoseconds()},
+		{"two cores over one: Add, to a total each of one task", "×", false, 1.6, scaling(rounds, adding())},
 		{"two cores over one: Get, of one scope", "×", false, 1.8, scaling(rounds, func(n int) {
 			shared.Run(func() {
 				for range n {

@@ -39,6 +39,7 @@ func tables() []table {
 	}
 	all = append(all, growing())
 	all = append(all, items()...)
+	all = append(append(all, sharedLine()...), wideEvent())
 	return append(all, withOnTop(), httpRequest())
 }
 
