@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -41,10 +42,13 @@ func (h *handler) log(e *exchange) {
 	}
 	level, outcome := e.outcome()
 	attrs = append(attrs, outcome...)
-	if e.outer == nil || !e.outer.logs {
-		attrs = scope.Current().Pick(e.r.Context()).Internal().LastTotals(attrs)
+	if e.outer != nil && e.outer.logs { // the task's last line is that of another Handler
+		h.opts.Log(e.r.Context(), level, "request", attrs...)
+		return
 	}
-	h.opts.Log(e.r.Context(), level, "request", attrs...)
+	line := entry.Line{Log: h.opts.Log, Level: level, Msg: "request", Attrs: attrs}
+	await := entry.AwaitLimit(h.opts.Await && e.returned, h.opts.AwaitLimit)
+	line.Write(e.r.Context(), scope.Current().Pick(e.r.Context()), await)
 }
 
 // appendPath appends the path if the line has neither a route nor that.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -86,6 +87,18 @@ type Options struct {
 	// around it. http.TimeoutHandler calls its handler in another goroutine, whose own fields
 	// this line doesn't get; around Handler it answers for it.
 	Log LogFunc
+
+	// Await has the line written when the task of the request is over: when the handler has
+	// returned and all that it has started with scope.Go is done, by whoever is last. What that
+	// adds up and shares is on the line too. Status, size, duration and level are as the
+	// handler has left them. A Handler inside another one that writes a line doesn't wait, nor
+	// does one whose handler has ended with a panic or with runtime.Goexit.
+	Await bool
+
+	// AwaitLimit is how long Await waits after the handler has returned. If something is going
+	// on then, the line is written all the same, with how many calls of scope.Run, Go and Wrap
+	// that are, as scope_running. 0 and less mean 30 seconds.
+	AwaitLimit time.Duration
 }
 
 // A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -34,12 +35,11 @@ func (j *job) log() {
 	if j.opts.Level != nil {
 		level = j.opts.Level
 	}
-	s := scope.Current().Pick(j.ctx)
-	attrs = s.Internal().LastTotals(attrs)
-	s = logadapters.WithErrors(s, func(key string) bool {
+	s := logadapters.WithErrors(scope.Current().Pick(j.ctx), func(key string) bool {
 		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
 	}, logadapters.AppendErrorScopes(nil, j.err)...)
-	s.Run(func() { j.opts.Log(j.ctx, level(outcome, j.err), "job", attrs...) })
+	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs}
+	line.Write(j.ctx, s, entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit))
 }
 
 func (j *job) outcome() Outcome {

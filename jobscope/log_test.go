@@ -379,3 +379,27 @@ func TestTheLineHasTheFieldsOfTheError(t *testing.T) {
 		})
 	}
 }
+
+func TestTheLineAwaitsTheTask(t *testing.T) {
+	out, stop := testkit.NewLines(), make(chan struct{})
+	work := func(context.Context) error {
+		scope.Go(func() {
+			<-stop
+			scope.Add("rows", 1)
+		})
+		return errors.New("no luck")
+	}
+	log := loggers[0].log(out)
+	for _, limit := range []time.Duration{-1, 10 * time.Millisecond} {
+		if err := jobscope.Run(t.Context(), "pack", work, &jobscope.Options{Log: log, Await: true, AwaitLimit: limit}); err == nil {
+			t.Error("no error")
+		}
+	}
+	out.Next(t).Want(t, testkit.Line{"job.outcome": "error", "scope_running": 1.0, "rows": nil, "level": "ERROR"})
+	close(stop)
+	out.Next(t).Want(t, testkit.Line{"job.outcome": "error", "scope_running": nil, "rows": 1.0, "scope_ended": nil})
+	if err := scope.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	out.None(t)
+}

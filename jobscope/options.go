@@ -3,6 +3,7 @@ package jobscope
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -27,6 +28,17 @@ type Options struct {
 	//     say so, the cause of the context's end, as context.Cause has it. If fn has just
 	//     returned the context's error, it is the cause alone.
 	Log LogFunc
+
+	// Await has the line written when the task of the job is over: when fn has returned and all
+	// that it has started with scope.Go is done, by whoever is last. What that adds up and
+	// shares is on the line too. Outcome, duration and level are as fn has left them. Run
+	// doesn't wait for it, and the line of a Panic or a Goexit is written at once.
+	Await bool
+
+	// AwaitLimit is how long Await waits after fn has returned. If something is going on then, the
+	// line is written all the same, with how many calls of scope.Run, Go and Wrap that are, as
+	// scope_running. 0 and less mean 30 seconds.
+	AwaitLimit time.Duration
 
 	// Fields returns further fields for the scope. nil adds none. It is called within the job's
 	// task, before the scope has any field but the process's, with Run's ctx: in that it finds

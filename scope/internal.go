@@ -42,6 +42,12 @@ func (n *node) Get(key string) (value any, ok bool) { return Scope{n}.Get(key) }
 // LastTotals implements memo.Scope.
 func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs, true) }
 
+// AtEnd implements memo.Scope.
+func (n *node) AtEnd(fn func()) { n.task.atEnd.Store(&fn) }
+
+// Running implements memo.Scope.
+func (n *node) Running() int { return int(n.task.state.Load() &^ entered) }
+
 // Encoding implements memo.Scope.
 func (n *node) Encoding() int { return n.encodingLevel() }
 

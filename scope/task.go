@@ -16,6 +16,7 @@ type task struct {
 	state  atomic.Uint64
 	totals atomic.Pointer[total] // the oldest
 	shared atomic.Pointer[node]  // nil until something is shared
+	atEnd  atomic.Pointer[func()]
 }
 
 const (
@@ -46,7 +47,13 @@ func (n *node) enter(inside bool) bool {
 	}
 }
 
-func (n *node) leave() { n.task.state.Add(^uint64(0)) }
+func (n *node) leave() {
+	if n.task.state.Add(^uint64(0)) == entered {
+		if fn := n.task.atEnd.Swap(nil); fn != nil {
+			(*fn)()
+		}
+	}
+}
 
 func (t *task) ended() bool { return t.state.Load() == entered }
 

@@ -32,6 +32,13 @@ type Scope interface {
 	// them: those whose keys neither attrs nor the scope have. What is added later is late.
 	LastTotals(attrs []slog.Attr) []slog.Attr
 
+	// AtEnd has fn called when the task, which must be live, is over: by whoever leaves it last,
+	// on that goroutine, with what is bound there then.
+	AtEnd(fn func())
+
+	// Running returns how many calls of Run, Go and Wrap of the task are going on.
+	Running() int
+
 	// Encoding tells how many calls of Encode are going on around the code that has this
 	// scope.
 	Encoding() int
