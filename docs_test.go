@@ -31,6 +31,9 @@ func documents(t *testing.T) (found []document) {
 		}
 		text, err := os.ReadFile(name)
 		found = append(found, document{filepath.ToSlash(name), strings.ReplaceAll(string(text), "\r\n", "\n")})
+		if strings.Contains("\n"+string(text), "\n<<<<<<< ") {
+			t.Errorf("%s has a conflict of a merge in it", name)
+		}
 		return err
 	})
 	if err != nil {

@@ -1,5 +1,5 @@
 // Queue answers: how do the id and chosen fields of a request get through a message queue
-// to the worker? propagation.Inject puts them into the message's headers, and Extract
+// to the worker? propagation.Inject puts them into the message's headers, and jobscope.Run
 // takes them out. See shop.go and worker.go.
 //
 //	go -C examples/queue run .                             # with a NATS server of its own

@@ -27,7 +27,7 @@ func startNATS() (url string, stop func(), err error) {
 // one.
 func withoutVarying(groups []string, a slog.Attr) slog.Attr {
 	switch a.Key {
-	case slog.TimeKey, "http.server.request.duration", "parent_span_id":
+	case slog.TimeKey, "http.server.request.duration", "job.duration", "parent_span_id":
 		return slog.Attr{}
 	}
 	return a

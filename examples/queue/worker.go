@@ -7,18 +7,29 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/scope"
-	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-// work takes n jobs from the queue. Each runs with the fields that its message brought.
+// work takes n jobs from the queue. Each runs with the fields that its message has brought,
+// and has a line at its end.
 func work(jobs *nats.Subscription, n int) error {
 	for range n {
 		msg, err := jobs.NextMsg(10 * time.Second)
 		if err != nil {
 			return err
 		}
-		propagation.Extract(headers{msg.Header}).Run(func() { pack(string(msg.Data)) })
+		err = jobscope.Run(context.Background(), "pack", func(context.Context) error {
+			pack(string(msg.Data))
+			return nil
+		}, &jobscope.Options{
+			Log:          slog.LogAttrs,
+			Headers:      headers{msg.Header},
+			TrustBaggage: true, // only the shop writes to this queue
+		})
+		if err != nil {
+			return err
+		}
 	}
 	slog.Info("all packed") // belongs to no request
 	// What the jobs have started with scope.Go may take a while longer.
