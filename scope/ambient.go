@@ -51,7 +51,7 @@ func Get(key string) (value any, ok bool) {
 		return Get(badKey)
 	}
 	if first != nil {
-		return Scope{first.task.shared.Load()}.Get(key)
+		return Scope{first.task.shared()}.Get(key)
 	}
 	return nil, false
 }
@@ -70,7 +70,7 @@ func get[T any](key string) (v T, ok bool) {
 	n := bound()
 	f, ok := n.get(key)
 	if !ok && n != nil {
-		f, ok = n.task.shared.Load().get(key)
+		f, ok = n.task.shared().get(key)
 	}
 	if ok {
 		return as[T](f)

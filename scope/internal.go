@@ -43,7 +43,7 @@ func (n *node) Get(key string) (value any, ok bool) { return Scope{n}.Get(key) }
 func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs, true) }
 
 // AtEnd implements memo.Scope.
-func (n *node) AtEnd(fn func()) { n.task.atEnd.Store(&fn) }
+func (n *node) AtEnd(fn func()) { n.task.has().atEnd.Store(&fn) }
 
 // Running implements memo.Scope.
 func (n *node) Running() int { return int(n.task.state.Load() &^ entered) }

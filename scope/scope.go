@@ -45,7 +45,9 @@ func (s Scope) Detach() Scope {
 		m = b.node
 	}
 	m.task = new(task)
-	m.task.shared.Store(s.n.task.shared.Load())
+	if shared := s.n.task.shared(); shared != nil {
+		m.task.has().shared.Store(shared)
+	}
 	m.inherit(s.n, true)
 	m.Init(m)
 	return Scope{m}
@@ -86,14 +88,14 @@ func (s Scope) All() iter.Seq2[string, slog.Value] {
 // the goroutine's profiler labels, which are put back too. While fn runs, the task of s
 // is live. A task that is over can be entered again, but not by a goroutine that it has left
 // behind: where s belongs to the task that is bound and over, fn is as late as its caller.
-func (s Scope) Run(fn func()) { s.n.run(s.n.enter(s.SameTask(Current())), fn) }
+func (s Scope) Run(fn func()) { s.n.run(s.n.enter(fromHere), fn) }
 
 // Go starts fn in a new goroutine with s bound to it. The task of s is live until fn
 // has returned, as in [Scope.Run], and [Wait] waits for it. A panic in fn ends the program, as it does
 // with the go statement: a library that recovers it would hide the bug and print it
 // where nobody looks.
 func (s Scope) Go(fn func()) {
-	entered := s.n.enter(s.SameTask(Current()))
+	entered := s.n.enter(fromHere)
 	running := counter()
 	running.Add(1)
 	go func() {
@@ -110,8 +112,11 @@ func (s Scope) Go(fn func()) {
 // timers, callbacks. A waiting function doesn't keep the task live, a running one does, also
 // if the task was over meanwhile; where Run would be late already, the function is.
 func (s Scope) Wrap(fn func()) func() {
-	late := s.Ended() && s.SameTask(Current())
-	return func() { s.n.run(s.n.enter(late), fn) }
+	how := inTime
+	if s.Ended() && s.SameTask(Current()) {
+		how = late
+	}
+	return func() { s.n.run(s.n.enter(how), fn) }
 }
 
 // Ended reports whether the task of s is over: it was entered by Run, Go or Wrap, and

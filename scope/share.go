@@ -43,7 +43,7 @@ func share(change func(shared *node) *node) {
 		n.bind()
 	}
 	if n.task.totalsAreRead() {
-		late.Add(1)
+		lates.Add(1)
 	}
 	n.task.share(change)
 }
@@ -51,9 +51,10 @@ func share(change func(shared *node) *node) {
 // share has change make the shared fields of t anew. They are the fields of a node that nothing
 // else points at, and that is bound nowhere.
 func (t *task) share(change func(shared *node) *node) {
+	w := t.has()
 	for {
-		old := t.shared.Load()
-		if now := change(old); now == old || t.shared.CompareAndSwap(old, now) {
+		old := w.shared.Load()
+		if now := change(old); now == old || w.shared.CompareAndSwap(old, now) {
 			return
 		}
 	}
@@ -67,14 +68,17 @@ func (t *task) share(change func(shared *node) *node) {
 //
 //go:noinline
 func (n *node) line() *node {
-	if n != nil && n.task.shared.Load() != nil {
+	if n != nil && n.task.whole.Load() != nil {
 		n = n.withShared()
 	}
 	return n
 }
 
 func (n *node) withShared() *node {
-	shared := n.task.shared.Load()
+	shared := n.task.shared()
+	if shared == nil {
+		return n
+	}
 	if l := lines.Load(&n.table); l != nil && l.shared == shared {
 		return l.node
 	}
@@ -88,13 +92,11 @@ func (n *node) withShared() *node {
 
 // eachShared calls yield with the shared fields whose keys n hasn't.
 func (n *node) eachShared(yield func(field)) {
-	if shared := n.task.shared.Load(); shared != nil {
-		shared.each(nil, func(f field) {
-			if !n.has(f.Key) {
-				yield(f)
-			}
-		})
-	}
+	n.task.shared().each(nil, func(f field) {
+		if !n.has(f.Key) {
+			yield(f)
+		}
+	})
 }
 
 // A sharedLine is a node as its lines have it with these shared fields.

@@ -13,10 +13,47 @@ import (
 // started is done. The state of any other is how many Runs, Go goroutines and Wrapped calls
 // are going on, and entered once there has been one.
 type task struct {
-	state  atomic.Uint64
+	state atomic.Uint64
+	whole atomic.Pointer[whole] // nil until there is something in it
+}
+
+// A whole is what belongs to a task as a whole. Most have none of it, so tasks are small.
+type whole struct {
 	totals atomic.Pointer[total] // the oldest
 	shared atomic.Pointer[node]  // nil until something is shared
 	atEnd  atomic.Pointer[func()]
+}
+
+// over is the whole of tasks that had none when their last line was written.
+var over = func() *whole {
+	w := new(whole)
+	w.totals.Store(sealed)
+	return w
+}()
+
+// has returns the whole of t, and makes one if there is none.
+func (t *task) has() *whole {
+	for {
+		w := t.whole.Load()
+		if w != nil && w != over {
+			return w
+		}
+		own := new(whole)
+		if w == over {
+			own.totals.Store(sealed)
+		}
+		if t.whole.CompareAndSwap(w, own) {
+			return own
+		}
+	}
+}
+
+// shared returns the shared fields of t. It may be nil.
+func (t *task) shared() *node {
+	if w := t.whole.Load(); w != nil {
+		return w.shared.Load()
+	}
+	return nil
 }
 
 const (
@@ -30,15 +67,14 @@ func (t *task) beginBare() { t.state.Store(bare) }
 func (t *task) isBare() bool { return t.state.Load() == bare }
 
 // enter and leave bracket a Run, a Go goroutine or a Wrapped call; leave is called if enter
-// has returned true. A task that is over can't be entered from inside, by a goroutine that
-// it has left behind: one that serves others by now would make it look live to its lines.
-func (n *node) enter(inside bool) bool {
+// has returned true.
+func (n *node) enter(how entering) bool {
 	if n == nil {
 		return false
 	}
 	for {
 		state := n.task.state.Load()
-		if state == bare || state == entered && inside {
+		if state == bare || state == entered && (how == late || how == fromHere && bound().in(n.task)) {
 			return false
 		}
 		if n.task.state.CompareAndSwap(state, (state|entered)+1) {
@@ -47,13 +83,29 @@ func (n *node) enter(inside bool) bool {
 	}
 }
 
+// An entering says whether a task that is over may be entered again.
+type entering uint8
+
+const (
+	// Not by a goroutine that it has left behind: one that serves others by now would make it
+	// look live to its lines.
+	fromHere entering = iota
+	inTime            // yes
+	late              // no
+)
+
 func (n *node) leave() {
-	if n.task.state.Add(^uint64(0)) == entered {
-		if fn := n.task.atEnd.Swap(nil); fn != nil {
+	if n.task.state.Add(^uint64(0)) != entered {
+		return
+	}
+	if w := n.task.whole.Load(); w != nil && w.atEnd.Load() != nil {
+		if fn := w.atEnd.Swap(nil); fn != nil {
 			(*fn)()
 		}
 	}
 }
+
+func (n *node) in(t *task) bool { return n != nil && n.task == t }
 
 func (t *task) ended() bool { return t.state.Load() == entered }
 

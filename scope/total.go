@@ -60,9 +60,9 @@ func (s Scope) Totals() []slog.Attr { return s.n.line().totals(nil, false) }
 
 // Late returns how many calls of Add, Append, Share and the function that Timing returns, in
 // this process, came after the last line of their task was written: it doesn't have them.
-func Late() int64 { return late.Load() }
+func Late() int64 { return lates.Load() }
 
-var late atomic.Int64
+var lates atomic.Int64
 
 // A total is one of those of a task, which are a list that only grows. It has 64 bytes, as a
 // cache line has: totals of several keys don't slow down each other.
@@ -113,7 +113,7 @@ func (n *node) add(key string, a addend) (inTime bool) {
 		return false
 	}
 	key = normalizeKey(key)
-	link := &n.task.totals
+	link := &n.task.has().totals
 	for i := 0; ; i++ {
 		if i == maxTotals {
 			key, a = droppedTotals, addend{n: 1}
@@ -127,7 +127,7 @@ func (n *node) add(key string, a addend) (inTime bool) {
 		}
 		if t == sealed || carrier.Same(t.key, key) {
 			if t == sealed || !t.add(a) {
-				late.Add(1)
+				lates.Add(1)
 				return false
 			}
 			return true
@@ -176,7 +176,11 @@ func (t *total) add(a addend) (inTime bool) {
 
 // totalsAreRead reports whether the last line of t has been written.
 func (t *task) totalsAreRead() bool {
-	for last := t.totals.Load(); last != nil; last = last.next.Load() {
+	w := t.whole.Load()
+	if w == nil {
+		return false
+	}
+	for last := w.totals.Load(); last != nil; last = last.next.Load() {
 		if last == sealed {
 			return true
 		}
@@ -190,7 +194,11 @@ func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 	if n == nil {
 		return attrs
 	}
-	for link := &n.task.totals; ; {
+	w := n.task.whole.Load()
+	if w == nil && (!last || n.task.whole.CompareAndSwap(nil, over)) {
+		return attrs
+	}
+	for link := &n.task.has().totals; ; {
 		t := link.Load()
 		if t == nil && (!last || link.CompareAndSwap(nil, sealed)) || t == sealed {
 			return attrs
