@@ -2,6 +2,7 @@ package taskscope_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -171,3 +172,78 @@ func (marshaler) MarshalJSON() ([]byte, error) { return []byte(`{"code":7}`), ni
 func (p *pointer) Error() string               { return p.s }
 func (text) Error() string                     { return "as an error" }
 func (text) MarshalText() ([]byte, error)      { return []byte("as a text"), nil }
+
+type selfLogging struct{ log func(err error) }
+
+func (selfLogging) Error() string { return "logs" }
+func (e selfLogging) Unwrap() error {
+	e.log(e)
+	return nil
+}
+
+type maskedErrors []error
+
+func (maskedErrors) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+	enc.AppendString("<masked>")
+	return nil
+}
+
+// Looking for an error's scope calls its Unwrap, which may log, and knows zap.Errors alone.
+func TestHostileErrors(t *testing.T) {
+	marked := failed(errLuck)
+	scope.New("request_id", "r").Run(func() { marked = failed(errLuck) })
+	for name, log := range errorLoggers {
+		for _, s := range []scope.Scope{{}, scope.New("request_id", "r")} {
+			var out bytes.Buffer
+			s.Run(func() {
+				log(&out, nil, nil, []any{"err", selfLogging{func(err error) { log(io.Discard, nil, nil, []any{"err", err}) }}})
+			})
+			if !bytes.Contains(out.Bytes(), []byte(`"err":"logs"`)) {
+				t.Errorf("%s wrote %s", name, out.String())
+			}
+		}
+	}
+	var out bytes.Buffer
+	errorLoggers["zap"](&out, nil, nil, []any{"errs", maskedErrors{marked}, "err", marked})
+	if !bytes.Contains(out.Bytes(), []byte(`"errs":["<masked>"]`)) {
+		t.Errorf("zap wrote %s", out.String())
+	}
+	out.Reset()
+	drop := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, a.Key != "order" }}
+	errorLoggers["slog"](&out, drop, nil, []any{"err", marked})
+	if bytes.Contains(out.Bytes(), []byte("order")) || !bytes.Contains(out.Bytes(), []byte(`"error_scope":{"request_id":"r"`)) {
+		t.Errorf("slog wrote %s", out.String())
+	}
+}
+
+// A line has the shared fields of one moment.
+func TestALineHasTheSharedFieldsOfOneMoment(t *testing.T) {
+	for name, log := range errorLoggers {
+		scope.New().Run(func() {
+			scope.ShareAttrs(slog.Int("a", 0), slog.Float64("b", 0))
+			stop, done := make(chan struct{}), make(chan struct{})
+			go scope.Wrap(func() {
+				defer close(done)
+				for i := 1; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+						scope.ShareAttrs(slog.Int("a", i), slog.Float64("b", float64(i)))
+					}
+				}
+			})()
+			for range 300 {
+				var out bytes.Buffer
+				log(&out, nil, nil, nil)
+				var line struct{ A, B float64 }
+				if err := json.Unmarshal(out.Bytes(), &line); err != nil || line.A != line.B {
+					t.Errorf("%s wrote %s", name, out.String())
+					break
+				}
+			}
+			close(stop)
+			<-done
+		})
+	}
+}

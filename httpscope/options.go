@@ -89,10 +89,11 @@ type Options struct {
 	Log LogFunc
 
 	// Await has the line written when the task of the request is over: when the handler has
-	// returned and all that it has started with scope.Go is done, by whoever is last. What that
+	// returned and all that it has started with scope.Go is done, in a goroutine of its own. What that
 	// adds up and shares is on the line too. Status, size, duration and level are as the
 	// handler has left them. A Handler inside another one that writes a line doesn't wait, nor
-	// does one whose handler has ended with a panic or with runtime.Goexit.
+	// does one whose handler has ended with a panic or with runtime.Goexit. A Log that panics ends
+	// the program there.
 	Await bool
 
 	// AwaitLimit is how long Await waits after the handler has returned. If something is going

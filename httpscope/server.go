@@ -11,7 +11,8 @@ import (
 // Handler returns a handler that calls next with a scope of the request bound to the
 // goroutine, as a task of its own, and in the request's context. It sets the fields of
 // [Field] that are on by default, in addition to those of the process: what was bound where
-// Handler was called, if a bare scope.Set had begun its task. It answers with the request's id
+// Handler was called, if a bare scope.Set had begun its task; what scope.Share has shared there
+// counts as of the request. It answers with the request's id
 // in X-Request-Id. nil opts are the defaults. It panics if next is nil.
 func Handler(next http.Handler, opts *Options) http.Handler {
 	if next == nil {

@@ -35,9 +35,13 @@ func (j *job) log() {
 	if j.opts.Level != nil {
 		level = j.opts.Level
 	}
-	s := logadapters.WithErrors(scope.Current().Pick(j.ctx), func(key string) bool {
-		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
-	}, logadapters.AppendErrorScopes(nil, j.err)...)
+	s := scope.Current().Pick(j.ctx)
+	if j.err != nil && logadapters.HaveErrors() {
+		own := slices.Concat(attrs, s.Totals()) // what the error's fields give way to
+		s = logadapters.WithErrors(s, func(key string) bool {
+			return slices.ContainsFunc(own, func(a slog.Attr) bool { return a.Key == key })
+		}, logadapters.AppendErrorScopes(nil, j.err)...)
+	}
 	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs}
 	line.Write(j.ctx, s, entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit))
 }
@@ -62,7 +66,13 @@ func (j *job) outcome() Outcome {
 // by now doesn't say so: fn may have failed for a reason of its own.
 func (j *job) stopped() bool {
 	over := j.ctx.Err()
-	return over != nil && (errors.Is(j.err, over) || errors.Is(j.err, context.Cause(j.ctx)))
+	return over != nil && (is(j.err, over) || is(j.err, context.Cause(j.ctx)))
+}
+
+// is is errors.Is for an error whose methods may panic: then it is another one.
+func is(err, target error) (same bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, target)
 }
 
 // why returns the text of the error of a job that was stopped, with the cause. It is made by
@@ -84,8 +94,12 @@ func (j *job) why() string {
 func typeOf(err error) string {
 	for {
 		err = logadapters.BareErrors(err)[0]
-		name, inner := fmt.Sprintf("%T", err), errors.Unwrap(err)
-		if name != "*fmt.wrapError" || inner == nil { // fmt.Errorf("%w", nil) wraps none
+		name := fmt.Sprintf("%T", err)
+		if name != "*fmt.wrapError" { // of others Unwrap may panic
+			return name
+		}
+		inner := errors.Unwrap(err)
+		if inner == nil { // fmt.Errorf("%w", nil) wraps none
 			return name
 		}
 		err = inner

@@ -403,3 +403,42 @@ func TestTheLineAwaitsTheTask(t *testing.T) {
 	}
 	out.None(t)
 }
+
+type unwrapPanics struct{}
+
+func (*unwrapPanics) Error() string { return "no luck" }
+func (*unwrapPanics) Unwrap() error { panic("no Unwrap") }
+
+func TestAnErrorWhoseUnwrapPanics(t *testing.T) {
+	out := testkit.NewLines()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	failure := &unwrapPanics{}
+	if err := jobscope.Run(ctx, "pack", func(context.Context) error { return failure }, &jobscope.Options{Log: loggers[0].log(out)}); err != failure {
+		t.Errorf("Run returns %v", err)
+	}
+	out.Next(t).Want(t, testkit.Line{"job.outcome": "error", "error.message": "no luck", "error.type": "*jobscope_test.unwrapPanics"})
+}
+
+func TestAFieldOfTheErrorGivesWayToATotal(t *testing.T) {
+	out := testkit.NewLines()
+	_ = jobscope.Run(t.Context(), "pack", func(context.Context) (err error) {
+		scope.Add("rows", 3)
+		scope.With("rows", "x", "item", "boots").Run(func() { err = scope.Error(errors.New("no luck")) })
+		return err
+	}, &jobscope.Options{Log: loggers[0].log(out)})
+	out.Next(t).Want(t, testkit.Line{"rows": 3.0, "item": "boots"})
+}
+
+func TestAPanicDoesNotAwait(t *testing.T) {
+	out, stop := testkit.NewLines(), make(chan struct{})
+	func() {
+		defer func() { _ = recover() }()
+		_ = jobscope.Run(t.Context(), "pack", func(context.Context) error {
+			scope.Go(func() { <-stop })
+			panic("boom")
+		}, &jobscope.Options{Log: loggers[0].log(out), Await: true})
+	}()
+	out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "scope_running": nil})
+	close(stop)
+}

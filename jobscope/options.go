@@ -30,9 +30,10 @@ type Options struct {
 	Log LogFunc
 
 	// Await has the line written when the task of the job is over: when fn has returned and all
-	// that it has started with scope.Go is done, by whoever is last. What that adds up and
+	// that it has started with scope.Go is done, in a goroutine of its own. What that adds up and
 	// shares is on the line too. Outcome, duration and level are as fn has left them. Run
-	// doesn't wait for it, and the line of a Panic or a Goexit is written at once.
+	// doesn't wait for it, and the line of a Panic or a Goexit is written at once. A Log that
+	// panics ends the program there.
 	Await bool
 
 	// AwaitLimit is how long Await waits after fn has returned. If something is going on then, the

@@ -55,7 +55,7 @@ type Derived[L any] struct {
 	Value L // with all fields; must not be changed
 
 	cache    *Cache[L]
-	scope    scope.Scope
+	scope    memo.Scope  // with the shared fields of that moment
 	attached *L          // Value before Finish; nil if there is no Finish
 	base     *Derived[L] // what it was derived from, or nil
 	fields   Fields      // that base doesn't have
@@ -70,9 +70,10 @@ type Derived[L any] struct {
 // of a scope that s was made from by adding fields, or, if none is remembered, from Base. A
 // result with a [slog.LogValuer] in it isn't remembered, but derived anew for every line.
 func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
-	d := c.memo.Load(s.Internal().Table())
-	if d == nil || d.ended != s.Ended() {
-		d = c.derive(s)
+	in := s.Internal() // once for each line: shared fields may change at any moment
+	d := c.memo.Load(in.Table())
+	if ended := s.Ended(); d == nil || d.ended != ended {
+		d = c.derive(in, ended)
 	}
 	if d == nil || d.bloom == (bloom{}) { // without fields
 		return nil
@@ -90,15 +91,14 @@ func Encode(s scope.Scope, fn func()) { s.Internal().Encode(fn) }
 // for a plain field of that line, logs.
 const maxEncoding = 2
 
-func (c *Cache[L]) derive(s scope.Scope) *Derived[L] {
-	in := s.Internal()
+func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 	table := in.Table()
 	if table == nil || in.Encoding() >= maxEncoding {
 		return nil
 	}
 	e := memo.NewEntry[Derived[L]]()
 	d := &e.Value
-	d.cache, d.scope, d.ended = c, s, s.Ended()
+	d.cache, d.scope, d.ended = c, in, ended
 	base, attrs := d.nearest()
 	if c.isQuiet(attrs) {
 		d.make(base, attrs)
@@ -140,7 +140,7 @@ func areScalars(attrs []slog.Attr) bool {
 // nearest returns what is remembered of a scope that that of d was made of by adding, if something
 // usable is, and the fields that are left.
 func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
-	in := d.scope.Internal()
+	in := d.scope
 	if o := d.cache.options(); o.Group == "" && o.MaxFields == 0 && !d.ended {
 		for b := in.Base(); b != nil; b = b.Base() {
 			if base := d.cache.memo.Load(b.Table()); base != nil && !base.ended {
@@ -153,7 +153,7 @@ func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 
 // make makes d of base, which may be nil, and attrs, fields of its scope.
 func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
-	c, o, in := d.cache, d.cache.options(), d.scope.Internal()
+	c, o, in := d.cache, d.cache.options(), d.scope
 	if d.ended && o.Ended == DropEnded {
 		attrs = nil
 	}

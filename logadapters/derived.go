@@ -48,7 +48,7 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 	if c.isQuiet(f.Attrs) {
 		attach()
 	} else {
-		d.scope.Internal().Encode(attach)
+		d.scope.Encode(attach)
 	}
 	return value
 }

@@ -16,8 +16,8 @@ const ErrorScopeKey = "error_scope"
 // looked through for errors.
 func HaveErrors() bool { return memo.Errors.Load() }
 
-// WithErrors returns the scope to stamp a line of s with that was given errors with scopes: s,
-// and the fields of those scopes that it hasn't. own reports whether the line has a field of a
+// WithErrors returns the scope for a line of s that was given errors with scopes: s, and those
+// of their fields that s lacks. own reports whether the line has a field of a
 // key without its scope. See [scope.ErrorScope].
 func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope) scope.Scope {
 	stamp := s
@@ -27,7 +27,10 @@ func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope)
 	}
 	for _, e := range scopes {
 		if !e.SameTask(s) {
-			if group := e.LogValue(); len(group.Group()) > 0 && !has(ErrorScopeKey) {
+			if has(ErrorScopeKey) {
+				continue
+			}
+			if group := e.LogValue(); len(group.Group()) > 0 {
 				stamp = stamp.With(slog.Attr{Key: ErrorScopeKey, Value: group})
 			}
 			continue
@@ -42,12 +45,25 @@ func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope)
 }
 
 // AppendErrorScopes appends the scopes of those of errs that have one: see [scope.ErrorScope].
+// That calls the errors' own Unwrap. What this logs meanwhile isn't looked through in turn.
 func AppendErrorScopes(scopes []scope.Scope, errs ...error) []scope.Scope {
-	for _, err := range errs {
-		if s, ok := scope.ErrorScope(err); ok {
-			scopes = append(scopes, s)
-		}
+	if len(errs) == 0 {
+		return scopes
 	}
+	s := scope.Current()
+	if s == (scope.Scope{}) {
+		s = scope.New()
+	}
+	if s.Internal().Encoding() > 0 {
+		return scopes
+	}
+	Encode(s, func() {
+		for _, err := range errs {
+			if s, ok := scope.ErrorScope(err); ok {
+				scopes = append(scopes, s)
+			}
+		}
+	})
 	return scopes
 }
 

@@ -105,13 +105,13 @@ func (f Fields) without(drop func(key string) bool) Fields {
 }
 
 // collect returns what lines of s get of attrs, fields of s. expand may be nil.
-func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) Fields {
+func (o *Options) collect(s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) Fields {
 	f := Fields{Group: o.Group}
 	if o.Filter == nil && areScalars(attrs) {
 		f.Attrs = attrs
 		return f
 	}
-	plainOnly := s.Internal().Encoding() > 0 // nothing that takes a user's method to encode
+	plainOnly := s.Encoding() > 0 // nothing that takes a user's method to encode
 	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
 	for _, a := range attrs {
 		if plainOnly && !values.IsPlain(a.Value) {
@@ -119,7 +119,7 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Att
 		}
 		var orig any
 		if kind := a.Value.Kind(); kind == slog.KindFloat64 || kind == slog.KindTime {
-			orig, _ = s.Internal().Get(a.Key)
+			orig, _ = s.Get(a.Key)
 		}
 		a.Value = values.Resolve(a.Value)
 		if a.Value.Kind() == slog.KindAny {
@@ -131,6 +131,9 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Att
 			b, keep := o.filter(a)
 			if !keep {
 				continue
+			}
+			if b.Key == ErrorScopeKey && b.Value.Kind() == slog.KindGroup {
+				b.Value = o.filterMembers(b.Value) // they are fields of a scope, too
 			}
 			if orig != nil && (b.Key != a.Key || !b.Value.Equal(a.Value)) {
 				orig = nil
@@ -153,6 +156,17 @@ func (o *Options) collect(s scope.Scope, attrs []slog.Attr, expand func(slog.Att
 		f.add(a, orig)
 	}
 	return f
+}
+
+// filterMembers returns a group of what Filter leaves of the members of group.
+func (o *Options) filterMembers(group slog.Value) slog.Value {
+	var kept []slog.Attr
+	for _, a := range group.Group() {
+		if b, keep := o.filter(a); keep {
+			kept = append(kept, b)
+		}
+	}
+	return slog.GroupValue(kept...)
 }
 
 // filter calls Filter with a copy of a, which it may change.

@@ -9,12 +9,13 @@ import (
 // Error returns err with the scope that is bound here: a line that is given it, or an error
 // that was made of it with fmt.Errorf and %w or with errors.Join, shows the scope's fields,
 // wherever it is logged. The text of the error is the same, and errors.Is and errors.As find
-// what they found; == doesn't. nil stays nil, and with nothing bound err stays as it is.
+// what they found; ==, type assertions and os.IsNotExist don't. nil stays nil, and with nothing bound err stays as it is.
 //
 // On a line of the same task the fields come behind those of the line's scope, if their keys
 // are on it in no other way. On a line of another task, or of none, they are in a group
-// error_scope. So it is with slogh, xslogh and zaph; zerolog needs a line at start-up, see
-// zeroh.MarshalError. The error keeps the scope in memory, and nothing else.
+// error_scope; of several such errors the first has it. So it is with slogh, xslogh and zaph; zerolog needs a line at start-up, see
+// zeroh.MarshalError. The error keeps the scope in memory, with what its task has shared and
+// added up, and nothing else.
 func Error(err error) error {
 	n := bound()
 	if err == nil || n == nil {
@@ -73,6 +74,7 @@ var _ memo.Error = (*scopedError)(nil)
 
 func (e *scopedError) Error() string { return e.err.Error() }
 func (e *scopedError) Unwrap() error { return e.err }
+func (e *scopedError) Cause() error  { return e.err } // for github.com/pkg/errors
 
 // Format writes what fmt writes of the error itself: with %+v its stack, perhaps.
 func (e *scopedError) Format(f fmt.State, verb rune) {

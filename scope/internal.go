@@ -43,7 +43,19 @@ func (n *node) Get(key string) (value any, ok bool) { return Scope{n}.Get(key) }
 func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs, true) }
 
 // AtEnd implements memo.Scope.
-func (n *node) AtEnd(fn func()) { n.task.has().atEnd.Store(&fn) }
+func (n *node) AtEnd(fn func()) {
+	w := n.task.has()
+	for {
+		before := w.atEnd.Load()
+		both := fn
+		if before != nil {
+			both = func() { (*before)(); fn() }
+		}
+		if w.atEnd.CompareAndSwap(before, &both) {
+			return
+		}
+	}
+}
 
 // Running implements memo.Scope.
 func (n *node) Running() int { return int(n.task.state.Load() &^ entered) }

@@ -90,7 +90,7 @@ func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 	}
 	n.each(nil, look)
 	if n != nil {
-		n.eachShared(look)
+		n.eachShared(n.task.shared(), look)
 	}
 	show := func() {
 		for _, a := range attrs {

@@ -19,6 +19,10 @@ type lineage struct {
 	flattened *flattening
 	encoding  int // how many calls of Encode are around the node
 
+	// bare is nil, or the node that this one stands for on lines: see withShared. Others made of
+	// it know nothing of it.
+	bare *node
+
 	// self is nil, or stands for the one node that has this lineage. Nodes that are made of it get
 	// inherited, which is the same without self.
 	self      *origin
@@ -284,7 +288,13 @@ func (n *node) encodingLevel() int {
 
 // encodingAt returns n for code that has this many calls of Encode around it, or more.
 func (n *node) encodingAt(level int) *node {
-	if n == nil || n.encodingLevel() >= level {
+	if n == nil {
+		return nil
+	}
+	if l := n.lineage.Load(); l != nil && l.bare != nil {
+		n = l.bare // what code inside has bound has no copies of shared fields
+	}
+	if n.encodingLevel() >= level {
 		return n
 	}
 	// Some values are encoded for each line, so the last node is remembered.

@@ -7,15 +7,16 @@ import (
 )
 
 // Share sets a field of the whole task: each of its goroutines has it at once, parents,
-// siblings and children alike, on lines behind its own fields. A key that the goroutine has
-// itself keeps its own value there. value is taken as it is and must not be changed
-// afterwards, and an empty key is stored as "!BADKEY".
+// siblings and children alike, on lines behind its own fields. Where a goroutine has a field
+// of its own with that key, its lines show that one. value is taken as it is and must not be
+// changed afterwards, and an empty key is stored as "!BADKEY".
 //
-// Set, Delete and Clear don't touch shared fields, nor do [Scope.Get] and the other methods of
-// a Scope see them, but for String and LogValue; the func [Get] does. They go with the task: a
-// scope of another one, that of [New], say, has none of them, and [Scope.Detach] takes over those that
-// there are at that moment. A [Profiled] one is a label of a goroutine from the next time on that this
-// binds a scope. On a goroutine with no scope Share starts a task, as [Set] does.
+// Set, Delete and Clear leave shared fields alone. Get, GetOr and Key.Get see them; of a
+// Scope's methods only String, LogValue and Totals do, and what is sent to other services are
+// own fields alone. Shared fields belong to the task: a scope of another one, that of [New],
+// say, has none of them, and [Scope.Detach] takes over those of that moment. A [Profiled] one
+// becomes a label when the goroutine binds a scope the next time. On a goroutine with no scope
+// Share starts a task, as [Set] does.
 //
 // After the last line of the task a Share still holds, and is counted by [Late].
 func Share(key string, value any) {
@@ -24,6 +25,9 @@ func Share(key string, value any) {
 
 // ShareAttrs is [Share] for several fields at once.
 func ShareAttrs(attrs ...slog.Attr) {
+	if len(attrs) == 0 {
+		return
+	}
 	share(func(shared *node) *node { return shared.setAttrs(attrs, bySet) })
 }
 
@@ -48,8 +52,8 @@ func share(change func(shared *node) *node) {
 	n.task.share(change)
 }
 
-// share has change make the shared fields of t anew. They are the fields of a node that nothing
-// else points at, and that is bound nowhere.
+// share replaces the shared fields of t by what change makes of them: the fields of a node that
+// nothing else points at, and that is bound nowhere.
 func (t *task) share(change func(shared *node) *node) {
 	w := t.has()
 	for {
@@ -83,16 +87,21 @@ func (n *node) withShared() *node {
 		return l.node
 	}
 	b := build(shared.len(nil))
-	n.eachShared(b.append)
+	n.eachShared(shared, b.append)
 	e := memo.NewEntry[sharedLine]()
 	e.Value = sharedLine{shared, b.follow(n, byWith)}
+	if m := e.Value.node; m != n {
+		l := m.lineage.Load().copy()
+		l.bare = n
+		m.lineage.Store(&l)
+	}
 	lines.Store(&n.table, e)
 	return e.Value.node
 }
 
-// eachShared calls yield with the shared fields whose keys n hasn't.
-func (n *node) eachShared(yield func(field)) {
-	n.task.shared().each(nil, func(f field) {
+// eachShared calls yield with those of shared whose keys n hasn't.
+func (n *node) eachShared(shared *node, yield func(field)) {
+	shared.each(nil, func(f field) {
 		if !n.has(f.Key) {
 			yield(f)
 		}

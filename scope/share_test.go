@@ -249,3 +249,19 @@ func TestAReplacedSharedFieldIsFreed(t *testing.T) {
 		}
 	})
 }
+
+// What is bound inside Encode has no copies of shared fields: they may change meanwhile.
+func TestSharedFieldsInsideEncode(t *testing.T) {
+	scope.New("a", 1).Run(func() {
+		scope.Share("user", "old")
+		scope.Share("gone", 1)
+		scope.Current().Internal().Encode(func() {
+			scope.Share("user", "new")
+			scope.Unshare("gone")
+			if v, _ := scope.Get("user"); v != "new" || scope.Current().Has("user") {
+				t.Errorf("user is %v; an own field: %v", v, scope.Current().Has("user"))
+			}
+			wantLine(t, "a=1 user=new")
+		})
+	})
+}

@@ -100,7 +100,8 @@ func (n *node) leave() {
 	}
 	if w := n.task.whole.Load(); w != nil && w.atEnd.Load() != nil {
 		if fn := w.atEnd.Swap(nil); fn != nil {
-			(*fn)()
+			// On a goroutine of its own: whoever leaves last may hold a lock that fn needs.
+			Scope{}.Go(*fn)
 		}
 	}
 }

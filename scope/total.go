@@ -12,10 +12,10 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// Add adds n to a total of the bound scope's task, which its last line shows: that of
-// httpscope's Handler, say. All goroutines of the task add to one total, and none that has
-// another task. Totals are in the order in which they were first used, behind the line's own
-// attributes; one whose key the line has in another way gives way. An empty key is stored
+// Add adds n to a total of the bound scope's task. The task's last line shows it: that of
+// httpscope's Handler, say. All goroutines of the task add to one total, and none of
+// another task does. Totals are in the order in which they were first used, behind the line's own
+// attributes; one whose key is on the line already is left out. An empty key is stored
 // as "!BADKEY". With nothing bound Add does nothing.
 //
 // A total that was given an int and a float64 is a float64. At the limits of its type it stays
@@ -58,14 +58,15 @@ func Timing(key string) (stop func()) {
 // its last line would have it.
 func (s Scope) Totals() []slog.Attr { return s.n.line().totals(nil, false) }
 
-// Late returns how many calls of Add, Append, Share and the function that Timing returns, in
-// this process, came after the last line of their task was written: it doesn't have them.
+// Late returns how many calls of Add, Append, Share, ShareAttrs and the function that Timing
+// returns, in this process, came after the last line of their task was written, so that they
+// aren't on it.
 func Late() int64 { return lates.Load() }
 
 var lates atomic.Int64
 
-// A total is one of those of a task, which are a list that only grows. It has 64 bytes, as a
-// cache line has: totals of several keys don't slow down each other.
+// The totals of a task are a linked list that only grows. Each has 64 bytes, as a cache line
+// has, so that those of several keys don't slow down each other.
 type total struct {
 	key  string
 	next atomic.Pointer[total]
@@ -139,7 +140,7 @@ func (n *node) add(key string, a addend) (inTime bool) {
 func (t *total) add(a addend) (inTime bool) {
 	t.mu.Lock()
 	inTime = !t.closed
-	t.used = t.used || inTime
+	t.used = t.used || inTime && a.kind == t.kind // what is of another kind may come before the first value
 	switch {
 	case t.closed:
 	case a.kind != t.kind:

@@ -259,3 +259,21 @@ func TestATotalGivesWay(t *testing.T) {
 		}
 	})
 }
+
+// A total may be read before its first value is there.
+func TestATotalIsReadWhileItBegins(t *testing.T) {
+	for range scopekit.Amount(3000, 300) {
+		scope.New().Run(func() {
+			var wg sync.WaitGroup
+			for _, fn := range []func(){
+				func() { scope.Append("k", 1) },
+				func() { scope.Add("k", 1) },
+				func() { scope.Current().Totals() },
+				func() { scope.Current().Totals() },
+			} {
+				wg.Go(scope.Wrap(fn))
+			}
+			wg.Wait()
+		})
+	}
+}

@@ -204,6 +204,8 @@ func errorsIn(fields []zapcore.Field) (scopes []scope.Scope) {
 	return scopes
 }
 
+var errorsType = reflect.TypeOf(zap.Errors("", nil).Interface)
+
 // errorsOf returns the errors that f has been made of.
 func errorsOf(f *zapcore.Field) []error {
 	switch f.Type {
@@ -213,7 +215,7 @@ func errorsOf(f *zapcore.Field) []error {
 		}
 	case zapcore.ArrayMarshalerType:
 		// That of zap.Errors has no name outside zap (zap/error.go).
-		if list := reflect.ValueOf(f.Interface); list.IsValid() && list.CanConvert(reflect.TypeFor[[]error]()) {
+		if list := reflect.ValueOf(f.Interface); list.IsValid() && list.Type() == errorsType && list.CanConvert(reflect.TypeFor[[]error]()) {
 			return list.Convert(reflect.TypeFor[[]error]()).Interface().([]error)
 		}
 	}

@@ -14,16 +14,19 @@ import (
 //	zerolog.ErrorMarshalFunc = zeroh.MarshalError
 //
 // From then on an error that carries a scope (see [scope.Error]) is written as an object: its
-// text as message, and the fields of that scope. Any other error is written as before.
+// text as message, and the fields of that scope; no Filter sees these. Any other error is written as before.
 func MarshalError(err error) any {
-	s, ok := scope.ErrorScope(err)
-	if !ok {
+	var scopes []scope.Scope
+	if err != nil && logadapters.HaveErrors() {
+		scopes = logadapters.AppendErrorScopes(nil, err)
+	}
+	if len(scopes) == 0 {
 		return err
 	}
 	if bare := logadapters.BareErrors(err)[0]; isNil(bare) {
 		return bare // zerolog writes none
 	}
-	return errorObject{err, s}
+	return errorObject{err, scopes[0]}
 }
 
 func isNil(err error) bool {

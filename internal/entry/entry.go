@@ -86,9 +86,9 @@ type Line struct {
 	Attrs []slog.Attr
 }
 
-// Write writes l, within s, with the totals of the task: now, or, if limit isn't 0, when the
-// task is over, which is live now, or when limit has passed: then l says how many calls of Run, Go
-// and Wrap are going on.
+// Write writes l within s, with the totals of the task. If limit is 0, it does so now. Otherwise
+// the task must be live, and l is written when it is over, or after limit. Then l says how many
+// calls of Run, Go and Wrap are going on.
 func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
 	if limit == 0 {
 		s.Run(func() { l.write(ctx, 0) })
@@ -100,6 +100,7 @@ func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
 	last := func() {
 		if !written.Swap(true) {
 			write()
+			write = nil // the task may go on, and needs to keep nothing of it
 		}
 	}
 	timer := time.AfterFunc(limit, last)

@@ -32,8 +32,7 @@ type Scope interface {
 	// them: those whose keys neither attrs nor the scope have. What is added later is late.
 	LastTotals(attrs []slog.Attr) []slog.Attr
 
-	// AtEnd has fn called when the task, which must be live, is over: by whoever leaves it last,
-	// on that goroutine, with what is bound there then.
+	// AtEnd has fn called when the task, which must be live, is over, in a goroutine of its own.
 	AtEnd(fn func())
 
 	// Running returns how many calls of Run, Go and Wrap of the task are going on.
