@@ -65,14 +65,16 @@ func Late() int64 { return lates.Load() }
 
 var lates atomic.Int64
 
-// The totals of a task are a linked list that only grows. Each has 64 bytes, as a cache line
-// has, so that those of several keys don't slow down each other.
+// The totals of a task are a linked list that only grows. What is read on the way to another
+// total and what changes are in two cache lines, so that goroutines that add to several don't
+// slow down each other.
 type total struct {
 	key  string
 	next atomic.Pointer[total]
+	kind totalKind
+	_    [64]byte
 
-	mu       sync.Mutex // guards what follows, but for kind
-	kind     totalKind
+	mu       sync.Mutex // guards what follows
 	isFloat  bool
 	overflow bool
 	bad      bool
