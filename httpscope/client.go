@@ -132,8 +132,10 @@ func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
 func (t *transport) valid(id string) bool { return entry.Usable(id) && t.opts.ValidID(id) }
 
 // maxBaggage is how much untrusted baggage is kept: what a service must pass on at least by
-// W3C Baggage, section 3.3.2. Of more one byte is kept as well, and tells so.
+// W3C Baggage, section 3.3.2. tooLong stands for more.
 const maxBaggage = 8192
+
+var tooLong = strings.Repeat(",", maxBaggage+1)
 
 // without returns the members of baggage that aren't members of untrusted; none, if that is
 // too long to know.

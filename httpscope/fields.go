@@ -61,7 +61,9 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	put(h.names.query, r.URL.RawQuery)
 	if baggage := strings.Join(r.Header["Baggage"], ","); baggage != "" {
 		if h.opts.TrustBaggage == nil || !h.opts.TrustBaggage(r) {
-			e.untrusted = strings.Clone(baggage[:min(len(baggage), maxBaggage+1)])
+			if e.untrusted = tooLong; len(baggage) <= maxBaggage {
+				e.untrusted = strings.Clone(baggage)
+			}
 		} else {
 			own := attrs
 			for _, a := range propagation.Fields("", "", baggage) {
