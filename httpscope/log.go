@@ -12,20 +12,12 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// end finds the route and writes the last line, when the handler has returned or ended early. It
-// runs in the request's task.
-func (h *handler) end(e *exchange) {
-	if h.opts.Log == nil && e.outer == nil {
-		return
-	}
-	h.refineRoute(e)
-	if h.opts.Log != nil {
-		h.log(e)
-	}
-}
-
-// log writes the last line of the request.
+// log writes the last line of the request. It is a deferred call: a panic goes on.
 func (h *handler) log(e *exchange) {
+	if e.panicked = recover(); e.panicked != nil {
+		e.returned = false      // also if it was Finish that has panicked
+		defer panic(e.panicked) // net/http ends the connection, and knows ErrAbortHandler
+	}
 	a := e.answer
 	attrs := make([]slog.Attr, 0, 8)
 	if status := e.status(); status != 0 {

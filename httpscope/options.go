@@ -61,6 +61,12 @@ type Options struct {
 	// one that isn't found. Like [Path], it may be personal data.
 	AccessPath bool
 
+	// Finish is called when the handler has returned or ended early, before the last line and
+	// within the request's scope, with the context that the handler was given. What is known only
+	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
+	// so far; what it sets is on the last line. A panic in it is one of the handler. nil calls nothing.
+	Finish func(context.Context)
+
 	// Log writes one line for each request, at its end, within its scope: with all that
 	// the handler has set on its goroutine, however deep. nil writes none.
 	//

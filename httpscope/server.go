@@ -71,25 +71,30 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
 	e.mark.logs = h.opts.Log != nil || outer != nil && outer.logs
 	e.answer, w = answerTo(w, r, e.id)
 	e.copyRequest(r)
-	defer func() {
-		if h.opts.Log != nil {
-			e.panicked = recover()
-		}
-		e.answer.end()
-		copyBack(r, e.r)
-		if (!e.returned || r.ProtoMajor != 1) && e.r.MultipartForm != nil {
-			// net/http removes no files after a panic, and over HTTP/2 none in Go 1.27. What a
-			// middleware outside may look at, the form's values, stays.
-			_ = e.r.MultipartForm.RemoveAll()
-		}
-		h.end(&e)
-		if e.panicked != nil {
-			panic(e.panicked) // net/http ends the connection, and knows ErrAbortHandler
-		}
-	}()
+	if h.opts.Log != nil {
+		defer h.log(&e)
+	}
+	defer h.end(r, &e)
 	if rejected > 0 && h.opts.BadID != nil {
 		h.opts.BadID(e.r, rejected)
 	}
 	h.next.ServeHTTP(w, e.r)
 	e.returned = true
+}
+
+// end is called when the handler of r has returned or ended early.
+func (h *handler) end(r *http.Request, e *exchange) {
+	e.answer.end()
+	copyBack(r, e.r)
+	if (!e.returned || r.ProtoMajor != 1) && e.r.MultipartForm != nil {
+		// net/http removes no files after a panic, and over HTTP/2 none in Go 1.27. What a
+		// middleware outside may look at, the form's values, stays.
+		_ = e.r.MultipartForm.RemoveAll()
+	}
+	if h.opts.Log != nil || h.opts.Finish != nil || e.outer != nil {
+		h.refineRoute(e)
+	}
+	if h.opts.Finish != nil {
+		h.opts.Finish(e.r.Context())
+	}
 }

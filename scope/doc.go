@@ -164,7 +164,7 @@
 //	time=… level=INFO msg="signed in" token=[REDACTED]
 //
 // A policy belongs to the name, however the field is set. The others are [Hidden],
-// [Profiled], [Propagated] and [Traced]. Declare keys in package variables, before anything
+// [Profiled], [Propagated], [Traced] and [Measured]. Declare keys in package variables, before anything
 // is set: see [NewKey].
 //
 // # Misuse

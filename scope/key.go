@@ -57,7 +57,8 @@ const (
 	Redacted                         // logged as "[REDACTED]", and so in a label
 	Profiled                         // also a pprof label of this name, as text
 	Propagated                       // may leave the process, to the services that it calls
-	Traced                           // for a bridge to a tracer: an attribute of the span; this module has no bridge
+	Traced                           // for module otelscope: an attribute of the spans that start under it
+	Measured                         // for module otelscope: may be an attribute of metrics
 )
 
 // Policy returns all that was declared for the key of this name, as bits: 0 if nothing.

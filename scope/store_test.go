@@ -589,7 +589,7 @@ func TestPolicyBelongsToTheNameAndAddsUp(t *testing.T) {
 	if scope.NewKey[int]("").Name() != "!BADKEY" || scope.Policy("") != scope.Policy("!BADKEY") {
 		t.Error("an empty name isn't that of !BADKEY")
 	}
-	options := []scope.KeyOption{scope.Hidden, scope.Redacted, scope.Profiled, scope.Propagated, scope.Traced}
+	options := []scope.KeyOption{scope.Hidden, scope.Redacted, scope.Profiled, scope.Propagated, scope.Traced, scope.Measured}
 	for i, a := range options {
 		for _, b := range options[:i] {
 			if a&b != 0 || a == 0 {
@@ -612,7 +612,7 @@ func TestPolicyDoesNotChangeWhatIsStored(t *testing.T) {
 
 func TestDeclarationsAtTheSameTime(t *testing.T) {
 	names := []string{unique("a"), unique("b"), unique("c"), unique("d")}
-	options := []scope.KeyOption{scope.Hidden, scope.Redacted, scope.Propagated, scope.Traced}
+	options := []scope.KeyOption{scope.Hidden, scope.Redacted, scope.Propagated, scope.Traced, scope.Measured}
 	var all scope.KeyOption
 	var wg sync.WaitGroup
 	for _, o := range options {
