@@ -70,15 +70,7 @@ func (g *goroutine) shareOwn() (calls int64) {
 		g.share()
 		return 0
 	}
-	t := g.bound.task
-	s := g.own[t]
-	if s == nil {
-		if g.own == nil {
-			g.own = map[*task]*sharer{}
-		}
-		s = t.ownSharer(fmt.Sprintf("s%s/%d.", g.name, len(g.own)))
-		g.own[t] = s
-	}
+	s := g.ownKeys()
 	keys := []string{s.prefix + "a", s.prefix + "b", s.prefix + "c"}
 	from := g.rng.IntN(len(keys))
 	if g.rng.IntN(5) == 0 {
@@ -103,6 +95,44 @@ func (g *goroutine) shareOwn() (calls int64) {
 		}
 	})
 	return 1
+}
+
+// ownKeys returns the sharer of the keys of the bound task that this goroutine alone shares.
+func (g *goroutine) ownKeys() *sharer {
+	t := g.bound.task
+	s := g.own[t]
+	if s == nil {
+		if g.own == nil {
+			g.own = map[*task]*sharer{}
+		}
+		s = t.ownSharer(fmt.Sprintf("s%s/%d.", g.name, len(g.own)))
+		g.own[t] = s
+	}
+	return s
+}
+
+// volley returns a function that shares a key of this goroutine's own over and over, with hardly
+// anything in between: for several goroutines to do at the same instant.
+func (g *goroutine) volley() func() {
+	if g.bound == nil {
+		return func() {}
+	}
+	s := g.ownKeys()
+	key, next := s.prefix+"a", s.now()
+	var versions [6]string
+	var moments [len(versions)][]field
+	for i := range versions {
+		g.values++
+		versions[i] = fmt.Sprintf("%d/%s v%d", g.unit.number, g.name, g.values)
+		next = merged(next, field{key: key, want: versions[i], json: strconv.Quote(versions[i])})
+		moments[i] = next
+	}
+	return func() {
+		g.did("Share", "a volley", len(versions))
+		for i := range versions {
+			s.change(moments[i], func() { scope.Share(key, versions[i]) })
+		}
+	}
 }
 
 // ---- totals ----
@@ -224,11 +254,22 @@ func (g *goroutine) racers(n int, sharing bool, start func(c *goroutine, fn func
 		c := g.child(nil)
 		start(c, func() {
 			defer c.finish()
-			<-gun
-			for ready.Add(1); ready.Load() < int64(n); { // so that they run at once, on several processors
-				runtime.Gosched()
+			share := func() {}
+			if sharing {
+				share = c.volley()
 			}
-			c.raceOn(8, sharing)
+			<-gun
+			ready.Add(1)
+			for i := 0; ready.Load() < int64(n); i++ { // so that they run at the same instant, if there are processors
+				if i%100 == 99 {
+					runtime.Gosched()
+				}
+			}
+			share()
+			if c.raceOn(8, sharing); sharing && c.bound != nil && c.rng.IntN(3) > 0 {
+				own := c.ownKeys()
+				own.change(nil, func() { scope.Unshare(own.prefix+"a", own.prefix+"b", own.prefix+"c") })
+			}
 		})
 	}
 	return func() { close(gun) }
