@@ -137,7 +137,8 @@ func (l *loggers) write(k kind, v variant, c context.Context, at, n int, repeat 
 // appendLine appends the line that write must write, from its level on. The scope's fields
 // are attached last: behind what With has attached, outside a group, in front of the line's
 // own. A zerolog.Hook sees the event only when those are written: there they are behind.
-func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int, repeat bool) []byte {
+// Shared fields aren't in it: they stand at place.
+func appendLine(line []byte, k kind, v variant, s showing, at, n int, repeat bool) (_ []byte, place int) {
 	own := func() {
 		line = strconv.AppendInt(append(line, `"at":`...), int64(at), 10)
 		line = strconv.AppendInt(append(line, `,"n":`...), int64(n), 10)
@@ -159,18 +160,14 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 		line = append(line, `"level":"info",`...)
 		of(v)
 		if v == nested {
-			line = st.appendFields(line, ended, "")
+			line, place = s.appendOwn(line)
 		}
 		own()
 		line = append(line, ',')
 		if v != nested {
-			line = st.appendFields(line, ended, "")
+			line, place = s.appendOwn(line)
 		}
-		return append(line, "\"message\":\"m\"}\n"...)
-	}
-	without := ""
-	if v == repeater || repeat && v != nested {
-		without = repeatedKey
+		return append(line, "\"message\":\"m\"}\n"...), place
 	}
 	if k == slogKind {
 		line = append(line, `"level":"INFO","msg":"m",`...)
@@ -180,7 +177,7 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 	if v != nested {
 		of(v)
 	}
-	line = st.appendFields(line, ended, without)
+	line, place = s.appendOwn(line)
 	if v == nested {
 		line = append(line, `"group":{`...)
 		of(v)
@@ -193,7 +190,16 @@ func appendLine(line []byte, k kind, v variant, st *state, ended bool, at, n int
 	if k == slogKind {
 		line = append(line, '\n')
 	}
-	return line
+	return line, place
+}
+
+// repeated returns the key of a field that the line has itself, so that it isn't stamped with it.
+// zerolog's hook doesn't see what the event has.
+func repeated(k kind, v variant, repeat bool) string {
+	if k != zeroKind && (v == repeater || repeat && v != nested) {
+		return repeatedKey
+	}
+	return ""
 }
 
 // A sink is what all loggers write to. A line says itself, in its own field "at", which

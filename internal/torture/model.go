@@ -58,38 +58,10 @@ type task struct {
 	leaked    atomic.Bool // a goroutine that will be left behind has it
 	spawned   atomic.Bool // scope.Go was called: its end may show a little later
 	scope     scope.Scope // one of its scopes, to ask for that end
-	totals    [kindsOfTotals]atomic.Int64
-
-	// shared doesn't change once the task is common: several goroutines may have it then, and
-	// when each of them sees a change would depend on timing.
-	common atomic.Bool
-	shared []field
-}
-
-// Totals that goroutines add to. On no line is there one.
-const (
-	countTotal = iota
-	timeTotal
-	listTotal
-	kindsOfTotals
-)
-
-// wantTotals returns what Totals must return, in whichever order.
-func (t *task) wantTotals() map[string]string {
-	want := map[string]string{}
-	if n := t.totals[countTotal].Load(); n != 0 {
-		want["count"] = strconv.FormatInt(n, 10)
-	}
-	if n := t.totals[timeTotal].Load(); n != 0 {
-		want["time"] = time.Duration(n).String()
-	}
-	if n := int(t.totals[listTotal].Load()); n != 0 {
-		want["list"] = "[" + strings.TrimSpace(strings.Repeat("x ", min(n, 64))) + "]"
-		if n > 64 {
-			want["list_dropped"] = strconv.Itoa(n - 64)
-		}
-	}
-	return want
+	totals    totals
+	common    atomic.Bool // several goroutines may have it
+	job       bool        // it has a last line
+	sharing
 }
 
 func (st *state) taskOf() *task {
@@ -115,17 +87,31 @@ func (st *state) with(t *task, fields ...field) *state {
 	next := &state{task: t}
 	next.from, next.added = st, true
 	if st != nil {
-		next.fields = slices.Grow(slices.Clone(st.fields), len(fields))
+		next.fields = st.fields
 	}
+	next.fields = merged(next.fields, fields...)
 	for _, f := range fields {
 		next.given = append(next.given, f.key)
-		if i := next.find(f.key); i >= 0 {
-			next.fields[i] = f
-		} else {
-			next.fields = append(next.fields, f)
-		}
 	}
 	return next
+}
+
+// merged returns old with more fields: one whose key is there takes its place.
+func merged(old []field, fields ...field) []field {
+	all := slices.Grow(slices.Clone(old), len(fields))
+	for _, f := range fields {
+		if i := slices.IndexFunc(all, func(g field) bool { return g.key == f.key }); i >= 0 {
+			all[i] = f
+		} else {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// less returns old without the fields of these keys.
+func less(old []field, keys ...string) []field {
+	return slices.DeleteFunc(slices.Clone(old), func(f field) bool { return slices.Contains(keys, f.key) })
 }
 
 // set is with for Set, which adds only if no key is there.
@@ -148,13 +134,8 @@ func (st *state) without(keys ...string) *state {
 	if st == nil || !slices.ContainsFunc(keys, func(k string) bool { return st.find(k) >= 0 }) {
 		return st
 	}
-	next := &state{task: st.task}
+	next := &state{task: st.task, fields: less(st.fields, keys...)}
 	next.from = st
-	for _, f := range st.fields {
-		if !slices.Contains(keys, f.key) {
-			next.fields = append(next.fields, f)
-		}
-	}
 	return next
 }
 
@@ -196,7 +177,10 @@ type heldScope struct {
 // A late value is resolved for each line.
 type late string
 
-func (l late) LogValue() slog.Value { return slog.StringValue(string(l)) }
+func (l late) LogValue() slog.Value {
+	runtime.Gosched() // others may share meanwhile: the line must not see it
+	return slog.StringValue(string(l))
+}
 
 // A talker logs a line while a line is encoded that it is in.
 type talker struct {
@@ -265,57 +249,61 @@ func (f field) asSet(value any) field {
 	return f
 }
 
-// talks reports whether lines of st have a talker.
-func (st *state) talks() bool {
-	return st != nil && slices.ContainsFunc(st.shown(), func(f field) bool { _, ok := f.want.(talker); return ok })
+// is reports whether v, which Get has returned, is the value of f.
+func (f field) is(v any) bool { return f.want == nil || v == f.want }
+
+// talks reports whether a line of st has a talker among its own fields.
+func (st *state) talks() bool { return st != nil && slices.ContainsFunc(st.fields, field.talks) }
+
+func (f field) talks() bool { _, ok := f.want.(talker); return ok }
+
+// A showing is how a line shows a scope.
+type showing struct {
+	st      *state
+	ended   bool
+	quiet   bool   // a value's method logs it: fields that take a method aren't shown
+	without string // the key of a field that the line itself has
 }
 
-// shown returns the fields that a line shows of st: its own, and then those that are shared.
-func (st *state) shown() []field {
-	if len(st.task.shared) == 0 {
-		return st.fields
+// appendOwn appends what a line must show of the scope's own fields, and whether the task is
+// over. Shared fields stand between the two: at place.
+func (s showing) appendOwn(line []byte) (_ []byte, place int) {
+	if s.st == nil {
+		return line, len(line)
 	}
-	shown := slices.Clone(st.fields)
-	for _, f := range st.task.shared {
-		if st.find(f.key) < 0 {
-			shown = append(shown, f)
-		}
+	for _, f := range s.st.fields {
+		line = s.append(line, f)
 	}
-	return shown
-}
-
-// quiet returns what a line shows of st that a value's method logs.
-func (st *state) quiet() *state {
-	if st == nil {
-		return nil
-	}
-	fields := slices.DeleteFunc(slices.Clone(st.shown()), func(f field) bool { return f.method && f.key != redactedKey })
-	return &state{fields: fields, task: &task{}}
-}
-
-// appendFields appends what a line must show of st, and whether its task is over.
-func (st *state) appendFields(line []byte, ended bool, without string) []byte {
-	if st == nil {
-		return line
-	}
-	for _, f := range st.shown() {
-		if f.key == hiddenKey || f.key == without {
-			continue
-		}
-		line = append(line, '"')
-		line = append(line, f.key...)
-		line = append(line, `":`...)
-		if f.key == redactedKey {
-			line = append(line, `"`+scope.RedactedText+`"`...)
-		} else {
-			line = append(line, f.json...)
-		}
-		line = append(line, ',')
-	}
-	if ended {
+	place = len(line)
+	if s.ended {
 		line = append(line, `"scope_ended":true,`...)
 	}
+	return line, place
+}
+
+// appendShared appends what a line must show of shared fields: the goroutine's own come first.
+func (s showing) appendShared(line []byte, shared []field) []byte {
+	for _, f := range shared {
+		if s.st.find(f.key) < 0 {
+			line = s.append(line, f)
+		}
+	}
 	return line
+}
+
+func (s showing) append(line []byte, f field) []byte {
+	if f.key == hiddenKey || f.key == s.without || s.quiet && f.method && f.key != redactedKey {
+		return line
+	}
+	line = append(line, '"')
+	line = append(line, f.key...)
+	line = append(line, `":`...)
+	if f.key == redactedKey {
+		line = append(line, `"`+scope.RedactedText+`"`...)
+	} else {
+		line = append(line, f.json...)
+	}
+	return append(line, ',')
 }
 
 // endsWithin waits until t is over. That it is no longer entered is known; but a

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,6 +28,8 @@ type run struct {
 	reads    atomic.Int64
 	started  atomic.Int64 // goroutines
 	stop     atomic.Bool
+	lates    int64        // what scope.Late was before
+	missed   atomic.Int64 // what it must have counted since
 	mu       sync.Mutex
 	failure  *deviation
 	seen     *seen    // for tests: the operations that were done
@@ -51,7 +52,7 @@ func (d *deviation) Error() string {
 }
 
 func newRun(seed uint64, w wrappers) *run {
-	return &run{loggers: newLoggers(w), seed: seed, inherits: scope.Carrier() != "portable"}
+	return &run{loggers: newLoggers(w), seed: seed, inherits: scope.Carrier() != "portable", lates: scope.Late()}
 }
 
 // units runs units, from first on, with this many at a time, until they have written this
@@ -111,13 +112,15 @@ type goroutine struct {
 	unit *unit
 	name string
 	rng  *rand.Rand
-	at   int // of its slot
-	n    int // lines written
+	id   string // of the real one, if it was needed
+	at   int    // of its slot
+	n    int    // lines written
 	read int
 
 	bound  *state
 	ctxs   []ctx
 	scopes []heldScope
+	own    map[*task]*sharer // of keys that it alone shares
 
 	held []*task // the tasks that are live for sure: of the frames around, those of waiting starters included
 	base int     // how many of held are starters'
@@ -132,10 +135,12 @@ type goroutine struct {
 	finished bool
 	atCancel *state // what a context.AfterFunc has inherited
 
-	lineCount [kinds]int64
-	trace     []entry
-	before    []lineage
-	want      []byte
+	lineCount   [kinds]int64
+	trace       []entry
+	before      []lineage
+	want        []byte
+	oldest      []int
+	got, wanted string // of a line that deviates
 }
 
 // An entry says what was done. It is made into text when it is needed.
@@ -284,7 +289,8 @@ func init() {
 		{1, (*goroutine).clear, nil},
 		{5, (*goroutine).look, nil},
 		{4, (*goroutine).addUp, nil},
-		{6, (*goroutine).share, func(g *goroutine) bool { t := g.bound.taskOf(); return t == nil || t.common.Load() }},
+		{4, (*goroutine).share, nil},
+		{4, func(g *goroutine) { g.shareOwn() }, nil},
 		{4, (*goroutine).iterate, nil},
 		{9, (*goroutine).runScope, deep},
 		{5, (*goroutine).keepScope, nil},
@@ -298,6 +304,8 @@ func init() {
 		{5, (*goroutine).section, crowded},
 		{2, (*goroutine).pool, crowded},
 		{2, (*goroutine).pull, crowded},
+		{1, (*goroutine).race, crowded},
+		{1, (*goroutine).job, crowded},
 	}
 	for _, o := range operations {
 		allWeights += o.weight
@@ -413,36 +421,55 @@ func (g *goroutine) log() {
 	}
 	g.n++
 	g.did("log", k.String(), g.n)
-	ended := g.ended(st.taskOf())
-	if ended && g.seen != nil {
+	how := showing{st: st, ended: g.ended(st.taskOf())}
+	if how.ended && g.seen != nil {
 		g.seen.Store("log ended", true)
 	}
-	g.want = appendLine(g.want[:0], k, v, st, ended, g.at, g.n, repeat)
-	if st.talks() || other.talks() {
-		id := goid()
-		g.talking.Store(id, &logging{g, k, [2]*state{st, other}, ended})
+	w := st.taskOf().window(g.oldest[:0])
+	g.oldest = w.oldest
+	if st.talks() || other.talks() || w.talks() {
+		if g.id == "" {
+			g.id = goid()
+		}
+		g.talking.Store(g.id, &logging{g, k, w, how, other})
 		g.write(k, v, given, g.at, g.n, repeat)
-		g.talking.Delete(id)
+		g.talking.Delete(g.id)
 	} else {
 		g.write(k, v, given, g.at, g.n, repeat)
 	}
-	got, lines := g.taken(g.at)
-	if other != nil && lines == 1 && !bytes.Equal(got, g.want) {
-		g.want = appendLine(g.want[:0], k, v, other, ended, g.at, g.n, repeat)
-	}
-	if lines != 1 || !bytes.Equal(got, g.want) {
-		g.fail(fmt.Sprintf("line %d of the goroutine, by %s, %d lines written", g.n, k, lines), string(got), string(g.want))
+	if !g.wrote(k, v, w, how, other, g.at, repeat) {
+		g.fail(fmt.Sprintf("line %d of the goroutine, by %s", g.n, k), g.got, g.wanted)
 	}
 	g.lineCount[k]++
 }
 
-// A logging says what a goroutine writes a line of. The second state is as right, if it isn't
-// nil.
+// wrote compares the line that was written for this slot with the model's: that of how, or of
+// other, which is as right, if it isn't nil.
+func (g *goroutine) wrote(k kind, v variant, w window, how showing, other *state, at int, repeat bool) (right bool) {
+	got, lines := g.taken(at)
+	how.without = repeated(k, v, repeat)
+	for {
+		var place int
+		g.want, place = appendLine(g.want[:0], k, v, how, at, g.n, repeat)
+		if lines == 1 && w.shows(got, g.want, place, how) {
+			return true
+		}
+		if other == nil {
+			break
+		}
+		how.st, other = other, nil
+	}
+	g.got, g.wanted = fmt.Sprintf("%d lines written, %s", lines, got), string(g.want)+w.String()
+	return false
+}
+
+// A logging says what a goroutine writes a line of, and within which window.
 type logging struct {
 	*goroutine
 	by     kind
-	states [2]*state
-	ended  bool
+	window window
+	how    showing
+	other  *state
 }
 
 // talk logs a line from within a value's method.
@@ -450,18 +477,12 @@ func (g *logging) talk() {
 	g.did("talk", "", g.n)
 	at, k := g.take(), kind(g.n%int(kinds))
 	defer g.giveBack(at)
+	how := g.how
+	how.quiet = true
 	g.write(k, plain, nil, at, g.n, false)
-	got, lines := g.taken(at)
-	var want []byte
-	for _, st := range g.states {
-		if st == nil {
-			continue
-		}
-		if want = appendLine(want[:0], k, plain, st.quiet(), g.ended, at, g.n, false); lines == 1 && bytes.Equal(got, want) {
-			return
-		}
+	if !g.wrote(k, plain, g.window, how, g.other, at, false) {
+		g.fail(fmt.Sprintf("line by %s of a value in line %d of the goroutine, by %s", k, g.n, g.by), g.got, g.wanted)
 	}
-	g.fail(fmt.Sprintf("line by %s of a value in line %d of the goroutine, by %s, %d lines written", k, g.n, g.by, lines), string(got), string(want))
 }
 
 // check compares what the store answers with the model.
@@ -474,16 +495,21 @@ func (g *goroutine) check(what string, got, want any) {
 
 func (g *goroutine) look() {
 	key := g.key()
-	g.did("Get", key, 0)
-	v, ok := scope.Get(key)
-	var fields []field
-	if g.bound != nil {
-		fields = g.bound.shown()
+	if s := g.own[g.bound.taskOf()]; s != nil && g.rng.IntN(2) == 0 {
+		key = s.prefix + "b"
 	}
-	i := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
-	g.check("Get: found", ok, i >= 0)
-	if i >= 0 && fields[i].want != nil {
-		g.check("Get", v, fields[i].want)
+	g.did("Get", key, 0)
+	w := g.bound.taskOf().window(nil)
+	v, ok := scope.Get(key)
+	g.read++
+	right := false
+	if i := g.bound.find(key); i >= 0 {
+		right = ok && g.bound.fields[i].is(v)
+	} else {
+		right = w.gives(key, v, ok)
+	}
+	if !right {
+		g.fail("Get "+key, fmt.Sprintf("%T %v %v", v, v, ok), string(showing{st: g.bound}.appendShared(nil, nil))+w.String())
 	}
 	for _, s := range g.scopes {
 		ended := g.ended(s.st.taskOf())
@@ -498,63 +524,6 @@ func (g *goroutine) look() {
 		g.check("FromContext: found", ok, c.scoped)
 		g.check("FromContext: fields", s.Len(), c.scope.len())
 	}
-}
-
-// share changes the shared fields of the task, which this goroutine alone has.
-func (g *goroutine) share() {
-	t := g.bound.taskOf()
-	if g.rng.IntN(4) == 0 {
-		key := g.key()
-		g.did("Unshare", key, 0)
-		scope.Unshare(key, "none")
-		t.shared = slices.DeleteFunc(slices.Clone(t.shared), func(f field) bool { return f.key == key })
-		return
-	}
-	f, value, attr := g.newField()
-	g.did("Share", f.key, 0)
-	if g.rng.IntN(2) == 0 {
-		f = f.asSet(value)
-		scope.Share(f.key, value)
-	} else {
-		scope.ShareAttrs(attr)
-	}
-	t.shared = (&state{fields: t.shared}).with(t, f).fields
-}
-
-// addUp adds to a total of the task.
-func (g *goroutine) addUp() {
-	kind, n := g.rng.IntN(kindsOfTotals), 1+g.rng.IntN(100)
-	g.did("add to a total", "", kind)
-	if kind == listTotal {
-		n = 1
-	}
-	if t := g.bound.taskOf(); t != nil {
-		g.unit.totals.LoadOrStore(t, scope.Current())
-		t.totals[kind].Add(int64(n))
-	}
-	switch kind {
-	case countTotal:
-		scope.Add("count", n)
-	case timeTotal:
-		scope.Add("time", time.Duration(n))
-	case listTotal:
-		scope.Append("list", "x")
-	}
-}
-
-// checkTotals is called when all goroutines of the unit are done.
-func (g *goroutine) checkTotals() {
-	if g.stop.Load() {
-		return
-	}
-	g.unit.totals.Range(func(t, s any) bool {
-		got := map[string]string{}
-		for _, a := range s.(scope.Scope).Totals() {
-			got[a.Key] = a.Value.String()
-		}
-		g.check("Totals", fmt.Sprint(got), fmt.Sprint(t.(*task).wantTotals()))
-		return true
-	})
 }
 
 func (st *state) len() int {
@@ -650,13 +619,10 @@ func (s heldScope) with(args []any, fields []field) heldScope {
 }
 
 func (s heldScope) detach() heldScope {
-	t := &task{}
-	if was := s.st.taskOf(); was != nil {
-		t.shared = was.shared
-	}
+	into := s.st.taskOf().detaching()
 	next := s
-	next.st = s.st.makes(func() { next.real = s.real.Detach() }, func() *state { return s.st.with(t) })
-	t.scope = next.real
+	next.st = s.st.makes(func() { next.real = s.real.Detach() }, func() *state { return s.st.with(into()) })
+	next.st.task.scope = next.real
 	return next
 }
 
@@ -1209,6 +1175,9 @@ func (r *run) verdict() error {
 	defer r.sink.mu.Unlock()
 	if r.stray != nil {
 		return fmt.Errorf("deviation: seed %d: a line without the fields that all have: %s", r.seed, r.stray)
+	}
+	if got, want := scope.Late()-r.lates, r.missed.Load(); got != want {
+		return fmt.Errorf("deviation: seed %d: scope.Late has counted %d; %d are on no last line, or shared later", r.seed, got, want)
 	}
 	return nil
 }

@@ -84,6 +84,7 @@ func TestTheProgramReachesEachOperation(t *testing.T) {
 	wanted := []string{
 		"Set", "SetAttrs", "Delete", "Clear", "Get", "All", "Run", "try", "panic", "Goexit", "range", "Pull", "pool", "submit", "job",
 		"send", "receive true", "receive false", "keep a scope", "keep a context", "the gate is open", "log ended", "add to a total", "Share", "Unshare",
+		"Share own", "Unshare own", "ShareAttrs", "Share a volley", "race", "job waits", "job awaits", "job leaves",
 		"pick what is bound", "pick another task", "pick what was not added", "pick nothing more", "pick what was added",
 		"pick what went on before", "Pick pick what was added", "talk",
 		"start go", "start WaitGroup.Go", "start scope.Go", "start Go of a new task", "start go, left behind",
@@ -205,6 +206,82 @@ func TestOneLineWithTheScopeOfAnotherGoroutineIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A line shows one moment of each sharer: none that is over, none that hasn't begun, no mix of two,
+// and nothing that the task doesn't share.
+func TestALineShowsOneMomentOfEachSharer(t *testing.T) {
+	of := func(pairs ...string) (fields []field) {
+		for i := 0; i < len(pairs); i += 2 {
+			fields = append(fields, field{key: pairs[i], want: pairs[i+1], json: pairs[i+1]})
+		}
+		return fields
+	}
+	this := &task{}
+	all, own := this.all(), this.ownSharer("s0.")
+	all.change(of("k0", "1"), func() {})
+	all.change(of("k0", "2", hiddenKey, "3", redactedKey, "4", "k1", "5"), func() {})
+	st := (*state)(nil).with(this, of("k1", "6")...)
+	for n := range 4 { // the calls of own have begun, and not returned
+		own.change(of("s0.a", fmt.Sprint(n), "s0.b", fmt.Sprint(n)), func() {})
+	}
+	own.oldest.Store(2)
+	for line, right := range map[string]bool{
+		`{"k0":2,"k8":"[REDACTED]","s0.a":2,"s0.b":2,}`:          true,
+		`{"s0.a":1,"k0":2,"s0.b":1,"k8":"[REDACTED]",}`:          true,
+		`{"k0":2,"k8":"[REDACTED]","s0.a":0,"s0.b":0,}`:          false, // it was over
+		`{"k0":2,"k8":"[REDACTED]","s0.a":4,"s0.b":4,}`:          false, // it hasn't begun
+		`{"k0":2,"k8":"[REDACTED]","s0.a":2,"s0.b":3,}`:          false, // torn
+		`{"k0":2,"k8":"[REDACTED]","s0.b":2,"s0.a":2,}`:          false, // not as they were shared
+		`{"k0":2,"k8":"[REDACTED]"}`:                             false, // none
+		`{"k0":1,"s0.a":2,"s0.b":2,}`:                            false,
+		`{"k0":2,"k8":"[REDACTED]","s0.a":2,"s0.b":2,"k1":5,}`:   false, // the own one is used
+		`{"k0":2,"k7":3,"k8":"[REDACTED]","s0.a":2,"s0.b":2,}`:   false, // hidden
+		`{"k0":2,"k8":4,"s0.a":2,"s0.b":2,}`:                     false, // redacted
+		`{"k0":2,"k8":"[REDACTED]","s0.a":2,"s0.b":2,"s1.a":2,}`: false, // another task's
+	} {
+		own.oldest.Store(2)
+		if got := this.window(nil).shows([]byte(line), []byte("{}"), 1, showing{st: st}); got != right {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+
+	// What a line has shown no later one shows older.
+	own.oldest.Store(1)
+	now := func() window { return this.window(nil) }
+	if !now().gives("s0.a", "3", true) || now().gives("s0.a", "2", true) {
+		t.Error("an older value than that which was seen is right")
+	}
+}
+
+func TestAFieldThatNobodyHasSharedIsFound(t *testing.T) {
+	var shared atomic.Bool
+	r := newRun(7, wrappers{slog: func(h slog.Handler) slog.Handler { return sharingHandler{h, &shared} }})
+	r.units(0, 20_000, atATime)
+	if err := r.verdict(); !shared.Load() || err == nil || !strings.Contains(err.Error(), "stolen") {
+		t.Errorf("shared: %v; %v", shared.Load(), err)
+	}
+}
+
+// A sharingHandler shares a field, once.
+type sharingHandler struct {
+	slog.Handler
+	done *atomic.Bool
+}
+
+func (h sharingHandler) Handle(ctx context.Context, r slog.Record) error {
+	if scope.Current().Len() > 0 && !h.done.Swap(true) {
+		scope.Share("k11x", "stolen")
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h sharingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return sharingHandler{h.Handler.WithAttrs(attrs), h.done}
+}
+
+func (h sharingHandler) WithGroup(name string) slog.Handler {
+	return sharingHandler{h.Handler.WithGroup(name), h.done}
 }
 
 func TestTheCommandReportsEachLogger(t *testing.T) {
