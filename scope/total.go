@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
@@ -38,8 +37,9 @@ func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 }
 
 // Append adds value to a total that is a list: see [Add]. The list keeps the first 64 values, and
-// key_dropped counts the others. A [slog.LogValuer] is resolved, and an error shown as its
-// text, when the line is written.
+// key_dropped counts the others. When the line is written a [slog.LogValuer] is resolved, and an
+// error shown as its text. A value that can't be encoded, such as NaN in JSON, says so in its place
+// and costs no other.
 func Append(key string, value any) { bound().add(key, addend{kind: listTotal, value: value}) }
 
 // Timing adds the time until stop is called to a total, and 1 to the total key_count: see
@@ -209,6 +209,9 @@ func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 		if t != nil {
 			if r, used := t.read(last); used {
 				attrs = r.appendTo(attrs, n)
+				if last {
+					t.settle(r)
+				}
 			}
 			link = &t.next
 		}
@@ -242,6 +245,20 @@ func (t *total) read(last bool) (r reading, used bool) {
 	return r, t.used
 }
 
+// settle has t keep of a list what the last line had, which is all that Totals shows from now on.
+func (t *total) settle(r reading) {
+	list, ok := r.value.Any().([]any)
+	if !ok {
+		return
+	}
+	if list = slices.Clone(list); isRestricted(slog.Attr{Key: t.key}) {
+		clear(list) // they are shown to nobody
+	}
+	t.mu.Lock()
+	t.list = &list
+	t.mu.Unlock()
+}
+
 // appendTo appends r as a line has it.
 func (r reading) appendTo(attrs []slog.Attr, n *node) []slog.Attr {
 	taken := func(key string) bool {
@@ -252,9 +269,7 @@ func (r reading) appendTo(attrs []slog.Attr, n *node) []slog.Attr {
 		return attrs
 	}
 	if list, ok := total.Value.Any().([]any); ok {
-		for i := range list {
-			list[i] = listed(list[i])
-		}
+		n.showList(list)
 	}
 	attrs = append(attrs, total)
 	put := func(mark string, value slog.Value) {
@@ -272,19 +287,4 @@ func (r reading) appendTo(attrs []slog.Attr, n *node) []slog.Attr {
 		put("_badtotal", slog.BoolValue(true))
 	}
 	return attrs
-}
-
-// listed returns a value of a list as a line has it.
-func listed(v any) (shown any) {
-	defer func() {
-		if p := recover(); p != nil {
-			shown = values.Panic(p).String()
-		}
-	}()
-	switch v := values.Resolve(slog.AnyValue(v)).Any().(type) {
-	case error:
-		return v.Error()
-	default:
-		return v
-	}
 }
