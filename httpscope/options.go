@@ -86,6 +86,9 @@ type Options struct {
 	// has returned isn't seen: an echo.Echo with Handler as its middleware, say. Put Handler
 	// around it. http.TimeoutHandler calls its handler in another goroutine, whose own fields
 	// this line doesn't get; around Handler it answers for it.
+	//
+	// A panic or a runtime.Goexit in Log or Route goes on to whoever called Handler; a panic of the
+	// handler's own goes on all the same.
 	Log LogFunc
 
 	// Await has the line written when the task of the request is over: when the handler has

@@ -74,6 +74,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
 	defer func() {
 		if h.opts.Log != nil {
 			e.panicked = recover()
+			defer func() { // also if Log panics or ends the goroutine
+				if e.panicked != nil {
+					panic(e.panicked) // net/http ends the connection, and knows ErrAbortHandler
+				}
+			}()
 		}
 		e.answer.end()
 		copyBack(r, e.r)
@@ -83,9 +88,6 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
 			_ = e.r.MultipartForm.RemoveAll()
 		}
 		h.end(&e)
-		if e.panicked != nil {
-			panic(e.panicked) // net/http ends the connection, and knows ErrAbortHandler
-		}
 	}()
 	if rejected > 0 && h.opts.BadID != nil {
 		h.opts.BadID(e.r, rejected)

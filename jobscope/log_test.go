@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -254,6 +255,88 @@ func TestAPanicInAnOptionIsLoggedToo(t *testing.T) {
 		})
 		out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "exception.message": "boom", "request_id": nil})
 		out.None(t)
+	}
+}
+
+// What Log and Level do to the goroutine goes on to Run's caller, and fn's own panic in any case. The
+// task ends, and nothing stays bound.
+func TestLogAndLevelThatDoNotReturn(t *testing.T) {
+	fns := map[string]func(context.Context) error{
+		"returns": func(context.Context) error { return nil },
+		"fails":   func(context.Context) error { return errors.New("no luck") },
+		"panics":  func(context.Context) error { panic("fn's own") },
+		"goexits": func(context.Context) error { runtime.Goexit(); return nil },
+	}
+	panics, goexits := func() { panic("Log's") }, runtime.Goexit
+	for _, c := range []struct {
+		fn   string
+		log  func()
+		want any // what the caller recovers; nil if the goroutine ends
+	}{
+		{"returns", panics, "Log's"},
+		{"returns", goexits, nil},
+		{"fails", panics, "Log's"},
+		{"fails", goexits, nil},
+		{"panics", panics, "fn's own"},
+		{"panics", goexits, "fn's own"},
+		{"goexits", panics, "Log's"},
+		{"goexits", goexits, nil},
+	} {
+		for where, opts := range map[string]*jobscope.Options{
+			"Log": {Log: func(context.Context, slog.Level, string, ...slog.Attr) { c.log() }},
+			"Level": {
+				Log:   func(context.Context, slog.Level, string, ...slog.Attr) { t.Error("there is a line without a level") },
+				Level: func(jobscope.Outcome, error) slog.Level { c.log(); return 0 },
+			},
+		} {
+			var s scope.Scope
+			var seen any
+			returned := false
+			testkit.InTime(t, func() {
+				before := scope.Current()
+				defer func() {
+					seen = recover()
+					if scope.Current() != before {
+						t.Errorf("%v stays bound", scope.Current())
+					}
+				}()
+				_ = jobscope.Run(context.Background(), "tidy", func(ctx context.Context) error {
+					s = scope.Current()
+					return fns[c.fn](ctx)
+				}, opts)
+				returned = true
+			})
+			if seen != c.want || returned || !s.Ended() {
+				t.Errorf("fn %s, %s: the caller sees %v, want %v; Run has returned: %v; the task is over: %v", c.fn, where, seen, c.want, returned, s.Ended())
+			}
+		}
+	}
+}
+
+// A Log that ends the goroutine in which Await calls it leaves nothing behind.
+func TestALogThatDoesNotReturnIsAwaited(t *testing.T) {
+	for _, limit := range []time.Duration{time.Hour, time.Millisecond} { // the task's end, and the timer
+		var s scope.Scope
+		called, release := make(chan struct{}), make(chan struct{})
+		err := jobscope.Run(t.Context(), "tidy", func(context.Context) error {
+			s = scope.Current()
+			scope.Go(func() { <-release })
+			return io.EOF
+		}, &jobscope.Options{Await: true, AwaitLimit: limit, Log: func(context.Context, slog.Level, string, ...slog.Attr) {
+			close(called)
+			runtime.Goexit()
+		}})
+		if err != io.EOF {
+			t.Errorf("Run returns %v", err)
+		}
+		if limit < time.Second {
+			testkit.Receive(t, called, "line")
+		}
+		close(release)
+		testkit.Receive(t, called, "line")
+		if err := scope.Wait(t.Context()); err != nil || !s.Ended() {
+			t.Errorf("%v; the task is over: %v", err, s.Ended())
+		}
 	}
 }
 
