@@ -483,7 +483,7 @@ func TestAListOnTheLastLine(t *testing.T) {
 				"!ERROR:json: unsupported type: func()", "!PANIC: no JSON", "!ERROR:json: unsupported value: NaN", map[string]any{"A": "<&>"},
 				"!ERROR:json: error calling MarshalJSON for type json.RawMessage: unexpected end of JSON input", "YWI=",
 			}})
-			marker := "!ERROR: the list is asked for by a value in one, and this is a jobscope_test.callback"
+			marker := "!ERROR: jobscope_test.callback isn't asked for its text within another value's method"
 			line.Want(t, testkit.Line{"asks": []any{marker, marker}})
 			out.None(t)
 		})

@@ -32,7 +32,7 @@ func listed(v any, plainOnly bool) (shown any) {
 	r := slog.AnyValue(v)
 	_, isError := r.Any().(error)
 	if plainOnly && (isError || values.HasLogValuer(r)) {
-		return fmt.Sprintf("!ERROR: the list is asked for by a value in one, and this is a %T", r.Any())
+		return fmt.Sprintf("!ERROR: %T isn't asked for its text within another value's method", r.Any())
 	}
 	switch r = values.Resolve(r); r.Kind() {
 	case slog.KindGroup:
@@ -54,6 +54,8 @@ func listed(v any, plainOnly bool) (shown any) {
 			return nil
 		case error:
 			return v.Error()
+		case element: // of a last line
+			return v
 		default:
 			return element{v}
 		}

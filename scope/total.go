@@ -207,84 +207,67 @@ func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 			return attrs
 		}
 		if t != nil {
-			if r, used := t.read(last); used {
-				attrs = r.appendTo(attrs, n)
-				if last {
-					t.settle(r)
-				}
-			}
+			attrs = t.appendTo(attrs, n, last)
 			link = &t.next
 		}
 	}
 }
 
-// A reading is what a total has come to.
-type reading struct {
-	key               string
-	value             slog.Value
-	dropped           int64
-	overflow, badKind bool
-}
-
-func (t *total) read(last bool) (r reading, used bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closed = t.closed || last
-	r = reading{key: t.key, overflow: t.overflow, badKind: t.bad}
-	switch {
-	case !t.used:
-	case t.kind == listTotal:
-		r.value, r.dropped = slog.AnyValue(slices.Clone(*t.list)), t.n
-	case t.kind == durationTotal:
-		r.value = slog.DurationValue(time.Duration(t.n))
-	case t.isFloat:
-		r.value = slog.Float64Value(float64(t.n) + t.f)
-	default:
-		r.value = slog.Int64Value(t.n)
-	}
-	return r, t.used
-}
-
-// settle has t keep of a list what the last line had, which is all that Totals shows from now on.
-func (t *total) settle(r reading) {
-	list, ok := r.value.Any().([]any)
-	if !ok {
-		return
-	}
-	if list = slices.Clone(list); isRestricted(slog.Attr{Key: t.key}) {
-		clear(list) // they are shown to nobody
-	}
-	t.mu.Lock()
-	t.list = &list
-	t.mu.Unlock()
-}
-
-// appendTo appends r as a line has it.
-func (r reading) appendTo(attrs []slog.Attr, n *node) []slog.Attr {
+// appendTo appends t, and what is to be said about it, as the line of n has it.
+func (t *total) appendTo(attrs []slog.Attr, n *node, last bool) []slog.Attr {
 	taken := func(key string) bool {
 		return n.has(key) || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
 	}
-	total, visible := field{Attr: slog.Attr{Key: r.key, Value: r.value}}.shown()
-	if !visible || taken(r.key) {
+	value, marks, used := t.read(last)
+	total, visible := field{Attr: slog.Attr{Key: t.key, Value: value}}.shown()
+	if !used || !visible || taken(t.key) {
 		return attrs
 	}
 	if list, ok := total.Value.Any().([]any); ok {
 		n.showList(list)
-	}
-	attrs = append(attrs, total)
-	put := func(mark string, value slog.Value) {
-		if key := r.key + mark; !taken(key) {
-			attrs = append(attrs, slog.Attr{Key: key, Value: value})
+		if last { // it is all that is shown from now on, and needs nothing else
+			t.mu.Lock()
+			copy(*t.list, list)
+			t.mu.Unlock()
 		}
 	}
-	if r.dropped > 0 {
-		put("_dropped", slog.Int64Value(r.dropped))
-	}
-	if r.overflow {
-		put("_overflow", slog.BoolValue(true))
-	}
-	if r.badKind {
-		put("_badtotal", slog.BoolValue(true))
+	attrs = append(attrs, total)
+	for _, m := range marks {
+		if !taken(m.Key) {
+			attrs = append(attrs, m)
+		}
 	}
 	return attrs
+}
+
+// read returns what t has come to, and reports whether that is anything. If last, t is closed.
+func (t *total) read(last bool) (value slog.Value, marks []slog.Attr, used bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = t.closed || last
+	switch {
+	case !t.used:
+		return value, nil, false
+	case t.kind == listTotal:
+		value = slog.AnyValue(slices.Clone(*t.list))
+		if t.n > 0 {
+			marks = append(marks, slog.Int64(t.key+"_dropped", t.n))
+		}
+		if last && isRestricted(slog.Attr{Key: t.key}) {
+			clear(*t.list) // nobody is shown them
+		}
+	case t.kind == durationTotal:
+		value = slog.DurationValue(time.Duration(t.n))
+	case t.isFloat:
+		value = slog.Float64Value(float64(t.n) + t.f)
+	default:
+		value = slog.Int64Value(t.n)
+	}
+	if t.overflow {
+		marks = append(marks, slog.Bool(t.key+"_overflow", true))
+	}
+	if t.bad {
+		marks = append(marks, slog.Bool(t.key+"_badtotal", true))
+	}
+	return value, marks, true
 }

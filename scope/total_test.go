@@ -84,8 +84,8 @@ func TestTotals(t *testing.T) {
 			s := scope.Current()
 			scope.Append("l", asking(func() slog.Value { return s.Totals()[0].Value }))
 			scope.Append("l", slog.AnyValue(errors.New("no luck")))
-		}, "l=[[!ERROR: the list is asked for by a value in one, and this is a scope_test.asking" +
-			" !ERROR: the list is asked for by a value in one, and this is a *errors.errorString] no luck]"},
+		}, "l=[[!ERROR: scope_test.asking isn't asked for its text within another value's method" +
+			" !ERROR: *errors.errorString isn't asked for its text within another value's method] no luck]"},
 		{"a long list", func() {
 			for i := range 70 {
 				scope.Append("l", i%2)
