@@ -29,9 +29,9 @@ func Error(err error) error {
 	return &scopedError{err, Scope{n}}
 }
 
-// ErrorScope returns the scope of an error that [Error] has made in the tree of err, and whether
-// there is one: the one furthest in, which is where things went wrong; of several that are as
-// far in, the first.
+// ErrorScope returns the scope of an error in the tree of err that [Error] has made, and whether
+// there is one. Of several it is the innermost, which is where things went wrong; of several that
+// are equally deep, the first.
 func ErrorScope(err error) (s Scope, ok bool) {
 	f := finder{left: maxErrors}
 	f.visit(err, 1)

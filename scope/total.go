@@ -11,16 +11,16 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// Add adds n to a total of the bound scope's task. The task's last line shows it: that of
-// httpscope's Handler, say. All goroutines of the task add to one total, and none of
-// another task does. Totals are in the order in which they were first used, behind the line's own
-// attributes; one whose key is on the line already is left out. An empty key is stored
-// as "!BADKEY". With nothing bound Add does nothing.
+// Add adds n to a total of the bound scope's task. The task's last line shows it, such as the one
+// that httpscope's Handler writes. All goroutines of the task add to one total, and those of other
+// tasks don't. Totals are in the order in which they were first used, behind the line's own
+// attributes; one whose key is on the line already is left out. An empty key is stored as
+// "!BADKEY". With nothing bound Add does nothing.
 //
 // A total that was given an int and a float64 is a float64. At the limits of its type it stays
-// there, and key_overflow=true is on the line too. A total is a number, a duration or a list,
-// as it was first used; what is of another kind is dropped, and key_badtotal=true says so. A task has at
-// most 128 totals; scope_totals_dropped counts what came for others.
+// there, and key_overflow=true is on the line too. The first use says whether a total is a number,
+// a duration or a list; what is of another kind is dropped, and key_badtotal=true says so. A task
+// has at most 128 totals; scope_totals_dropped counts the calls for others.
 func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 	var a addend
 	switch n := any(n).(type) {
@@ -43,8 +43,8 @@ func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 func Append(key string, value any) { bound().add(key, addend{kind: listTotal, value: value}) }
 
 // Timing adds the time until stop is called to a total, and 1 to the total key_count: see
-// [Add]. They are those of the task that is bound now. stop may be called anywhere; only the
-// first call counts.
+// [Add]. Both are totals of the task that is bound when Timing is called. stop may be called
+// anywhere; only its first call counts.
 func Timing(key string) (stop func()) {
 	n, start, stopped := bound(), time.Now(), new(atomic.Bool)
 	return func() {
@@ -65,9 +65,9 @@ func Late() int64 { return lates.Load() }
 
 var lates atomic.Int64
 
-// The totals of a task are a linked list that only grows. What is read on the way to another
-// total and what changes are in two cache lines, so that goroutines that add to several don't
-// slow down each other.
+// The totals of a task are a linked list that only grows. What a goroutine reads on its way to
+// another total doesn't share a cache line with what changes, so goroutines that add to several
+// totals don't slow each other down.
 type total struct {
 	key  string
 	next atomic.Pointer[total]
@@ -79,7 +79,7 @@ type total struct {
 	overflow bool
 	bad      bool
 	closed   bool
-	used     bool    // something was added: the goroutine that has put it into the list may be slow
+	used     bool    // iff something was added: a total is in the list a moment before its first value
 	n        int64   // the sum of all integers; how many values the list has no room for
 	f        float64 // the sum of all float64s
 	list     *[]any
@@ -142,7 +142,7 @@ func (n *node) add(key string, a addend) (inTime bool) {
 func (t *total) add(a addend) (inTime bool) {
 	t.mu.Lock()
 	inTime = !t.closed
-	t.used = t.used || inTime && a.kind == t.kind // what is of another kind may come before the first value
+	t.used = t.used || inTime && a.kind == t.kind // another kind may come first, from another goroutine
 	switch {
 	case t.closed:
 	case a.kind != t.kind:
@@ -191,8 +191,8 @@ func (t *task) totalsAreRead() bool {
 	return false
 }
 
-// totals appends to attrs those whose keys neither attrs nor the scope have. If last, no
-// others come: what is added from now on is late.
+// totals appends the totals whose keys neither attrs nor the scope have. If last, what is added
+// from now on is late.
 func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 	if n == nil {
 		return attrs
