@@ -1,7 +1,9 @@
 package zaph_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -114,6 +116,36 @@ func TestWhereErrorsAreFound(t *testing.T) {
 						t.Errorf("marshalers are called %d times, want %d", asks, wantAsks)
 					}
 				})
+			}
+		}
+	}
+}
+
+// A lazyError is a LogValuer of log/slog.
+type lazyError struct{ error }
+
+func (e lazyError) Unwrap() error        { return e.error }
+func (e lazyError) LogValue() slog.Value { return slog.StringValue("resolved " + e.Error()) }
+
+// LogAttrs finds what slogh finds.
+func TestLogAttrsFindsErrors(t *testing.T) {
+	for where, attr := range map[string]func(error) slog.Attr{
+		"an error":                func(err error) slog.Attr { return slog.Any("e", err) },
+		"one that is a LogValuer": func(err error) slog.Attr { return slog.Any("e", lazyError{err}) },
+		"a group":                 func(err error) slog.Attr { return slog.Group("g", "e", err) },
+	} {
+		for way := range ways(zapcore.NewNopCore()) {
+			var out sink
+			log := zaph.LogAttrs(zap.New(zaph.New(ways(jsonCore(&out, zap.InfoLevel))[way], nil)))
+			request := scope.New("request_id", "r")
+			var marked error
+			request.With("order", 7).Run(func() { marked = scope.Error(errLuck) })
+			request.Run(func() { log(context.Background(), slog.LevelInfo, "m", attr(marked)) })
+			got := out.String()
+			out.Reset()
+			request.With("order", 7).Run(func() { log(context.Background(), slog.LevelInfo, "m", attr(errLuck)) })
+			if got != out.String() {
+				t.Errorf("%s, %s:\ngot  %swant %s", where, way, got, out.String())
 			}
 		}
 	}
