@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	xslog "golang.org/x/exp/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/taskscope/taskscope/slogh"
 	"github.com/taskscope/taskscope/slogh/xslogh"
 	"github.com/taskscope/taskscope/zaph"
+	"github.com/taskscope/taskscope/zeroh"
 )
 
 // An errorLogger writes lines "m" with args as its With and as the line's own.
@@ -118,6 +120,99 @@ func TestALineHasTheFieldsOfItsError(t *testing.T) {
 			log(&out, nil, nil, []any{"err", elsewhere})
 			if want := `{"msg":"m",` + other + `,"err":"no luck"}` + "\n"; out.String() != want {
 				t.Errorf("\ngot  %swant %s", out.String(), want)
+			}
+		})
+	}
+}
+
+// The fields of an error's own task appear where the line has their keys in no other way, whatever
+// Duplicates says. The group of another task is a field as any other.
+func TestErrorsAndDuplicates(t *testing.T) {
+	both, wins := &logadapters.Options{Duplicates: logadapters.KeepBoth}, &logadapters.Options{Duplicates: logadapters.ScopeWins}
+	var elsewhere error
+	scope.New("request_id", "other").Run(func() { elsewhere = scope.Error(errLuck) })
+	group := `"error_scope":{"request_id":"other"}`
+	for _, c := range []struct {
+		rule string
+		opts *logadapters.Options
+		set  []slog.Attr // in the line's scope
+		with []any
+		args []any // behind the error of the line's own task, or of another one
+		own  bool
+		want string
+	}{
+		{"own, a key of the line", nil, nil, nil, []any{"order", 1}, true, `"request_id":"r","err":"no luck","order":1`},
+		{"own, a key of the line", wins, nil, nil, []any{"order", 1}, true, `"request_id":"r","err":"no luck","order":1`},
+		{"own, a key of the line", both, nil, nil, []any{"order", 1}, true, `"request_id":"r","err":"no luck","order":1`},
+		{"own, a key of With", nil, nil, []any{"order", 1}, nil, true, `"order":1,"request_id":"r","err":"no luck"`},
+		{"own, a key of With", wins, nil, []any{"order", 1}, nil, true, `"order":1,"request_id":"r","err":"no luck"`},
+		{"own, a key of With", both, nil, []any{"order", 1}, nil, true, `"order":1,"request_id":"r","err":"no luck"`},
+		{"own, a key of the scope", nil, []slog.Attr{slog.Int("order", 1)}, nil, nil, true, `"request_id":"r","order":1,"err":"no luck"`},
+		{"own, a key of the scope", both, []slog.Attr{slog.Int("order", 1)}, nil, []any{"order", 2}, true, `"request_id":"r","order":1,"err":"no luck","order":2`},
+		{"own, a key of the scope", wins, []slog.Attr{slog.Int("order", 1)}, nil, []any{"order", 2}, true, `"request_id":"r","order":1,"err":"no luck"`},
+		{"own, a key of the line outside the group", &logadapters.Options{Group: "scope"}, nil, nil, []any{"order", 1}, true,
+			`"scope":{"request_id":"r","order":7},"err":"no luck","order":1`},
+		{"another's", nil, nil, nil, []any{"request_id", 1}, false, group + `,"err":"no luck","request_id":1`},
+		{"another's", both, nil, nil, []any{"request_id", 1}, false, `"request_id":"r",` + group + `,"err":"no luck","request_id":1`},
+		{"another's, a key of the line", nil, nil, nil, []any{"error_scope", 1}, false, `"request_id":"r","err":"no luck","error_scope":1`},
+		{"another's, a key of the line", wins, nil, nil, []any{"error_scope", 1}, false, `"request_id":"r",` + group + `,"err":"no luck"`},
+		{"another's, a key of the line", both, nil, nil, []any{"error_scope", 1}, false, `"request_id":"r",` + group + `,"err":"no luck","error_scope":1`},
+		{"another's, a key of With", nil, nil, []any{"error_scope", 1}, nil, false, `"error_scope":1,"request_id":"r","err":"no luck"`},
+		{"another's, a key of With", wins, nil, []any{"error_scope", 1}, nil, false, `"error_scope":1,"request_id":"r","err":"no luck"`},
+		{"another's, a key of With", both, nil, []any{"error_scope", 1}, nil, false, `"error_scope":1,"request_id":"r",` + group + `,"err":"no luck"`},
+		{"another's, a key of the scope", nil, []slog.Attr{slog.Int("error_scope", 1)}, nil, nil, false, `"request_id":"r","error_scope":1,"err":"no luck"`},
+		{"another's, a key of the scope", wins, []slog.Attr{slog.Int("error_scope", 1)}, nil, []any{"error_scope", 2}, false, `"request_id":"r","error_scope":1,"err":"no luck"`},
+		{"another's, a key of the scope", both, []slog.Attr{slog.Int("error_scope", 1)}, nil, []any{"error_scope", 2}, false,
+			`"request_id":"r","error_scope":1,"err":"no luck","error_scope":2`},
+		{"another's, a key of the line outside the group", &logadapters.Options{Group: "scope"}, nil, nil, []any{"error_scope", 1}, false,
+			`"scope":{"request_id":"r",` + group + `},"err":"no luck","error_scope":1`},
+	} {
+		for name, log := range errorLoggers {
+			policy := "defaults"
+			if c.opts != nil {
+				policy = fmt.Sprintf("%+v", c.opts.Duplicates)
+			}
+			t.Run(c.rule+"/"+policy+"/"+name, func(t *testing.T) {
+				var out bytes.Buffer
+				scope.New("request_id", "r").Run(func() {
+					err := elsewhere
+					if c.own {
+						scope.With("order", 7).Run(func() { err = scope.Error(errLuck) })
+					}
+					scope.SetAttrs(c.set...)
+					log(&out, c.opts, c.with, append([]any{"err", err}, c.args...))
+				})
+				if got, want := out.String(), `{"msg":"m",`+c.want+"}\n"; got != want {
+					t.Errorf("\ngot  %swant %s", got, want)
+				}
+			})
+		}
+	}
+}
+
+// With zeroh.MarshalError the fields of an error are in an object of their own, so the line's keys
+// and Duplicates make no difference.
+func TestErrorsAndDuplicatesInZerolog(t *testing.T) {
+	saved := zerolog.ErrorMarshalFunc
+	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+	defer func() { zerolog.ErrorMarshalFunc = saved }()
+	var elsewhere error
+	scope.New("request_id", "other").Run(func() { elsewhere = scope.Error(errLuck) })
+	for _, policy := range []logadapters.Duplicates{logadapters.EventWins, logadapters.ScopeWins, logadapters.KeepBoth} {
+		scope.New("request_id", "r").Run(func() {
+			var own error
+			scope.With("order", 7, "error_scope", 8, "message", 9).Run(func() { own = scope.Error(errLuck) })
+			for err, object := range map[error]string{
+				own:       `{"message":"no luck","request_id":"r","order":7,"error_scope":8}`,
+				elsewhere: `{"message":"no luck","request_id":"other"}`,
+			} {
+				var out bytes.Buffer
+				l := zerolog.New(&out).Hook(zeroh.New(&logadapters.Options{Duplicates: policy}))
+				l.Info().Int("order", 1).Int("error_scope", 2).Err(err).Msg("m")
+				want := `{"level":"info","order":1,"error_scope":2,"error":` + object + `,"request_id":"r","message":"m"}` + "\n"
+				if out.String() != want {
+					t.Errorf("%v:\ngot  %swant %s", policy, out.String(), want)
+				}
 			}
 		})
 	}

@@ -71,7 +71,7 @@ func TestFinishAndEarlyEnds(t *testing.T) {
 		{"http.ErrAbortHandler", func() { panic(http.ErrAbortHandler) }, func() {}, testkit.Line{"error.type": "abort"}},
 		{"runtime.Goexit", runtime.Goexit, func() {}, testkit.Line{"error.type": "goexit"}},
 		{"a panic of Finish", func() {}, func() { explode("finish") }, testkit.Line{"exception.message": "finish", "http.response.status_code": nil}},
-		{"a panic of both", func() { explode("boom") }, func() { explode("finish") }, testkit.Line{"exception.message": "finish"}},
+		{"a panic of both", func() { explode("boom") }, func() { explode("finish") }, testkit.Line{"exception.message": "boom"}},
 	} {
 		for _, logs := range []bool{true, false} {
 			out, calls := testkit.NewLines(), 0

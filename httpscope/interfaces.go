@@ -20,11 +20,11 @@ func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.
 		_, pushes := w.(http.Pusher)
 		switch {
 		case hijacks && reads && !pushes:
-			a := &answer1{commonAnswer{own: own}}
+			a := &http1Answer{commonAnswer{own: own}}
 			a.init(w, r, id)
 			return &a.answer, a
 		case !hijacks && !reads && pushes:
-			a := &answer2{commonAnswer{own: own}}
+			a := &http2Answer{commonAnswer{own: own}}
 			a.init(w, r, id)
 			return &a.answer, a
 		}
@@ -87,21 +87,21 @@ func (a *commonAnswer) SetReadDeadline(t time.Time) error  { return a.own.SetRea
 func (a *commonAnswer) SetWriteDeadline(t time.Time) error { return a.own.SetWriteDeadline(t) }
 func (a *commonAnswer) EnableFullDuplex() error            { return a.own.EnableFullDuplex() }
 
-// An answer1 is for HTTP/1, an answer2 for HTTP/2.
+// An http1Answer is for HTTP/1, an http2Answer for HTTP/2.
 type (
-	answer1 struct{ commonAnswer }
-	answer2 struct{ commonAnswer }
+	http1Answer struct{ commonAnswer }
+	http2Answer struct{ commonAnswer }
 )
 
-func (a *answer1) ReadFrom(src io.Reader) (int64, error) {
+func (a *http1Answer) ReadFrom(src io.Reader) (int64, error) {
 	return a.readFrom(a.own.(io.ReaderFrom).ReadFrom, src)
 }
 
-func (a *answer1) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (a *http1Answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return a.hijack(a.own.(http.Hijacker).Hijack)
 }
 
-func (a *answer2) Push(target string, opts *http.PushOptions) error {
+func (a *http2Answer) Push(target string, opts *http.PushOptions) error {
 	return a.own.(http.Pusher).Push(target, opts)
 }
 

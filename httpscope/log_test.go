@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
@@ -527,6 +528,54 @@ func TestGoexitIsLogged(t *testing.T) {
 		})
 		out.None(t)
 	})
+}
+
+// What Log and Route do to the goroutine goes on to whoever called Handler, and the handler's own
+// panic in any case. The task ends, and nothing stays bound.
+func TestLogAndRouteThatDoNotReturn(t *testing.T) {
+	panics, goexits := func() { panic("Log's") }, runtime.Goexit
+	for _, c := range []struct {
+		handler, log func()
+		want         any // what the caller recovers; nil if the goroutine ends
+	}{
+		{func() {}, panics, "Log's"},
+		{func() {}, goexits, nil},
+		{func() { panic("the handler's") }, panics, "the handler's"},
+		{func() { panic("the handler's") }, goexits, "the handler's"},
+		{func() { panic(http.ErrAbortHandler) }, panics, http.ErrAbortHandler},
+		{runtime.Goexit, panics, "Log's"},
+	} {
+		for where, opts := range map[string]*httpscope.Options{
+			"Log": {Log: func(context.Context, slog.Level, string, ...slog.Attr) { c.log() }},
+			"Route": {
+				Log:   func(context.Context, slog.Level, string, ...slog.Attr) {},
+				Route: func(*http.Request) string { c.log(); return "" },
+			},
+			"Route, without Log": {Route: func(*http.Request) string { c.log(); return "" }, Finish: func(context.Context) {}},
+			"Finish":             {Finish: func(context.Context) { c.log() }},
+		} {
+			var s scope.Scope
+			var seen any
+			returned := false
+			testkit.InTime(t, func() {
+				before := scope.Current()
+				defer func() {
+					seen = recover()
+					if scope.Current() != before {
+						t.Errorf("%v stays bound", scope.Current())
+					}
+				}()
+				httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+					s = scope.Current()
+					c.handler()
+				}), opts).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+				returned = true
+			})
+			if seen != c.want || returned || !s.Ended() {
+				t.Errorf("%s: the caller sees %v, want %v; Handler has returned: %v; the task is over: %v", where, seen, c.want, returned, s.Ended())
+			}
+		}
+	}
 }
 
 func TestAPanicInBadIDIsLoggedToo(t *testing.T) {

@@ -64,7 +64,7 @@ type Options struct {
 	// Finish is called when the handler has returned or ended early, before the last line and
 	// within the request's scope, with the context that the handler was given. What is known only
 	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
-	// so far; what it sets is on the last line. A panic in it is one of the handler. nil calls nothing.
+	// so far; what it sets is on the last line. nil calls nothing.
 	Finish func(context.Context)
 
 	// Log writes one line for each request, at its end, within its scope: with all that
@@ -92,6 +92,9 @@ type Options struct {
 	// has returned isn't seen: an echo.Echo with Handler as its middleware, say. Put Handler
 	// around it. http.TimeoutHandler calls its handler in another goroutine, whose own fields
 	// this line doesn't get; around Handler it answers for it.
+	//
+	// A panic or a runtime.Goexit in Log, Finish or Route goes on to whoever called Handler, unless the
+	// handler has panicked: then that panic does. A panic of Finish or Route is on the line.
 	Log LogFunc
 
 	// Await has the line written when the task of the request is over: when the handler has

@@ -91,6 +91,11 @@ func (h *handler) end(r *http.Request, e *exchange) {
 		// middleware outside may look at, the form's values, stays.
 		_ = e.r.MultipartForm.RemoveAll()
 	}
+	if h.opts.Finish != nil || h.opts.Route != nil {
+		if p := recover(); p != nil {
+			defer panic(p) // and not what these may panic with
+		}
+	}
 	if h.opts.Log != nil || h.opts.Finish != nil || e.outer != nil {
 		h.refineRoute(e)
 	}

@@ -28,6 +28,12 @@
 // in this order. A job that tries several times is one job: let it set a field for each attempt.
 // Calling Run for each makes several tasks, with an id each.
 //
+// # Recipes
+//
+// The examples are recipes that run, one each for a cron scheduler, a ticker, a worker pool, a
+// consumer of messages, batches with database/sql, and retries. The folder examples/queue has a
+// consumer with NATS.
+//
 // # What is trusted
 //
 // Of [Options.Headers] the ids are taken if they are valid, and baggage only with

@@ -52,8 +52,36 @@ func ExampleRun() {
 	// disk full
 }
 
-// A cron run: each tick is a job. One that fails doesn't end the others, and its line says why.
+// A cron scheduler calls a func() when it is time, and each call is a job. Start it in main, so that
+// its goroutine has the fields of the process and no others.
 func Example_cron() {
+	opts := &jobscope.Options{Log: exampleLogger().LogAttrs, ID: counted()}
+	job := func(name string, fn func(context.Context) error) func() {
+		return func() { _ = jobscope.Run(context.Background(), name, fn, opts) } // the line has the error
+	}
+
+	var c cron // say cron.New() of github.com/robfig/cron/v3
+	c.AddFunc("@hourly", job("tidy", func(context.Context) error { scope.Add("files", 12); return nil }))
+	c.AddFunc("@daily", job("report", func(context.Context) error { return errors.New("disk full") }))
+	c.midnight()
+	// Output:
+	// level=INFO msg=job request_id=j-1 job.name=tidy job.outcome=ok files=12
+	// level=ERROR msg=job request_id=j-2 job.name=report job.outcome=error error.type=*errors.errorString error.message="disk full"
+}
+
+// cron stands for a scheduler.
+type cron []func()
+
+func (c *cron) AddFunc(_ string, fn func()) { *c = append(*c, fn) }
+
+func (c cron) midnight() {
+	for _, fn := range c {
+		fn()
+	}
+}
+
+// Each tick is a job. One that fails doesn't end the others.
+func Example_ticker() {
 	opts := &jobscope.Options{Log: exampleLogger().LogAttrs, ID: counted()}
 	ctx, stop := context.WithCancelCause(context.Background())
 
@@ -127,7 +155,7 @@ func (c carrier) Keys() []string        { return slices.Collect(maps.Keys(c)) }
 var Region = scope.NewKey[string]("region", scope.Propagated)
 
 // A consumer of messages has the id of the request that has sent one, and its trace. It is a
-// task of its own all the same.
+// task of its own all the same. examples/queue has it with NATS.
 func Example_consumer() {
 	type message struct {
 		headers carrier
@@ -165,43 +193,8 @@ func Example_consumer() {
 	// acknowledged: false
 }
 
-// A batch is one job. Each of its rows, which come from database/sql say, has a scope for its own
-// fields, in the same task: what a row sets ends with it.
-func Example_batch() {
-	logger := exampleLogger()
-	_ = jobscope.Run(context.Background(), "bill", func(ctx context.Context) error {
-		rows := query(ctx, "SELECT customer FROM orders")
-		defer rows.Close()
-		billed := 0
-		for rows.Next() {
-			var customer string
-			if err := rows.Scan(&customer); err != nil {
-				return err
-			}
-			scope.With("customer", customer).Run(func() { logger.Info("billing") })
-			billed++
-		}
-		scope.Set("billed", billed) // on the last line
-		return rows.Err()
-	}, &jobscope.Options{Log: logger.LogAttrs, ID: counted()})
-	// Output:
-	// level=INFO msg=billing request_id=j-1 job.name=bill customer=ada
-	// level=INFO msg=billing request_id=j-1 job.name=bill customer=bob
-	// level=INFO msg=job request_id=j-1 job.name=bill billed=2 job.outcome=ok
-}
-
-// customers has the methods of an sql.Rows that the batch needs.
-type customers []string
-
-func query(context.Context, string) *customers { return &customers{"", "ada", "bob"} }
-
-func (c *customers) Next() bool              { *c = (*c)[1:]; return len(*c) > 0 }
-func (c *customers) Scan(dest *string) error { *dest = (*c)[0]; return nil }
-func (c *customers) Err() error              { return nil }
-func (c *customers) Close() error            { return nil }
-
 // A job that is tried several times is one task with one id, and one last line. Each line says
-// which attempt it is of.
+// which attempt it is of: the field is replaced, so no line has two.
 func Example_retry() {
 	logger := exampleLogger()
 	send := func(attempt int) error {

@@ -50,13 +50,15 @@ func (j *job) run(ctx context.Context) {
 			return
 		}
 		j.panicked = recover()
+		defer func() { // also if Log panics or ends the goroutine
+			if j.panicked != nil {
+				panic(j.panicked)
+			}
+		}()
 		if j.ctx == nil { // an option has panicked; ctx may be of a request
 			j.ctx = scope.NewContext(ctx, scope.Current())
 		}
 		j.log()
-		if j.panicked != nil {
-			panic(j.panicked)
-		}
 	}()
 	j.setFields(ctx)
 	j.ctx = scope.NewContext(ctx, scope.Current())

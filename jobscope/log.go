@@ -35,15 +35,20 @@ func (j *job) log() {
 	if j.opts.Level != nil {
 		level = j.opts.Level
 	}
-	s := scope.Current().Pick(j.ctx)
-	if j.err != nil && logadapters.HaveErrors() {
-		own := slices.Concat(attrs, s.Totals()) // what the error's fields give way to
-		s = logadapters.WithErrors(s, func(key string) bool {
-			return slices.ContainsFunc(own, func(a slog.Attr) bool { return a.Key == key })
-		}, logadapters.AppendErrorScopes(nil, j.err)...)
-	}
 	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs}
-	line.Write(j.ctx, s, entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit))
+	if err := j.err; err != nil && logadapters.HaveErrors() {
+		line.Stamp = func(s scope.Scope, attrs []slog.Attr) scope.Scope { return withErrors(s, attrs, err) }
+	}
+	await := entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit)
+	line.Write(j.ctx, scope.Current().Pick(j.ctx), await)
+}
+
+// withErrors returns s with those fields of err's scope whose keys attrs haven't.
+func withErrors(s scope.Scope, attrs []slog.Attr, err error) scope.Scope {
+	own := func(key string) bool {
+		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
+	}
+	return logadapters.WithErrors(s, own, logadapters.AppendErrorScopes(nil, err)...)
 }
 
 func (j *job) outcome() Outcome {

@@ -2,10 +2,13 @@ package jobscope_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"runtime/pprof"
@@ -255,6 +258,88 @@ func TestAPanicInAnOptionIsLoggedToo(t *testing.T) {
 	}
 }
 
+// What Log and Level do to the goroutine goes on to Run's caller, and fn's own panic in any case. The
+// task ends, and nothing stays bound.
+func TestLogAndLevelThatDoNotReturn(t *testing.T) {
+	fns := map[string]func(context.Context) error{
+		"returns": func(context.Context) error { return nil },
+		"fails":   func(context.Context) error { return errors.New("no luck") },
+		"panics":  func(context.Context) error { panic("fn's own") },
+		"goexits": func(context.Context) error { runtime.Goexit(); return nil },
+	}
+	panics, goexits := func() { panic("Log's") }, runtime.Goexit
+	for _, c := range []struct {
+		fn   string
+		log  func()
+		want any // what the caller recovers; nil if the goroutine ends
+	}{
+		{"returns", panics, "Log's"},
+		{"returns", goexits, nil},
+		{"fails", panics, "Log's"},
+		{"fails", goexits, nil},
+		{"panics", panics, "fn's own"},
+		{"panics", goexits, "fn's own"},
+		{"goexits", panics, "Log's"},
+		{"goexits", goexits, nil},
+	} {
+		for where, opts := range map[string]*jobscope.Options{
+			"Log": {Log: func(context.Context, slog.Level, string, ...slog.Attr) { c.log() }},
+			"Level": {
+				Log:   func(context.Context, slog.Level, string, ...slog.Attr) { t.Error("there is a line without a level") },
+				Level: func(jobscope.Outcome, error) slog.Level { c.log(); return 0 },
+			},
+		} {
+			var s scope.Scope
+			var seen any
+			returned := false
+			testkit.InTime(t, func() {
+				before := scope.Current()
+				defer func() {
+					seen = recover()
+					if scope.Current() != before {
+						t.Errorf("%v stays bound", scope.Current())
+					}
+				}()
+				_ = jobscope.Run(context.Background(), "tidy", func(ctx context.Context) error {
+					s = scope.Current()
+					return fns[c.fn](ctx)
+				}, opts)
+				returned = true
+			})
+			if seen != c.want || returned || !s.Ended() {
+				t.Errorf("fn %s, %s: the caller sees %v, want %v; Run has returned: %v; the task is over: %v", c.fn, where, seen, c.want, returned, s.Ended())
+			}
+		}
+	}
+}
+
+// A Log that ends the goroutine in which Await calls it leaves nothing behind.
+func TestALogThatDoesNotReturnIsAwaited(t *testing.T) {
+	for _, limit := range []time.Duration{time.Hour, time.Millisecond} { // the task's end, and the timer
+		var s scope.Scope
+		called, release := make(chan struct{}), make(chan struct{})
+		err := jobscope.Run(t.Context(), "tidy", func(context.Context) error {
+			s = scope.Current()
+			scope.Go(func() { <-release })
+			return io.EOF
+		}, &jobscope.Options{Await: true, AwaitLimit: limit, Log: func(context.Context, slog.Level, string, ...slog.Attr) {
+			close(called)
+			runtime.Goexit()
+		}})
+		if err != io.EOF {
+			t.Errorf("Run returns %v", err)
+		}
+		if limit < time.Second {
+			testkit.Receive(t, called, "line")
+		}
+		close(release)
+		testkit.Receive(t, called, "line")
+		if err := scope.Wait(t.Context()); err != nil || !s.Ended() {
+			t.Errorf("%v; the task is over: %v", err, s.Ended())
+		}
+	}
+}
+
 type panickingCarrier struct{ Map }
 
 func (panickingCarrier) Get(string) string { panic("boom") }
@@ -359,6 +444,60 @@ func TestTotalsAreOnTheLastLine(t *testing.T) {
 	}
 }
 
+// A value of a list that can't be shown costs itself alone, and each is asked once.
+func TestAListOnTheLastLine(t *testing.T) {
+	for _, l := range loggers {
+		t.Run(l.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			log, counter := l.log(out), new(testkit.Counter)
+			var logging, asking callback
+			err := jobscope.Run(t.Context(), "pack", func(ctx context.Context) error {
+				s := scope.Current()
+				logging = func() slog.Value { log(ctx, slog.LevelInfo, "inside"); return slog.StringValue("has logged") }
+				asking = func() slog.Value {
+					inside := s.Totals()
+					return slog.AnyValue(inside[len(inside)-1].Value.Any().([]any)[0])
+				}
+				for _, v := range []any{
+					1, "<&>", float32(0.1), math.NaN(), math.Inf(-1), nil, errors.New("no luck"), counter,
+					testkit.Resolved("r"), testkit.PanickingLogValue{}, testkit.PanickingError{}, testkit.Endless{}, logging,
+					value{slog.GroupValue(slog.Int("a", 1), slog.Float64("b", math.NaN()), slog.Any("c", testkit.Resolved("r")), slog.Group("d", "e", 2))},
+					func() {}, testkit.PanickingJSON{}, struct{ A float64 }{math.NaN()}, struct{ A string }{"<&>"}, json.RawMessage("{"), []byte("ab"),
+				} {
+					scope.Append("list", v)
+				}
+				scope.Append("asks", asking)
+				scope.Append("asks", asking)
+				return nil
+			}, &jobscope.Options{Log: log})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Next(t).Want(t, testkit.Line{l.msg: "inside"})
+			line := out.Next(t)
+			endless := "!PANIC: LogValue of testkit.Endless never ends"
+			line.Want(t, testkit.Line{"job.outcome": "ok", "list": []any{
+				1.0, "<&>", 0.1, "!ERROR:json: unsupported value: NaN", "!ERROR:json: unsupported value: -Inf", nil, "no luck", 1.0,
+				"resolved r", "!PANIC: no value", "!PANIC: no text", endless, "has logged",
+				map[string]any{"a": 1.0, "b": "!ERROR:json: unsupported value: NaN", "c": "resolved r", "d": map[string]any{"e": 2.0}},
+				"!ERROR:json: unsupported type: func()", "!PANIC: no JSON", "!ERROR:json: unsupported value: NaN", map[string]any{"A": "<&>"},
+				"!ERROR:json: error calling MarshalJSON for type json.RawMessage: unexpected end of JSON input", "YWI=",
+			}})
+			marker := "!ERROR: jobscope_test.callback isn't asked for its text within another value's method"
+			line.Want(t, testkit.Line{"asks": []any{marker, marker}})
+			out.None(t)
+		})
+	}
+}
+
+type (
+	callback func() slog.Value
+	value    struct{ v slog.Value }
+)
+
+func (c callback) LogValue() slog.Value { return c() }
+func (v value) LogValue() slog.Value    { return v.v }
+
 func TestTheLineHasTheFieldsOfTheError(t *testing.T) {
 	failure := errors.New("no luck")
 	for _, l := range loggers {
@@ -428,6 +567,18 @@ func TestAFieldOfTheErrorGivesWayToATotal(t *testing.T) {
 		return err
 	}, &jobscope.Options{Log: loggers[0].log(out)})
 	out.Next(t).Want(t, testkit.Line{"rows": 3.0, "item": "boots"})
+}
+
+// With Await it gives way to what is added while the line is awaited.
+func TestAFieldOfTheErrorGivesWayToALaterTotal(t *testing.T) {
+	out, returned := testkit.NewLines(), make(chan struct{})
+	_ = jobscope.Run(t.Context(), "pack", func(context.Context) (err error) {
+		scope.Go(func() { <-returned; scope.Add("rows", 3) })
+		scope.With("rows", "x", "item", "boots").Run(func() { err = scope.Error(errors.New("no luck")) })
+		return err
+	}, &jobscope.Options{Log: loggers[0].log(out), Await: true})
+	close(returned)
+	out.Next(t).Want(t, testkit.Line{"rows": 3.0, "item": "boots", "scope_ended": nil})
 }
 
 func TestAPanicDoesNotAwait(t *testing.T) {

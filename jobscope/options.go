@@ -27,6 +27,9 @@ type Options struct {
 	//   - [Canceled] and [Deadline]: error.message, which is fn's error and, where that doesn't
 	//     say so, the cause of the context's end, as context.Cause has it. If fn has just
 	//     returned the context's error, it is the cause alone.
+	//
+	// A panic or a runtime.Goexit in Log or Level goes on to Run's caller, in place of fn's error;
+	// a panic of fn's own goes on all the same.
 	Log LogFunc
 
 	// Await has the line written when the task of the job is over: when fn has returned and all
@@ -87,7 +90,7 @@ const (
 	// of a context that fn has made itself, such as the timeout of one call, is an Error.
 	Error Outcome = "error"
 
-	// Panic is that fn, or one of the Options, has panicked.
+	// Panic is that fn has panicked, or what makes the scope: Fields, ID or Headers.
 	Panic Outcome = "panic"
 
 	// Goexit is that fn has called runtime.Goexit, as the methods FailNow and SkipNow of a test

@@ -16,27 +16,22 @@ const ErrorScopeKey = "error_scope"
 // looked through for errors.
 func HaveErrors() bool { return memo.Errors.Load() }
 
-// WithErrors returns the scope for a line of s that was given errors with scopes: s, and those
-// of their fields that s lacks. own reports whether the line has a field of a
-// key without its scope. See [scope.ErrorScope].
+// WithErrors returns the scope for a line of s that was given errors with scopes: s, with those
+// of their fields that s lacks. own reports whether the line has a field of a key without its
+// scope: such a field of the error's scope is left out, whatever Options.Duplicates says. The group
+// [ErrorScopeKey] is a field as any other: only one that s has itself is in its way.
 func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope) scope.Scope {
 	stamp := s
-	has := func(key string) bool {
-		_, ok := stamp.Internal().Get(key)
-		return ok || own(key)
-	}
+	has := func(key string) bool { _, ok := stamp.Internal().Get(key); return ok }
 	for _, e := range scopes {
 		if !e.SameTask(s) {
-			if has(ErrorScopeKey) {
-				continue
-			}
-			if group := e.LogValue(); len(group.Group()) > 0 {
+			if group := e.LogValue(); len(group.Group()) > 0 && !has(ErrorScopeKey) {
 				stamp = stamp.With(slog.Attr{Key: ErrorScopeKey, Value: group})
 			}
 			continue
 		}
 		for key, value := range e.All() {
-			if !has(key) {
+			if !has(key) && !own(key) {
 				stamp = stamp.With(slog.Attr{Key: key, Value: value})
 			}
 		}

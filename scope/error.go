@@ -9,13 +9,17 @@ import (
 // Error returns err with the scope that is bound here: a line that is given it, or an error
 // that was made of it with fmt.Errorf and %w or with errors.Join, shows the scope's fields,
 // wherever it is logged. The text of the error is the same, and errors.Is and errors.As find
-// what they found; ==, type assertions and os.IsNotExist don't. nil stays nil, and with nothing bound err stays as it is.
+// what they found; ==, type assertions and os.IsNotExist don't. nil stays nil, and with nothing
+// bound err stays as it is.
 //
 // On a line of the same task the fields come behind those of the line's scope, if their keys
 // are on it in no other way. On a line of another task, or of none, they are in a group
-// error_scope; of several such errors the first has it. So it is with slogh, xslogh and zaph; zerolog needs a line at start-up, see
-// zeroh.MarshalError. The error keeps the scope in memory, with what its task has shared and
-// added up, and nothing else.
+// error_scope; of several such errors the first has it, and a field error_scope of the line's
+// scope leaves no room for it. So it is with slogh, xslogh and zaph; zerolog needs a line at
+// start-up, see zeroh.MarshalError.
+//
+// While the error is kept, so are the scope, with what adapters have made of it for lines, what
+// its task shares, and what [Scope.Totals] shows: nothing else of the task.
 func Error(err error) error {
 	n := bound()
 	if err == nil || n == nil {
@@ -25,9 +29,9 @@ func Error(err error) error {
 	return &scopedError{err, Scope{n}}
 }
 
-// ErrorScope returns the scope of an error that [Error] has made in the tree of err, and whether
-// there is one: the one furthest in, which is where things went wrong; of several that are as
-// far in, the first.
+// ErrorScope returns the scope of an error in the tree of err that [Error] has made, and whether
+// there is one. Of several it is the innermost, which is where things went wrong; of several that
+// are equally deep, the first.
 func ErrorScope(err error) (s Scope, ok bool) {
 	f := finder{left: maxErrors}
 	f.visit(err, 1)

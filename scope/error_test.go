@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"runtime"
+	"slices"
 	"testing"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -123,3 +127,60 @@ func (b branches) Unwrap() []error { return b }
 func (broken) Error() string       { return "broken" }
 func (broken) Unwrap() error       { panic("broken") }
 func (p *pointer) Unwrap() error   { return p.error } // panics for nil
+
+// An error keeps its scope, what its task shares, and what Totals shows: nothing else.
+func TestWhatAnErrorKeeps(t *testing.T) {
+	scope.NewKey[any]("error_hidden", scope.Hidden)
+	onEachPath(t, func(t *testing.T, p path) {
+		var values testkit.Probe[bulk]
+		var names []string
+		value := func(name string) *bulk { names = append(names, name); return values.Watch(new(bulk)) }
+		var kept error
+		scope.New().Run(func() {
+			scope.Set("own", value("set"))
+			scope.Set("replaced", value("replaced"))
+			scope.Set("replaced", 1)
+			scope.Set("deleted", value("deleted"))
+			scope.Delete("deleted")
+			scope.Share("shared", value("shared"))
+			scope.Share("unshared", value("unshared"))
+			_ = scope.Current().String() // as a line does it
+			scope.Unshare("unshared")
+			_ = scope.Current().String() // what was made for the line before goes
+			scope.Append("list", value("appended"))
+			scope.Append("list", holder{value("appended, a LogValuer")})
+			scope.Append("list", fmt.Errorf("%w", holder{value("appended, an error")}))
+			scope.Append("error_hidden", value("appended, hidden"))
+			for range 100 {
+				scope.Append("many", 1)
+			}
+			scope.Append("many", value("appended, one too many"))
+			scope.With("child", value("another scope's")).Run(func() {})
+			kept = scope.Error(io.EOF)
+			scope.Set("later", value("set later"))
+			scope.Current().Internal().AtEnd(func() { _ = names[0] })
+			last(scope.Current())
+			scope.Append("list", value("appended late"))
+			waitForGo(t)
+		})
+		waitForGo(t)
+		want := []string{"set", "shared", "appended"}
+		values.LeftWithin(len(want), testkit.Patience)
+		var got []string
+		for _, i := range values.Live() {
+			got = append(got, names[i])
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("it keeps %q, want %q", got, want)
+		}
+		runtime.KeepAlive(kept)
+		kept = nil
+		values.WantFreed(t, "with the error")
+	})
+}
+
+// A holder is a LogValuer and an error with memory of its own.
+type holder struct{ *bulk }
+
+func (holder) LogValue() slog.Value { return slog.StringValue("resolved") }
+func (holder) Error() string        { return "no luck" }

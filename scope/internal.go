@@ -49,7 +49,7 @@ func (n *node) AtEnd(fn func()) {
 		before := w.atEnd.Load()
 		both := fn
 		if before != nil {
-			both = func() { (*before)(); fn() }
+			both = func() { defer fn(); (*before)() }
 		}
 		if w.atEnd.CompareAndSwap(before, &both) {
 			return

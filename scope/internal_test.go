@@ -2,10 +2,12 @@ package scope_test
 
 import (
 	"log/slog"
+	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/taskscope/taskscope/internal/memo"
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -121,4 +123,16 @@ func TestBareTellsTheProcessFromATask(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is called at a task's end is called also where something before it ends the goroutine.
+func TestAllIsCalledAtTheEnd(t *testing.T) {
+	called := make(chan struct{})
+	scope.New().Run(func() {
+		in := scope.Current().Internal()
+		in.AtEnd(runtime.Goexit)
+		in.AtEnd(func() { close(called) })
+	})
+	testkit.Receive(t, called, "second call")
+	waitForGo(t)
 }

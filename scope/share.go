@@ -12,11 +12,11 @@ import (
 // changed afterwards, and an empty key is stored as "!BADKEY".
 //
 // Set, Delete and Clear leave shared fields alone. Get, GetOr and Key.Get see them; of a
-// Scope's methods only String, LogValue and Totals do, and what is sent to other services are
-// own fields alone. Shared fields belong to the task: a scope of another one, that of [New],
-// say, has none of them, and [Scope.Detach] takes over those of that moment. A [Profiled] one
-// becomes a label when the goroutine binds a scope the next time. On a goroutine with no scope
-// Share starts a task, as [Set] does.
+// Scope's methods only String, LogValue and Totals do. Only own fields are sent to other services.
+// Shared fields belong to the task: a scope of another one, such as that of [New], has none of
+// them, and [Scope.Detach] takes over those of that moment. A [Profiled] one becomes a label the
+// next time that the goroutine binds a scope. On a goroutine with no scope Share starts a task, as
+// [Set] does.
 //
 // After the last line of the task a Share still holds, and is counted by [Late].
 func Share(key string, value any) {
@@ -52,8 +52,8 @@ func share(change func(shared *node) *node) {
 	n.task.share(change)
 }
 
-// share replaces the shared fields of t by what change makes of them: the fields of a node that
-// nothing else points at, and that is bound nowhere.
+// share replaces the shared fields of t by what change makes of them. They are the fields of a node
+// that only the task points at and that is never bound.
 func (t *task) share(change func(shared *node) *node) {
 	w := t.has()
 	for {
@@ -64,11 +64,11 @@ func (t *task) share(change func(shared *node) *node) {
 	}
 }
 
-// line returns n as its lines have it: with the shared fields behind. What it returns is
-// remembered, until these change.
+// line returns n as its lines have it: with the shared fields behind its own. The result is
+// remembered until these change.
 //
-// It isn't inlined, so that [Scope.Internal] is: only then does the compiler know what is behind
-// memo.Scope, and that what Encode is given need not be allocated.
+// It isn't inlined, so that [Scope.Internal] is small enough to be: then the compiler sees which
+// type the memo.Scope has, and keeps the function that its Encode is given on the stack.
 //
 //go:noinline
 func (n *node) line() *node {
@@ -99,7 +99,7 @@ func (n *node) withShared() *node {
 	return e.Value.node
 }
 
-// eachShared calls yield with those of shared whose keys n hasn't.
+// eachShared calls yield with the fields of shared whose keys n hasn't.
 func (n *node) eachShared(shared *node, yield func(field)) {
 	shared.each(nil, func(f field) {
 		if !n.has(f.Key) {
@@ -108,7 +108,7 @@ func (n *node) eachShared(shared *node, yield func(field)) {
 	})
 }
 
-// A sharedLine is a node as its lines have it with these shared fields.
+// A sharedLine is the node that a line has when these are the shared fields.
 type sharedLine struct{ shared, node *node }
 
 var lines memo.Cache[sharedLine]

@@ -8,20 +8,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// Add adds n to a total of the bound scope's task. The task's last line shows it: that of
-// httpscope's Handler, say. All goroutines of the task add to one total, and none of
-// another task does. Totals are in the order in which they were first used, behind the line's own
-// attributes; one whose key is on the line already is left out. An empty key is stored
-// as "!BADKEY". With nothing bound Add does nothing.
+// Add adds n to a total of the bound scope's task. The task's last line shows it, such as the one
+// that httpscope's Handler writes. All goroutines of the task add to one total, and those of other
+// tasks don't. Totals are in the order in which they were first used, behind the line's own
+// attributes; one whose key is on the line already is left out. An empty key is stored as
+// "!BADKEY". With nothing bound Add does nothing.
 //
 // A total that was given an int and a float64 is a float64. At the limits of its type it stays
-// there, and key_overflow=true is on the line too. A total is a number, a duration or a list,
-// as it was first used; what is of another kind is dropped, and key_badtotal=true says so. A task has at
-// most 128 totals; scope_totals_dropped counts what came for others.
+// there, and key_overflow=true is on the line too. The first use says whether a total is a number,
+// a duration or a list; what is of another kind is dropped, and key_badtotal=true says so. A task
+// has at most 128 totals; scope_totals_dropped counts the calls for others.
 func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 	var a addend
 	switch n := any(n).(type) {
@@ -38,13 +37,14 @@ func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 }
 
 // Append adds value to a total that is a list: see [Add]. The list keeps the first 64 values, and
-// key_dropped counts the others. A [slog.LogValuer] is resolved, and an error shown as its
-// text, when the line is written.
+// key_dropped counts the others. When the line is written a [slog.LogValuer] is resolved, and an
+// error shown as its text. A value that can't be encoded, such as NaN in JSON, says so in its place
+// and costs no other.
 func Append(key string, value any) { bound().add(key, addend{kind: listTotal, value: value}) }
 
 // Timing adds the time until stop is called to a total, and 1 to the total key_count: see
-// [Add]. They are those of the task that is bound now. stop may be called anywhere; only the
-// first call counts.
+// [Add]. Both are totals of the task that is bound when Timing is called. stop may be called
+// anywhere; only its first call counts.
 func Timing(key string) (stop func()) {
 	n, start, stopped := bound(), time.Now(), new(atomic.Bool)
 	return func() {
@@ -65,9 +65,9 @@ func Late() int64 { return lates.Load() }
 
 var lates atomic.Int64
 
-// The totals of a task are a linked list that only grows. What is read on the way to another
-// total and what changes are in two cache lines, so that goroutines that add to several don't
-// slow down each other.
+// The totals of a task are a linked list that only grows. What a goroutine reads on its way to
+// another total doesn't share a cache line with what changes, so goroutines that add to several
+// totals don't slow each other down.
 type total struct {
 	key  string
 	next atomic.Pointer[total]
@@ -79,7 +79,7 @@ type total struct {
 	overflow bool
 	bad      bool
 	closed   bool
-	used     bool    // something was added: the goroutine that has put it into the list may be slow
+	used     bool    // iff something was added: a total is in the list a moment before its first value
 	n        int64   // the sum of all integers; how many values the list has no room for
 	f        float64 // the sum of all float64s
 	list     *[]any
@@ -142,7 +142,7 @@ func (n *node) add(key string, a addend) (inTime bool) {
 func (t *total) add(a addend) (inTime bool) {
 	t.mu.Lock()
 	inTime = !t.closed
-	t.used = t.used || inTime && a.kind == t.kind // what is of another kind may come before the first value
+	t.used = t.used || inTime && a.kind == t.kind // another kind may come first, from another goroutine
 	switch {
 	case t.closed:
 	case a.kind != t.kind:
@@ -191,8 +191,8 @@ func (t *task) totalsAreRead() bool {
 	return false
 }
 
-// totals appends to attrs those whose keys neither attrs nor the scope have. If last, no
-// others come: what is added from now on is late.
+// totals appends the totals whose keys neither attrs nor the scope have. If last, what is added
+// from now on is late.
 func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 	if n == nil {
 		return attrs
@@ -207,84 +207,67 @@ func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 			return attrs
 		}
 		if t != nil {
-			if r, used := t.read(last); used {
-				attrs = r.appendTo(attrs, n)
-			}
+			attrs = t.appendTo(attrs, n, last)
 			link = &t.next
 		}
 	}
 }
 
-// A reading is what a total has come to.
-type reading struct {
-	key               string
-	value             slog.Value
-	dropped           int64
-	overflow, badKind bool
-}
-
-func (t *total) read(last bool) (r reading, used bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closed = t.closed || last
-	r = reading{key: t.key, overflow: t.overflow, badKind: t.bad}
-	switch {
-	case !t.used:
-	case t.kind == listTotal:
-		r.value, r.dropped = slog.AnyValue(slices.Clone(*t.list)), t.n
-	case t.kind == durationTotal:
-		r.value = slog.DurationValue(time.Duration(t.n))
-	case t.isFloat:
-		r.value = slog.Float64Value(float64(t.n) + t.f)
-	default:
-		r.value = slog.Int64Value(t.n)
-	}
-	return r, t.used
-}
-
-// appendTo appends r as a line has it.
-func (r reading) appendTo(attrs []slog.Attr, n *node) []slog.Attr {
+// appendTo appends t, and what is to be said about it, as the line of n has it.
+func (t *total) appendTo(attrs []slog.Attr, n *node, last bool) []slog.Attr {
 	taken := func(key string) bool {
 		return n.has(key) || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
 	}
-	total, visible := field{Attr: slog.Attr{Key: r.key, Value: r.value}}.shown()
-	if !visible || taken(r.key) {
+	value, marks, used := t.read(last)
+	total, visible := field{Attr: slog.Attr{Key: t.key, Value: value}}.shown()
+	if !used || !visible || taken(t.key) {
 		return attrs
 	}
 	if list, ok := total.Value.Any().([]any); ok {
-		for i := range list {
-			list[i] = listed(list[i])
+		n.showList(list)
+		if last { // it is all that is shown from now on, and needs nothing else
+			t.mu.Lock()
+			copy(*t.list, list)
+			t.mu.Unlock()
 		}
 	}
 	attrs = append(attrs, total)
-	put := func(mark string, value slog.Value) {
-		if key := r.key + mark; !taken(key) {
-			attrs = append(attrs, slog.Attr{Key: key, Value: value})
+	for _, m := range marks {
+		if !taken(m.Key) {
+			attrs = append(attrs, m)
 		}
-	}
-	if r.dropped > 0 {
-		put("_dropped", slog.Int64Value(r.dropped))
-	}
-	if r.overflow {
-		put("_overflow", slog.BoolValue(true))
-	}
-	if r.badKind {
-		put("_badtotal", slog.BoolValue(true))
 	}
 	return attrs
 }
 
-// listed returns a value of a list as a line has it.
-func listed(v any) (shown any) {
-	defer func() {
-		if p := recover(); p != nil {
-			shown = values.Panic(p).String()
+// read returns what t has come to, and reports whether that is anything. If last, t is closed.
+func (t *total) read(last bool) (value slog.Value, marks []slog.Attr, used bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = t.closed || last
+	switch {
+	case !t.used:
+		return value, nil, false
+	case t.kind == listTotal:
+		value = slog.AnyValue(slices.Clone(*t.list))
+		if t.n > 0 {
+			marks = append(marks, slog.Int64(t.key+"_dropped", t.n))
 		}
-	}()
-	switch v := values.Resolve(slog.AnyValue(v)).Any().(type) {
-	case error:
-		return v.Error()
+		if last && isRestricted(slog.Attr{Key: t.key}) {
+			clear(*t.list) // nobody is shown them
+		}
+	case t.kind == durationTotal:
+		value = slog.DurationValue(time.Duration(t.n))
+	case t.isFloat:
+		value = slog.Float64Value(float64(t.n) + t.f)
 	default:
-		return v
+		value = slog.Int64Value(t.n)
 	}
+	if t.overflow {
+		marks = append(marks, slog.Bool(t.key+"_overflow", true))
+	}
+	if t.bad {
+		marks = append(marks, slog.Bool(t.key+"_badtotal", true))
+	}
+	return value, marks, true
 }

@@ -72,6 +72,20 @@ func TestTotals(t *testing.T) {
 			scope.Append("l", valuer{}) // panics
 			scope.Append("l", (*nilError)(nil))
 		}, "l=[no luck v resolved !PANIC: no value !PANIC: runtime error: invalid memory address or nil pointer dereference]"},
+		{"a list of what JSON hasn't", func() {
+			for _, v := range []any{math.NaN(), float32(0.1), math.Inf(-1), []int{1}, struct{ A int }{1}, (*int)(nil)} {
+				scope.Append("l", v)
+			}
+		}, "l=[NaN 0.1 -Inf [1] {1} <nil>]"},
+		{"a group in a list", func() {
+			scope.Append("l", slog.GroupValue(slog.Int("b", 1), slog.Any("", valuer{slog.GroupValue(slog.Any("a", errors.New("no luck")))})))
+		}, "l=[map[a:no luck b:1]]"},
+		{"a list that asks for itself", func() {
+			s := scope.Current()
+			scope.Append("l", asking(func() slog.Value { return s.Totals()[0].Value }))
+			scope.Append("l", slog.AnyValue(errors.New("no luck")))
+		}, "l=[[!ERROR: scope_test.asking isn't asked for its text within another value's method" +
+			" !ERROR: *errors.errorString isn't asked for its text within another value's method] no luck]"},
 		{"a long list", func() {
 			for i := range 70 {
 				scope.Append("l", i%2)
@@ -122,9 +136,24 @@ func (v valuer) LogValue() slog.Value {
 	return v.v
 }
 
+type asking func() slog.Value
+
+func (a asking) LogValue() slog.Value { return a() }
+
 type nilError struct{ text string }
 
 func (e *nilError) Error() string { return e.text }
+
+// A value of a list is asked for the last line, and not again.
+func TestAListIsSettledByTheLastLine(t *testing.T) {
+	var asked testkit.Counter
+	s := scope.New()
+	s.Run(func() { scope.Append("l", &asked) })
+	wantTotals(t, s, "l=[1]")
+	last(s)
+	wantTotals(t, s, "l=[2]")
+	wantTotals(t, s, "l=[2]")
+}
 
 func TestTotalsAreBounded(t *testing.T) {
 	scope.New().Run(func() {

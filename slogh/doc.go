@@ -18,6 +18,13 @@
 // fields that need no method: bools, numbers, strings, times, durations, and groups of these. What
 // such a method sets with scope.Set ends with it.
 //
+// # Errors
+//
+// A line that has an error of scope.Error gets the fields of its scope. It is looked for in
+// attributes at any depth, on the line and in With, and in what a LogValuer returns; each is called
+// as often as without this package. Where a handler of another package resolves LogValuers itself,
+// an error that only LogValue shows isn't seen.
+//
 // # What is attached inside a group
 //
 // With passes attributes on at once. Inside a group (WithGroup, then With) they are also kept,

@@ -153,33 +153,69 @@ func freeze(v slog.Value) slog.Value {
 // withErrors returns what to stamp r with, a line of s, if it or the logger has been given errors
 // with scopes, and r as it is to be written.
 func (h *Handler) withErrors(s scope.Scope, r slog.Record) (scope.Scope, slog.Record) {
-	var errs []scope.Scope
+	var room [16]slog.Attr // more allocates, as it does in a Record
+	attrs, search := room[:0], false
 	for a := range r.Attrs {
-		errs = appendErrors(errs, a)
+		attrs = append(attrs, a)
+		switch a.Value.Kind() {
+		case slog.KindAny, slog.KindLogValuer, slog.KindGroup:
+			search = true
+		}
 	}
-	if len(errs) > 0 {
-		r = withAttrs(r, convert(attrsOf(r), bareError)...)
+	var errs []scope.Scope
+	if search {
+		var changed bool
+		if errs, changed = findErrors(attrs, h.own); changed {
+			r = withAttrs(r, attrs...)
+		}
 	}
 	if errs = append(errs, h.errs...); len(errs) == 0 {
 		return s, r
 	}
-	keys := h.rootKeys(attrsOf(r))
-	return logadapters.WithErrors(s, func(key string) bool { return slices.Contains(keys, key) }, errs...), r
+	keys := h.rootKeys(attrs)
+	return logadapters.WithErrors(s, func(key string) bool {
+		return h.cache.Options.Group == "" && (slices.Contains(keys, key) || slices.Contains(h.cache.Reserved, key))
+	}, errs...), r
 }
 
-// appendErrors appends the scopes of the errors in attrs, at any depth.
-func appendErrors(scopes []scope.Scope, attrs ...slog.Attr) []scope.Scope {
-	for _, a := range attrs {
-		switch a.Value.Kind() {
-		case slog.KindGroup:
-			scopes = appendErrors(scopes, a.Value.Group()...)
-		case slog.KindAny:
-			switch v := a.Value.Any().(type) {
-			case error:
-				scopes = logadapters.AppendErrorScopes(scopes, v)
-			case []error:
-				scopes = logadapters.AppendErrorScopes(scopes, v...)
+// findErrors returns the scopes of the errors in attrs, at any depth, and puts the errors
+// themselves in the place of those that scope.Error has made. If resolve, it also puts what
+// LogValuers are in their place, once and for all, and looks for errors in that.
+func findErrors(attrs []slog.Attr, resolve bool) (scopes []scope.Scope, changed bool) {
+	look := func(v slog.Value) slog.Value {
+		for range 2 { // a LogValuer may be an error, and what scope.Error was given a LogValuer
+			if v.Kind() != slog.KindGroup {
+				scopes, v = appendErrors(scopes, v), bareError(v)
 			}
+			if !resolve || v.Kind() != slog.KindLogValuer {
+				break
+			}
+			v = v.Resolve()
+		}
+		return v
+	}
+	for i := range attrs {
+		if v := &attrs[i].Value; resolve && values.HasLogValuer(*v) || len(appendErrors(nil, *v)) > 0 {
+			*v, changed = values.Convert(*v, look), true
+		}
+	}
+	return scopes, changed
+}
+
+// appendErrors appends the scopes of the errors in v. It resolves nothing: a LogValuer may be an
+// error itself.
+func appendErrors(scopes []scope.Scope, v slog.Value) []scope.Scope {
+	switch v.Kind() {
+	case slog.KindGroup:
+		for _, a := range v.Group() {
+			scopes = appendErrors(scopes, a.Value)
+		}
+	case slog.KindAny, slog.KindLogValuer:
+		switch v := v.Any().(type) {
+		case error:
+			scopes = logadapters.AppendErrorScopes(scopes, v)
+		case []error:
+			scopes = logadapters.AppendErrorScopes(scopes, v...)
 		}
 	}
 	return scopes

@@ -151,10 +151,10 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		return h
 	}
 	if logadapters.HaveErrors() {
-		if errs := appendErrors(nil, attrs...); len(errs) > 0 {
+		attrs = slices.Clone(attrs)
+		if errs, _ := findErrors(attrs, h.own || len(h.ops) > 0); len(errs) > 0 {
 			h = h.with(h.bare, h.cache.Reserved)
 			h.errs = slices.Concat(h.errs, errs)
-			attrs = convert(slices.Clone(attrs), bareError)
 		}
 	}
 	if len(h.ops) > 0 {

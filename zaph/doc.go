@@ -20,6 +20,15 @@
 // are recorded: marshalers run once, bytes are copied, and values that take reflection are encoded.
 // Only an encoder of another package, or with a NewReflectedEncoder, looks at such values again.
 //
+// # Errors
+//
+// A line whose fields have an error that scope.Error has made gets the fields of its scope. It is
+// looked for in what zap.Error, NamedError, Errors, Any, Reflect, Stringer and Inline are given, and
+// in the members and elements of zap.Dict, Objects, ObjectValues and Stringers, on the line and in
+// With. No marshaler is called for that, so an error inside an object or an array of the program's
+// own isn't seen. scope.Error has no marshaler: zap.Any writes what it returns as zap.Error does, also
+// if the error is an object.
+//
 // # Cores of other packages
 //
 // Inside a core that isn't zap's own, nothing is known of the encoder, so

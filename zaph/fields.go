@@ -168,72 +168,98 @@ func appendKeys(keys []string, fields []zapcore.Field) (all []string, before int
 
 // withErrors returns what to stamp a line of s with if it or the logger has been given errors with
 // scopes, and the line's fields as they are to be written.
-func (c *core) withErrors(s scope.Scope, fields []zapcore.Field) (scope.Scope, []zapcore.Field) {
-	errs := errorsIn(fields)
-	if len(errs) > 0 {
-		fields = bareErrors(fields)
-	}
+func (c *core) withErrors(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Field) (scope.Scope, []zapcore.Field) {
+	errs, fields := findErrors(fields)
 	if errs = append(errs, c.errs...); len(errs) == 0 {
 		return s, fields
 	}
-	own := func(key string) bool {
-		if len(c.frozen) > 0 {
-			return false
-		}
-		for i := range fields {
-			if fields[i].Type == zapcore.NamespaceType {
-				break
-			}
-			if fields[i].Type != zapcore.SkipType && fields[i].Key == key {
-				return true
-			}
-		}
-		return false
+	own := c.leaf.appendOptional(slices.Clone(c.cache.Reserved), ent)
+	if len(c.frozen) == 0 {
+		fields = c.leaf.record(fields, zapcore.InlineMarshalerType)
+		own, _ = appendKeys(own, c.leaf.record(fields, zapcore.ErrorType))
 	}
-	return logadapters.WithErrors(s, own, errs...), fields
+	return logadapters.WithErrors(s, func(key string) bool {
+		return c.leaf.opts.Group == "" && slices.Contains(own, key)
+	}, errs...), fields
 }
 
-// errorsIn returns the scopes of the errors in fields.
-func errorsIn(fields []zapcore.Field) (scopes []scope.Scope) {
-	if !logadapters.HaveErrors() {
-		return nil
-	}
+// findErrors returns the scopes of the errors in fields, and fields with the errors themselves in
+// the place of those that scope.Error has made.
+func findErrors(fields []zapcore.Field) (scopes []scope.Scope, bare []zapcore.Field) {
 	for i := range fields {
-		scopes = logadapters.AppendErrorScopes(scopes, errorsOf(&fields[i])...)
+		scopes = appendErrors(scopes, fields[i].Interface)
+	}
+	if len(scopes) == 0 {
+		return nil, fields
+	}
+	bare = slices.Clone(fields)
+	for i := range bare {
+		bare[i].Interface = bareError(bare[i].Interface)
+	}
+	return scopes, bare
+}
+
+// appendErrors appends the scopes of v, if it is an error, and of those in it, if it is one of
+// zap's own lists. It calls no marshaler.
+func appendErrors(scopes []scope.Scope, v any) []scope.Scope {
+	switch v := v.(type) {
+	case nil:
+		return scopes
+	case error:
+		return logadapters.AppendErrorScopes(scopes, v)
+	case zapcore.Field:
+		return appendErrors(scopes, v.Interface)
+	}
+	if list, ok := listOf(v); ok {
+		for i := range list.Len() {
+			scopes = appendErrors(scopes, list.Index(i).Interface())
+		}
 	}
 	return scopes
 }
 
-var errorsType = reflect.TypeOf(zap.Errors("", nil).Interface)
-
-// errorsOf returns the errors that f has been made of.
-func errorsOf(f *zapcore.Field) []error {
-	switch f.Type {
-	case zapcore.ErrorType, zapcore.ReflectType:
-		if err, ok := f.Interface.(error); ok {
-			return []error{err}
-		}
-	case zapcore.ArrayMarshalerType:
-		// That of zap.Errors has no name outside zap (zap/error.go).
-		if list := reflect.ValueOf(f.Interface); list.IsValid() && list.Type() == errorsType && list.CanConvert(reflect.TypeFor[[]error]()) {
-			return list.Convert(reflect.TypeFor[[]error]()).Interface().([]error)
+// bareError returns v, with the errors themselves in the place of those that scope.Error has made,
+// where appendErrors looks for them.
+func bareError(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case error:
+		return logadapters.BareErrors(v)[0]
+	case zapcore.Field:
+		v.Interface = bareError(v.Interface)
+		return v
+	}
+	list, ok := listOf(v)
+	if !ok {
+		return v
+	}
+	bare := reflect.MakeSlice(list.Type(), list.Len(), list.Len())
+	for i := range list.Len() {
+		if e := bareError(list.Index(i).Interface()); e != nil {
+			bare.Index(i).Set(reflect.ValueOf(e))
 		}
 	}
-	return nil
+	return bare.Interface()
 }
 
-// bareErrors returns fields with the errors themselves in the place of what scope.Error has made.
-func bareErrors(fields []zapcore.Field) []zapcore.Field {
-	fields = slices.Clone(fields)
-	for i := range fields {
-		f := &fields[i]
-		switch errs := errorsOf(f); {
-		case len(errs) == 0:
-		case f.Type == zapcore.ArrayMarshalerType:
-			f.Interface = zap.Errors(f.Key, logadapters.BareErrors(errs...)).Interface
-		default:
-			f.Interface = logadapters.BareErrors(errs...)[0]
-		}
+// listOf returns v as a list whose elements may be or have errors: an []error, or what zap.Errors,
+// Objects, ObjectValues, Stringers and Dict make, types without a name outside zap (zap/array.go,
+// error.go, field.go).
+func listOf(v any) (list reflect.Value, ok bool) {
+	list = reflect.ValueOf(v)
+	if list.Kind() != reflect.Slice {
+		return list, false
 	}
-	return fields
+	switch t := list.Type(); {
+	case t == reflect.TypeFor[[]error]():
+		return list, true
+	case t.PkgPath() != zapPackage:
+		return list, false
+	default:
+		e := t.Elem()
+		return list, e.Kind() == reflect.Interface || e == reflect.TypeFor[zapcore.Field]() || e.Implements(reflect.TypeFor[error]())
+	}
 }
+
+var zapPackage = reflect.TypeFor[zap.Logger]().PkgPath()

@@ -25,8 +25,16 @@ func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg str
 		// From debug to error slog's levels are four apart, and zap's are one.
 		by := min(max(level, slog.LevelDebug), slog.LevelError) >> 2
 		if ce := l.Check(zapcore.InfoLevel+zapcore.Level(by), msg); ce != nil {
-			fields := logadapters.FieldsOf(attrs...)
-			ce.Write(append(appendFields(nil, &fields), Context(ctx))...)
+			resolved := logadapters.FieldsOf(attrs...)
+			fields := append(appendFields(nil, &resolved), Context(ctx))
+			for _, a := range attrs {
+				if a.Value.Kind() == slog.KindLogValuer { // resolved it is no error any more
+					if err, ok := a.Value.Any().(error); ok {
+						fields = append(fields, zap.Field{Type: zapcore.SkipType, Interface: err})
+					}
+				}
+			}
+			ce.Write(fields...)
 		}
 	}
 }

@@ -108,9 +108,10 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 		return c
 	}
 	child := &core{leaf: c.leaf, ctx: contextOf(c.ctx, fields), errs: c.errs, bare: c.bare, frozen: c.frozen}
-	if errs := errorsIn(fields); len(errs) > 0 {
+	if logadapters.HaveErrors() {
+		var errs []scope.Scope
+		errs, fields = findErrors(fields)
 		child.errs = slices.Concat(c.errs, errs)
-		fields = bareErrors(fields)
 	}
 	root, reserved, inside := c.cache.Base, c.cache.Reserved, fields
 	if len(c.frozen) == 0 {
@@ -167,7 +168,7 @@ func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, scope.Scope, []zapcore.Field) {
 	s := logadapters.Pick(contextOf(c.ctx, fields))
 	if logadapters.HaveErrors() {
-		s, fields = c.withErrors(s, fields)
+		s, fields = c.withErrors(s, ent, fields)
 	}
 	d := c.cache.Lookup(s)
 	if d == nil {

@@ -84,6 +84,10 @@ type Line struct {
 	Level slog.Level
 	Msg   string
 	Attrs []slog.Attr
+
+	// Stamp returns the scope of the line, in place of s. attrs are all of the line's own, its
+	// totals too. nil means s.
+	Stamp func(s scope.Scope, attrs []slog.Attr) scope.Scope
 }
 
 // Write writes l within s, with the totals of the task. If limit is 0, it does so now. Otherwise
@@ -111,7 +115,13 @@ func (l Line) write(ctx context.Context, running int) {
 	if running > 0 {
 		l.Attrs = append(l.Attrs, slog.Int("scope_running", running))
 	}
-	l.Log(ctx, l.Level, l.Msg, scope.Current().Internal().LastTotals(l.Attrs)...)
+	s := scope.Current()
+	attrs := s.Internal().LastTotals(l.Attrs)
+	if l.Stamp == nil {
+		l.Log(ctx, l.Level, l.Msg, attrs...)
+		return
+	}
+	l.Stamp(s, attrs).Run(func() { l.Log(ctx, l.Level, l.Msg, attrs...) })
 }
 
 // AwaitLimit returns what a Line's limit is if these are an entry's options.

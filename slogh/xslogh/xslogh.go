@@ -8,6 +8,7 @@ import (
 
 	xslog "golang.org/x/exp/slog"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/slogh"
 )
@@ -119,24 +120,60 @@ func stdValue(v xslog.Value) slog.Value {
 	case xslog.KindGroup:
 		return slog.GroupValue(convert(v.Group(), toStd)...)
 	case xslog.KindLogValuer:
-		return slog.AnyValue(valuer{v.LogValuer()})
+		x := valuer{v.LogValuer()}
+		if _, ok := x.x.(error); ok {
+			return slog.AnyValue(errorValuer{x})
+		}
+		return slog.AnyValue(x)
 	}
 	switch given := v.Any().(type) {
+	case memo.Error: // what scope.Error was given may be one of the next
+		return slog.AnyValue(opaqueError{given})
 	case slog.Value, []slog.Attr, slog.LogValuer, slog.Kind:
+		if err, ok := given.(error); ok {
+			return slog.AnyValue(opaqueError{err})
+		}
 		return slog.AnyValue(opaque{given}) // to x/exp it is any struct
 	default:
 		return slog.AnyValue(given)
 	}
 }
 
-// An opaque value is one that log/slog is not to interpret.
-type opaque struct{ given any }
+// A wrapper stands for a value while log/slog has it. The handler at the end gets it back as it
+// was given.
+type wrapper interface{ given() any }
 
-// A valuer is x/exp's LogValuer as log/slog's. The handler at the end gets it back as it was, and
-// resolves it when it would have.
-type valuer struct{ x xslog.LogValuer }
+// An opaque value is one that log/slog is not to interpret. An opaqueError is one in which slogh
+// looks for errors.
+type (
+	opaque      struct{ any }
+	opaqueError struct{ error }
+)
 
+func (o opaque) given() any         { return o.any }
+func (e opaqueError) given() any    { return e.error }
+func (e opaqueError) Unwrap() error { return e.error }
+
+// Bare implements memo.Error.
+func (e opaqueError) Bare() error {
+	bare := logadapters.BareErrors(e.error)[0]
+	if x, ok := bare.(xslog.LogValuer); ok {
+		return errorValuer{valuer{x}}
+	}
+	return opaqueError{bare}
+}
+
+// A valuer is x/exp's LogValuer as log/slog's. The handler at the end resolves it when it would
+// have. An errorValuer is one that is an error, too.
+type (
+	valuer      struct{ x xslog.LogValuer }
+	errorValuer struct{ valuer }
+)
+
+func (v valuer) given() any           { return v.x }
 func (v valuer) LogValue() slog.Value { return stdValue(v.x.LogValue()) }
+func (v errorValuer) Error() string   { return v.x.(error).Error() }
+func (v errorValuer) Unwrap() error   { return v.x.(error) }
 
 func toX(a slog.Attr) xslog.Attr { return xslog.Attr{Key: a.Key, Value: xValue(a.Value)} }
 
@@ -148,14 +185,12 @@ func xValue(v slog.Value) xslog.Value {
 		return xslog.Int64Value(v.Int64())
 	case slog.KindGroup:
 		return xslog.GroupValue(convert(v.Group(), toX)...)
-	case slog.KindLogValuer:
-		if w, ok := v.LogValuer().(valuer); ok {
-			return xslog.AnyValue(w.x)
-		}
-		return xValue(v.Resolve())
 	}
-	if o, ok := v.Any().(opaque); ok {
-		return xslog.AnyValue(o.given)
+	if w, ok := v.Any().(wrapper); ok {
+		return xslog.AnyValue(w.given())
+	}
+	if v.Kind() == slog.KindLogValuer {
+		return xValue(v.Resolve())
 	}
 	return xslog.AnyValue(v.Any())
 }
