@@ -1,0 +1,3 @@
+// Package otelscope hands the fields of the running goroutine's scope to OpenTelemetry: to log
+// records, spans, metrics and baggage.
+package otelscope
