@@ -40,6 +40,14 @@ func Run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 	case fn == nil:
 		panic("otelscope.Run: fn, the func to run, is nil")
 	}
+	// A tracer may label the goroutine for profilers, when a span starts and when it ends, from
+	// contexts that know no scope. What was bound is put back when it has done so.
+	var err error
+	scope.Run(func() { err = run(ctx, t, name, fn, opts) })
+	return err
+}
+
+func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Context) error, opts []trace.SpanStartOption) error {
 	s := logadapters.Pick(ctx)
 	parent := trace.SpanContextFromContext(ctx)
 	ctx, span := t.Start(ctx, name, withTraced(s, opts)...)
