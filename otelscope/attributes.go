@@ -34,6 +34,9 @@ func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 	return nil
 }
 
+// keyValues is what a span gets of one scope. It must not be changed.
+type keyValues struct{ list []attribute.KeyValue }
+
 // byPolicy has the caches of Attributes.
 var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[*keyValues]]
 

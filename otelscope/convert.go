@@ -1,6 +1,8 @@
 package otelscope
 
 import (
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -146,8 +148,24 @@ func (c *converter) any(v any, depth int) attribute.Value {
 		return attribute.StringValue(v.Error())
 	case fmt.Stringer:
 		return attribute.StringValue(v.String())
+	case encoding.TextMarshaler:
+		return ofText(v.MarshalText())
+	case json.Marshaler: // it may leave out what fmt would show
+		text, err := json.Marshal(v)
+		var unquoted string
+		if json.Unmarshal(text, &unquoted) == nil {
+			text = []byte(unquoted)
+		}
+		return ofText(text, err)
 	}
 	return c.reflected(r, depth)
+}
+
+func ofText(text []byte, err error) attribute.Value {
+	if err != nil {
+		return attribute.StringValue("!ERROR:" + err.Error()) // as log/slog has it
+	}
+	return attribute.StringValue(string(text))
 }
 
 // reflected goes by the kind of a value.

@@ -1,0 +1,7 @@
+package otelscope
+
+// For the tests of package otelscope_test.
+var (
+	LogValueOf       = forLogs.value
+	AttributeValueOf = forAttributes.value
+)
