@@ -154,7 +154,8 @@ func TestAGoroutineThatIsLeftBehindSaysSo(t *testing.T) {
 func TestMethodsOfValuesMayDoAnything(t *testing.T) {
 	l, k := newLogger(nil)
 	scope.New("a", 1, "noisy", logging{l}, "bad", testkit.PanickingString{}, "worse", testkit.PanickingLogValue{}, "z", 2).Run(func() {
-		testkit.InTime(t, func() { emit(l, scope.NewContext(background, scope.Current())) })
+		ctx := scope.NewContext(background, scope.Current())
+		testkit.InTime(t, func() { emit(l, ctx) })
 	})
 	got := k.take()
 	if len(got) < 2 || got[len(got)-1] != "hello a=1 noisy=said bad=!PANIC: no text worse=!PANIC: no value z=2" {
