@@ -105,7 +105,7 @@ func appendAttributes(list []attribute.KeyValue, attrs []slog.Attr) []attribute.
 	list = slices.Grow(list, len(attrs))
 	for _, a := range attrs {
 		if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {
-			list = append(list, attribute.KeyValue{Key: attribute.Key(a.Key), Value: v})
+			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: v})
 		}
 	}
 	return list
@@ -155,7 +155,7 @@ type fixed struct{ metric.MeasurementOption }
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.String(a.Key, fmt.Sprintf("!PANIC: %v", p)))
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(fmt.Sprintf("!PANIC: %v", p))})
 		}
 	}()
 	return appendAttributes(list, []slog.Attr{a})

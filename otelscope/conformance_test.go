@@ -60,7 +60,7 @@ func conformantAttributes(fields []adaptertest.Field) (attrs []attribute.KeyValu
 		if group, ok := f.Value.(adaptertest.Group); ok && f.Key == "" {
 			attrs = append(attrs, conformantAttributes(group)...)
 		} else {
-			attrs = append(attrs, attribute.KeyValue{Key: attribute.Key(f.Key), Value: otelscope.LogValueOf(f.Attr().Value)})
+			attrs = append(attrs, attribute.KeyValue{Key: otelscope.KeyOf(f.Key), Value: otelscope.LogValueOf(f.Attr().Value)})
 		}
 	}
 	return attrs

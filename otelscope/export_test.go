@@ -4,4 +4,5 @@ package otelscope
 var (
 	LogValueOf       = forLogs.value
 	AttributeValueOf = forAttributes.value
+	KeyOf            = keyOf
 )

@@ -147,11 +147,11 @@ func attachStamp(st *stamp, fields logadapters.Fields) *stamp {
 	list := make([]attribute.KeyValue, 0, len(fields.Attrs))
 	for _, a := range fields.Attrs {
 		if !with.takeID(a) {
-			list = append(list, attribute.KeyValue{Key: attribute.Key(a.Key), Value: forLogs.value(a.Value)})
+			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forLogs.value(a.Value)})
 		}
 	}
 	if fields.Group != "" && len(list) > 0 {
-		list = []attribute.KeyValue{attribute.Map(fields.Group, list...)}
+		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
 	}
 	with.list = slices.Concat(st.list, list)
 	return with
