@@ -60,7 +60,7 @@ func conformantAttributes(fields []adaptertest.Field) (attrs []attribute.KeyValu
 		if group, ok := f.Value.(adaptertest.Group); ok && f.Key == "" {
 			attrs = append(attrs, conformantAttributes(group)...)
 		} else {
-			attrs = append(attrs, attribute.KeyValue{Key: otelscope.KeyOf(f.Key), Value: otelscope.LogValueOf(f.Attr().Value)})
+			attrs = append(attrs, attribute.KeyValue{Key: attribute.Key(f.Key), Value: otelscope.LogValueOf(f.Attr().Value)})
 		}
 	}
 	return attrs
@@ -76,7 +76,7 @@ func (lineWriter) Enabled(_ context.Context, p sdklog.EnabledParameters) bool {
 func (l lineWriter) OnEmit(_ context.Context, r *sdklog.Record) error {
 	line := map[string]any{"the text": plain(r.Body())}
 	r.WalkAttributes(func(a attribute.KeyValue) bool {
-		line[string(a.Key)] = plain(a.Value)
+		line[string(otelscope.KeyOf(string(a.Key)))] = plain(a.Value) // the processor's keys are UTF-8
 		return true
 	})
 	if r.TraceID().IsValid() {
