@@ -34,6 +34,9 @@ func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 	return nil
 }
 
+// keyValues is what a span gets of one scope. It must not be changed.
+type keyValues struct{ list []attribute.KeyValue }
+
 // byPolicy has the caches of Attributes.
 var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[*keyValues]]
 
@@ -102,7 +105,7 @@ func appendAttributes(list []attribute.KeyValue, attrs []slog.Attr) []attribute.
 	list = slices.Grow(list, len(attrs))
 	for _, a := range attrs {
 		if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {
-			list = append(list, attribute.KeyValue{Key: attribute.Key(a.Key), Value: v})
+			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: v})
 		}
 	}
 	return list
@@ -152,7 +155,7 @@ type fixed struct{ metric.MeasurementOption }
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.String(a.Key, fmt.Sprintf("!PANIC: %v", p)))
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(fmt.Sprintf("!PANIC: %v", p))})
 		}
 	}()
 	return appendAttributes(list, []slog.Attr{a})

@@ -1,11 +1,14 @@
 package otelscope
 
 import (
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -32,7 +35,7 @@ const tooLarge = "!BADVALUE: nested too deep, or too large"
 func (t target) value(v slog.Value) attribute.Value {
 	switch v.Kind() {
 	case slog.KindString:
-		return attribute.StringValue(v.String())
+		return ofString(v.String())
 	case slog.KindInt64:
 		return attribute.Int64Value(v.Int64())
 	case slog.KindBool:
@@ -53,6 +56,14 @@ func (t target) value(v slog.Value) attribute.Value {
 	}
 	return converted
 }
+
+// ofString returns text as UTF-8: an exporter of OTLP would lose all that it sends together with
+// anything else.
+func ofString(text string) attribute.Value { return attribute.StringValue(valid(text)) }
+
+func keyOf(name string) attribute.Key { return attribute.Key(valid(name)) }
+
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // ofUint returns a number as text if an int64 can't hold it: as a float64 it would be another one.
 func ofUint(n uint64) attribute.Value {
@@ -94,7 +105,7 @@ func (c *converter) nested(v slog.Value, depth int) attribute.Value {
 		}
 		members := make([]attribute.KeyValue, 0, len(v.Group()))
 		for _, a := range v.Group() {
-			members = append(members, attribute.KeyValue{Key: attribute.Key(a.Key), Value: c.nested(a.Value, depth+1)})
+			members = append(members, attribute.KeyValue{Key: keyOf(a.Key), Value: c.nested(a.Value, depth+1)})
 		}
 		return attribute.MapValue(members...)
 	}
@@ -123,7 +134,7 @@ func (c *converter) spend(depth int) (over bool) {
 // any returns v, which isn't of a kind that slog knows, as an attribute's value.
 func (c *converter) any(v any, depth int) attribute.Value {
 	r := reflect.ValueOf(v)
-	if !r.IsValid() || c.spend(depth) {
+	if c.spend(depth) || !r.IsValid() {
 		return attribute.Value{}
 	}
 	if r.Kind() == reflect.Pointer && r.IsNil() {
@@ -143,11 +154,27 @@ func (c *converter) any(v any, depth int) attribute.Value {
 	case time.Duration:
 		return c.ofDuration(v)
 	case error:
-		return attribute.StringValue(v.Error())
+		return ofString(v.Error())
 	case fmt.Stringer:
-		return attribute.StringValue(v.String())
+		return ofString(v.String())
+	case encoding.TextMarshaler:
+		return ofText(v.MarshalText())
+	case json.Marshaler: // it may leave out what fmt would show
+		text, err := json.Marshal(v)
+		var unquoted string
+		if json.Unmarshal(text, &unquoted) == nil {
+			text = []byte(unquoted)
+		}
+		return ofText(text, err)
 	}
 	return c.reflected(r, depth)
+}
+
+func ofText(text []byte, err error) attribute.Value {
+	if err != nil {
+		return ofString("!ERROR:" + err.Error()) // as log/slog has it
+	}
+	return ofString(string(text))
 }
 
 // reflected goes by the kind of a value.
@@ -164,7 +191,7 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 	case reflect.Complex64, reflect.Complex128:
 		return attribute.MapValue(attribute.Float64("r", real(r.Complex())), attribute.Float64("i", imag(r.Complex())))
 	case reflect.String:
-		return attribute.StringValue(r.String())
+		return ofString(r.String())
 	case reflect.Pointer:
 		return c.any(r.Elem().Interface(), depth+1)
 	case reflect.Slice, reflect.Array:
@@ -176,14 +203,14 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 			if entries.Key().Kind() != reflect.String {
 				key = fmt.Sprint(entries.Key().Interface())
 			}
-			members = append(members, attribute.KeyValue{Key: attribute.Key(key), Value: c.any(entries.Value().Interface(), depth+1)})
+			members = append(members, attribute.KeyValue{Key: keyOf(key), Value: c.any(entries.Value().Interface(), depth+1)})
 		}
 		return attribute.MapValue(members...)
 	case reflect.Struct:
 		if c.measure(r, depth); c.left <= 0 {
 			return attribute.Value{}
 		}
-		return attribute.StringValue(fmt.Sprintf("%+v", r.Interface()))
+		return ofString(fmt.Sprintf("%+v", r.Interface()))
 	}
 	return attribute.StringValue("!BADVALUE: " + r.Type().String()) // a chan, a func
 }
@@ -192,7 +219,9 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 func (c *converter) list(r reflect.Value, depth int) attribute.Value {
 	if r.Type().Elem().Kind() == reflect.Uint8 {
 		b := make([]byte, r.Len())
-		reflect.Copy(reflect.ValueOf(b), r.Convert(reflect.SliceOf(r.Type().Elem())))
+		for i := range b {
+			b[i] = byte(r.Index(i).Uint())
+		}
 		return attribute.ByteSliceValue(b)
 	}
 	items := make([]attribute.Value, 0, min(r.Len(), maxValues))

@@ -17,7 +17,7 @@ import (
 
 // LogOptions says how log records are stamped. nil means the zero LogOptions, which are the
 // defaults. The fields mean what those of [logadapters.Options] do. There is no Duplicates: an
-// attribute that the record has itself always wins.
+// attribute that a record has itself always wins.
 type LogOptions struct {
 	// Group is the name of a map attribute that all scope fields are put into. If it is empty,
 	// each is an attribute of its own.
@@ -26,13 +26,11 @@ type LogOptions struct {
 	// Filter is called with each field, resolved, and returns the field to put on the record in
 	// its place and whether to put it there at all. nil keeps all fields as they are. Filter must
 	// be safe for concurrent use and deterministic: its results are remembered. It doesn't see
-	// hidden fields, nor ids that the record gets as its trace and span, nor scope_ended and
-	// scope_dropped.
+	// hidden fields, nor the ids of a span, nor scope_ended and scope_dropped.
 	Filter func(slog.Attr) (slog.Attr, bool)
 
-	// MaxFields limits the number of scope fields on a record. Beyond it the oldest are left out,
-	// and scope_dropped tells how many. The trace and span of the record don't count. 0 means no
-	// limit.
+	// MaxFields limits the number of scope fields on a record, the ids of a span not counted.
+	// Beyond it the oldest are left out, and scope_dropped tells how many. 0 means no limit.
 	MaxFields int
 
 	// Ended says what a record shows that comes after its task has ended.
@@ -40,40 +38,43 @@ type LogOptions struct {
 }
 
 // NewLogProcessor returns a processor that gives each log record the fields of the scope that is
-// bound where it is emitted, or that its context carries: see [logadapters.Pick]. A record without
-// a trace gets that of the fields trace_id, span_id and trace_flags. nil opts are the defaults.
+// bound where it is emitted, or that its context carries: see [logadapters.Pick]. nil opts are the
+// defaults.
 //
-// Register it before the processor that exports: the SDK calls them in this order.
+// The fields trace_id and span_id become no attributes: they are the ids of a record that has none,
+// since it was logged without a span's context, and so are trace_flags. What isn't a valid
+// id is an attribute like any other.
+//
+// Register the processor before the one that exports: the SDK calls them in this order.
 func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 	if opts == nil {
 		opts = new(LogOptions)
 	}
-	p := new(logProcessor)
-	p.fields.Base, p.fields.Attach = new(keyValues), attachLog
-	p.fields.Options = &logadapters.Options{
-		Group:     opts.Group,
-		Filter:    withoutIDs(opts.Filter),
-		MaxFields: opts.MaxFields,
-		Ended:     opts.Ended,
+	p := &logProcessor{fields: new(logadapters.Cache[*stamp])}
+	p.fields.Options = &logadapters.Options{Group: opts.Group, MaxFields: opts.MaxFields, Ended: opts.Ended}
+	p.fields.Base, p.fields.Attach, p.fields.Quiet = new(stamp), attachStamp, true
+	p.ids = p.fields
+	if opts.Filter != nil {
+		p.fields.Options.Filter = but(opts.Filter, true)
 	}
-	p.ids.Attach = attachIDs
-	p.ids.Options = &logadapters.Options{Filter: onlyIDs, Ended: opts.Ended}
+	if opts.MaxFields > 0 { // the ids are no fields that count
+		p.fields.Options.Filter = but(opts.Filter, false)
+		p.ids = &logadapters.Cache[*stamp]{Base: p.fields.Base, Attach: attachStamp}
+		p.ids.Options = &logadapters.Options{Filter: onlyIDs, Ended: opts.Ended}
+	}
 	return p
 }
 
-// A logProcessor stamps records. What a scope's records get is remembered with the scope.
+// A logProcessor stamps records. What those of a scope get is remembered with the scope.
 type logProcessor struct {
-	fields logadapters.Cache[*keyValues]
-	ids    logadapters.Cache[ids]
-	over   atomic.Bool
+	fields, ids *logadapters.Cache[*stamp] // where the attributes are, and where the ids
+	over        atomic.Bool
 }
 
-// keyValues is what records of one scope get. It must not be changed.
-type keyValues struct{ list []attribute.KeyValue }
-
-// ids are those of a span; zero where they aren't known.
-type ids struct {
-	trace trace.TraceID
+// A stamp is what records of one scope get. It must not be changed.
+type stamp struct {
+	list  []attribute.KeyValue
+	trace trace.TraceID // zero, as span, if there is none
 	span  trace.SpanID
 }
 
@@ -86,11 +87,8 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 		return nil
 	}
 	s := logadapters.Pick(ctx)
-	if s == (scope.Scope{}) {
-		return nil
-	}
-	if !record.TraceID().IsValid() {
-		p.setIDs(s, record)
+	if d := p.ids.Lookup(s); d != nil && !record.TraceID().IsValid() {
+		d.Value.setIDs(s, record)
 	}
 	d := p.fields.Lookup(s)
 	if d == nil {
@@ -101,11 +99,13 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 		repeats = d.Has(string(a.Key))
 		return !repeats
 	})
-	add := d.Value
+	st := d.Value
 	if repeats {
-		add = d.Without(func(key string) bool { return hasKey(record, key) })
+		st = d.Without(func(key string) bool { return hasKey(record, key) })
 	}
-	record.AddAttributes(add.list...)
+	if len(st.list) > 0 {
+		record.AddAttributes(st.list...)
+	}
 	return nil
 }
 
@@ -117,19 +117,17 @@ func hasKey(record *sdklog.Record, key string) (has bool) {
 	return has
 }
 
-// setIDs gives record, which has no trace, that of s.
-func (p *logProcessor) setIDs(s scope.Scope, record *sdklog.Record) {
-	d := p.ids.Lookup(s)
-	if d == nil || !d.Value.trace.IsValid() || hasKey(record, propagation.TraceIDKey) {
+// setIDs gives record, which is of s and has no ids, those of st. An attribute trace_id, which
+// other instrumentation has put there, is its trace.
+func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
+	if !st.trace.IsValid() || hasKey(record, propagation.TraceIDKey) {
 		return
 	}
-	record.SetTraceID(d.Value.trace)
-	if d.Value.span.IsValid() {
-		record.SetSpanID(d.Value.span)
-	}
-	if text, ok := s.Get(propagation.TraceFlagsKey); ok {
-		if flags, ok := text.(string); ok {
-			record.SetTraceFlags(parseFlags(flags))
+	record.SetTraceID(st.trace)
+	record.SetSpanID(st.span)
+	for key, value := range s.All() { // it is Hidden, so it isn't in st; Get would allocate it
+		if key == propagation.TraceFlagsKey {
+			record.SetTraceFlags(parseFlags(value))
 		}
 	}
 }
@@ -143,31 +141,51 @@ func (p *logProcessor) Shutdown(context.Context) error {
 // ForceFlush has nothing to do.
 func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 
-// attachLog returns what records get that have l and fields.
-func attachLog(l *keyValues, fields logadapters.Fields) *keyValues {
-	list := make([]attribute.KeyValue, 0, len(l.list)+len(fields.Attrs))
-	if fields.Group == "" {
-		list = append(list, l.list...)
-	}
-	for i := range fields.Attrs {
-		a := &fields.Attrs[i]
-		list = append(list, attribute.KeyValue{Key: attribute.Key(a.Key), Value: forLogs.value(a.Value)})
-	}
-	if fields.Group != "" {
-		list = append(slices.Clip(l.list), attribute.Map(fields.Group, list...))
-	}
-	return &keyValues{list}
-}
-
-// attachIDs returns l with the ids among fields.
-func attachIDs(l ids, fields logadapters.Fields) ids {
+// attachStamp returns what records get that have st and fields.
+func attachStamp(st *stamp, fields logadapters.Fields) *stamp {
+	with := &stamp{nil, st.trace, st.span}
+	list := make([]attribute.KeyValue, 0, len(fields.Attrs))
 	for _, a := range fields.Attrs {
-		switch a.Key {
-		case propagation.TraceIDKey:
-			l.trace, _ = trace.TraceIDFromHex(a.Value.String())
-		case spanIDKey:
-			l.span, _ = trace.SpanIDFromHex(a.Value.String())
+		if !with.takeID(a) {
+			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forLogs.value(a.Value)})
 		}
 	}
-	return l
+	if fields.Group != "" && len(list) > 0 {
+		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
+	}
+	with.list = slices.Concat(st.list, list)
+	return with
+}
+
+// takeID makes a valid id of st, and reports whether a is one.
+func (st *stamp) takeID(a slog.Attr) (ok bool) {
+	switch a.Key {
+	case propagation.TraceIDKey:
+		id, err := trace.TraceIDFromHex(a.Value.String())
+		if ok = err == nil; ok {
+			st.trace = id
+		}
+	case spanIDKey:
+		id, err := trace.SpanIDFromHex(a.Value.String())
+		if ok = err == nil; ok {
+			st.span = id
+		}
+	}
+	return ok
+}
+
+// onlyIDs is a filter for the ids of a span.
+func onlyIDs(a slog.Attr) (slog.Attr, bool) { return a, new(stamp).takeID(a) }
+
+// but returns a filter that keeps of other fields what filter does, and ids if keep.
+func but(filter func(slog.Attr) (slog.Attr, bool), keep bool) func(slog.Attr) (slog.Attr, bool) {
+	return func(a slog.Attr) (slog.Attr, bool) {
+		if _, isID := onlyIDs(a); isID {
+			return a, keep
+		}
+		if filter == nil {
+			return a, true
+		}
+		return filter(a)
+	}
 }

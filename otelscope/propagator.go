@@ -22,18 +22,21 @@ func Propagator() otelpropagation.TextMapPropagator { return propagator{} }
 
 type propagator struct{ otelpropagation.Baggage }
 
-// Inject sets the header baggage of carrier, if there is something to send.
+// Inject sets the header baggage of carrier, if there is something to add. As with
+// propagation.Baggage, the context's members replace what the header has; without any it is kept.
 func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCarrier) {
-	own := ""
+	had := carrier.Get(propagation.BaggageHeader)
+	if several, ok := carrier.(otelpropagation.ValuesGetter); ok {
+		had = strings.Join(several.Values(propagation.BaggageHeader), ",")
+	}
+	c := baggageCarrier(had)
 	if ctx != nil {
-		own = baggage.FromContext(ctx).String()
+		if own := baggage.FromContext(ctx).String(); own != "" {
+			c = baggageCarrier(own)
+		}
 	}
-	if own == "" {
-		own = carrier.Get(propagation.BaggageHeader)
-	}
-	c := baggageCarrier(own)
 	propagation.Inject(logadapters.Pick(ctx), &c)
-	if c != "" {
+	if string(c) != had {
 		carrier.Set(propagation.BaggageHeader, string(c))
 	}
 }

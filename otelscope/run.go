@@ -138,20 +138,20 @@ func (r *spanRun) end() {
 }
 
 func (r *spanRun) recordPanic() {
-	text, name := fmt.Sprint(r.panicked), fmt.Sprintf("%T", r.panicked)
+	text, name := valid(fmt.Sprint(r.panicked)), fmt.Sprintf("%T", r.panicked)
 	if err, ok := r.panicked.(error); ok {
 		name = typeOf(err)
 	}
 	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.panicked),
 		semconv.ExceptionType(name),
 		semconv.ExceptionMessage(text),
-		semconv.ExceptionStacktrace(string(r.stack)))...))
+		semconv.ExceptionStacktrace(valid(string(r.stack))))...))
 	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
 	r.span.SetStatus(codes.Error, text)
 }
 
 func (r *spanRun) recordError() {
-	name, text := typeOf(r.err), fmt.Sprint(r.err)
+	name, text := typeOf(r.err), valid(fmt.Sprint(r.err))
 	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.err),
 		semconv.ExceptionType(name),
 		semconv.ExceptionMessage(text))...))
@@ -181,5 +181,5 @@ func typeOf(err error) (name string) {
 			name = fmt.Sprintf("%T", bare)
 		}
 	}()
-	return semconv.ErrorType(bare).Value.AsString()
+	return valid(semconv.ErrorType(bare).Value.AsString())
 }

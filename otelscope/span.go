@@ -2,10 +2,10 @@ package otelscope
 
 import (
 	"context"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -85,43 +85,13 @@ func SpanFields(ctx context.Context) []slog.Attr {
 	}
 }
 
-// parseFlags returns the trace flags that text, a field, stands for.
-func parseFlags(text string) trace.TraceFlags {
-	if b, err := hex.DecodeString(text); err == nil && len(b) == 1 {
-		return trace.TraceFlags(b[0])
+// parseFlags returns the trace flags that a field stands for.
+func parseFlags(v slog.Value) trace.TraceFlags {
+	if v.Kind() != slog.KindString || len(v.String()) != 2 {
+		return 0
 	}
-	return 0
-}
-
-// onlyIDs is a filter for the fields that are ids of a span.
-func onlyIDs(a slog.Attr) (slog.Attr, bool) { return a, isID(a) }
-
-// withoutIDs returns a filter for what filter keeps of the others. filter may be nil.
-func withoutIDs(filter func(slog.Attr) (slog.Attr, bool)) func(slog.Attr) (slog.Attr, bool) {
-	return func(a slog.Attr) (slog.Attr, bool) {
-		switch {
-		case isID(a):
-			return a, false
-		case filter != nil:
-			return filter(a)
-		}
-		return a, true
-	}
-}
-
-// isID reports whether a is a valid id of a span, as it is told by its key.
-func isID(a slog.Attr) bool {
-	switch a.Key {
-	case propagation.TraceIDKey:
-		_, err := trace.TraceIDFromHex(a.Value.String())
-		return err == nil
-	case spanIDKey:
-		_, err := trace.SpanIDFromHex(a.Value.String())
-		return err == nil
-	case propagation.TraceFlagsKey:
-		return true
-	}
-	return false
+	flags, _ := strconv.ParseUint(v.String(), 16, 8)
+	return trace.TraceFlags(flags)
 }
 
 // Finish gives the current span of ctx what is known at its end: the fields declared [scope.Traced]
