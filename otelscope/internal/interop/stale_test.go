@@ -87,7 +87,7 @@ func TestSpansThatEndInAnyWayLeaveNoID(t *testing.T) {
 // handler leaves open there, or ends elsewhere, are no parents of what comes next: each request has
 // a trace of its own.
 func TestAConnectionThatIsKeptAliveChainsNothing(t *testing.T) {
-	const requests = 300
+	const requests = 200
 	for _, c := range []struct {
 		name  string
 		serve func(tel *telemetry, h http.Handler) http.Handler
