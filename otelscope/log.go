@@ -117,10 +117,10 @@ func hasKey(record *sdklog.Record, key string) (has bool) {
 	return has
 }
 
-// setIDs gives record, which is of s and has no ids, those of st. An attribute trace_id, which
-// other instrumentation has put there, is its trace.
+// setIDs gives record, which is of s and has no ids, those of st. Where other instrumentation has put
+// ids among its attributes, they must be the same.
 func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
-	if !st.trace.IsValid() || hasKey(record, propagation.TraceIDKey) {
+	if !st.trace.IsValid() || st.contradicts(record) {
 		return
 	}
 	record.SetTraceID(st.trace)
@@ -130,6 +130,20 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 			record.SetTraceFlags(parseFlags(value))
 		}
 	}
+}
+
+// contradicts reports whether record has an attribute trace_id or span_id that says something else.
+func (st *stamp) contradicts(record *sdklog.Record) (other bool) {
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		switch a.Key {
+		case propagation.TraceIDKey:
+			other = a.Value.AsString() != st.trace.String()
+		case spanIDKey:
+			other = a.Value.AsString() != st.span.String()
+		}
+		return !other
+	})
+	return other
 }
 
 // Shutdown ends the stamping.

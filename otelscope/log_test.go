@@ -77,6 +77,10 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 		{"another's format", []any{"trace_id", "123456", "span_id", "7"}, background, nil, "hello trace_id=123456 span_id=7"},
 		{"zeros", []any{"trace_id", "00000000000000000000000000000000"}, background, nil, "hello trace_id=00000000000000000000000000000000"},
 		{"an attribute of the record", []any{"trace_id", traceID, "span_id", spanID}, background, []attribute.KeyValue{attribute.String("trace_id", other)}, "hello trace_id=" + other},
+		{"the same as an attribute", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "01"}, background,
+			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", spanID)}, "hello trace_id=" + traceID + " span_id=" + spanID + " " + ids},
+		{"another span as an attribute", []any{"trace_id", traceID, "span_id", spanID}, background,
+			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", "7")}, "hello trace_id=" + traceID + " span_id=7"},
 		{"both", []any{"trace_id", traceID}, remote(), []attribute.KeyValue{attribute.String("trace_id", traceID)}, "hello trace_id=" + traceID + " " + ids},
 	} {
 		for _, opts := range []*otelscope.LogOptions{
