@@ -185,8 +185,10 @@ func drawn(t *testing.T) (lines []string) {
 	t.Helper()
 	imports := map[string]map[string]bool{}
 	place := func(folder string) string {
-		if strings.HasPrefix(folder, "examples/") { // drawn as one
-			return "examples"
+		for _, one := range []string{"examples", "otelscope/examples"} { // drawn as one
+			if strings.HasPrefix(folder, one+"/") {
+				return one
+			}
 		}
 		return folder
 	}

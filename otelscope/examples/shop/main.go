@@ -2,8 +2,8 @@
 // set once, and loggers and code further down know nothing of them. otelhttp begins the span,
 // httpscope inside it the scope, and otelscope hands the fields on; see telemetry.go.
 //
-//	go -C otelscope/examples run ./shop
-//	OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 go -C otelscope/examples run ./shop
+//	go -C otelscope/examples/shop run .
+//	OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 go -C otelscope/examples/shop run .
 package main
 
 import (
