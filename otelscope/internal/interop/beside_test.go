@@ -106,20 +106,12 @@ func TestBesideTracersThatWriteLabels(t *testing.T) {
 	if !inherits {
 		t.Skip("on the portable path labels are other code's affair")
 	}
-	t.Setenv("DD_INSTRUMENTATION_TELEMETRY_ENABLED", "false")
-	t.Setenv("DD_REMOTE_CONFIGURATION_ENABLED", "false")
 	for _, c := range []struct {
 		name     string
 		provider func(t *testing.T, tel *telemetry) trace.TracerProvider
 		label    string // of an open span's id
 	}{
-		{"dd-trace-go", func(t *testing.T, _ *telemetry) trace.TracerProvider {
-			agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
-			t.Cleanup(agent.Close)
-			p := ddotel.NewTracerProvider(tracer.WithAgentURL(agent.URL), tracer.WithLogStartup(false))
-			t.Cleanup(func() { _ = p.Shutdown() })
-			return p
-		}, "span id"},
+		{"dd-trace-go", datadog, "span id"},
 		{"otel-profiling-go", func(_ *testing.T, tel *telemetry) trace.TracerProvider {
 			return otelpyroscope.NewTracerProvider(tel.tracers, otelpyroscope.WithSpanIDLabelScope(otelpyroscope.ScopeAllSpans))
 		}, "span_id"},
@@ -186,6 +178,40 @@ func TestBesideTracersThatWriteLabels(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What Run mends, where spans are started by hand nobody does: docs/labels.md says so.
+func TestASpanOfDatadogsBridgeThatIsStartedByHand(t *testing.T) {
+	if !inherits {
+		t.Skip("on the portable path labels are other code's affair")
+	}
+	tel := start(t, overGRPC)
+	tr := datadog(t, tel).Tracer("interop")
+	scope.New("request_id", "r-17").Run(func() {
+		ctx := scope.NewContext(t.Context(), scope.Current())
+		_ = otelscope.Run(ctx, tr, "enclosing", func(ctx context.Context) error {
+			_, span := tr.Start(ctx, "by hand")
+			tel.say("open")
+			span.End()
+			tel.say("finished")
+			return nil
+		})
+		tel.say("behind the enclosing Run")
+	})
+	tel.wantSaid("open", testkit.Line{"request_id": nil, "trace_id": nil})
+	tel.wantSaid("finished", testkit.Line{"request_id": nil, "trace_id": nil})
+	tel.wantSaid("behind the enclosing Run", testkit.Line{"request_id": "r-17", "trace_id": nil})
+}
+
+// datadog starts dd-trace-go's bridge, beside a stub of the agent.
+func datadog(t *testing.T, _ *telemetry) trace.TracerProvider {
+	t.Setenv("DD_INSTRUMENTATION_TELEMETRY_ENABLED", "false") // these have nothing to do with labels
+	t.Setenv("DD_REMOTE_CONFIGURATION_ENABLED", "false")
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	t.Cleanup(agent.Close)
+	p := ddotel.NewTracerProvider(tracer.WithAgentURL(agent.URL), tracer.WithLogStartup(false))
+	t.Cleanup(func() { _ = p.Shutdown() })
+	return p
 }
 
 // A labelled is a program whose spans label goroutines.

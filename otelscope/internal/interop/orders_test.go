@@ -142,9 +142,19 @@ func TestHTTPScopeOutsideOtelhttp(t *testing.T) {
 // A service that calls another one sends each header once, whichever transport is the outer one,
 // and the other one's span hangs on that of the call.
 func TestEachHeaderIsSentOnce(t *testing.T) {
+	type calls struct{ order, server, within string }
+	var all []calls
 	for _, order := range []string{"httpscope.Transport around otelhttp's", "otelhttp's around httpscope.Transport"} {
-		for _, within := range []string{"the handler", "a Run"} {
-			t.Run(order+", in "+within, func(t *testing.T) {
+		for _, server := range []string{"httpscope inside otelhttp", "httpscope outside otelhttp"} {
+			for _, within := range []string{"the handler", "a Run"} {
+				all = append(all, calls{order, server, within})
+			}
+		}
+	}
+	for _, c := range all {
+		for _, remote := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, %s, in %s, with a traceparent %v", c.order, c.server, c.within, remote), func(t *testing.T) {
+				order, within := c.order, c.within
 				tel := start(t, overGRPC)
 				base := http.DefaultTransport.(*http.Transport).Clone()
 				t.Cleanup(base.CloseIdleConnections)
@@ -184,7 +194,7 @@ func TestEachHeaderIsSentOnce(t *testing.T) {
 					}
 					return resp.Body.Close()
 				}
-				url, c := serve(t, tel.otelhttp(entry(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				h := http.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					tenant.Set("acme")
 					ctx, err := r.Context(), error(nil)
 					if within == "a Run" {
@@ -195,24 +205,38 @@ func TestEachHeaderIsSentOnce(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-				}))))
-				get(t, c, url, "X-Request-Id", "r-17", "Traceparent", traceparent, "Tracestate", "vendor=1")
+				}))
+				if c.server == "httpscope inside otelhttp" {
+					h = tel.otelhttp(entry(h))
+				} else {
+					h = entry(tel.otelhttp(h))
+				}
+				url, browser := serve(t, h)
+				header, is, states := []string{"X-Request-Id", "r-17"}, func(i item) bool { return i.parent == "" }, []string(nil)
+				if remote {
+					header, is, states = append(header, "Traceparent", traceparent, "Tracestate", "vendor=1"), fromRemote, []string{"vendor=1"}
+				}
+				get(t, browser, url, header...)
 
-				caller := tel.serverSpan(fromRemote)
+				caller := tel.serverSpan(is)
+				trace := caller.trace
+				if remote && trace != remoteTrace {
+					t.Errorf("another trace: %+v", caller)
+				}
 				if within == "a Run" {
 					caller = tel.serverSpan(func(i item) bool { return i.name == "reserve" })
 				}
 				outgoing := tel.serverSpan(func(i item) bool { return i.parent == caller.span && i.name == "HTTP GET" })
 				incoming := tel.serverSpan(func(i item) bool { return i.parent == outgoing.span })
 				for _, s := range []item{outgoing, incoming} {
-					if s.trace != remoteTrace {
+					if s.trace != trace {
 						t.Errorf("another trace: %+v", s)
 					}
 					s.want(t, map[string]any{"request_id": "r-17", "tenant": "acme"})
 				}
 				for key, want := range map[string][]string{
-					"Traceparent":  {"00-" + remoteTrace + "-" + outgoing.span + "-01"},
-					"Tracestate":   {"vendor=1"},
+					"Traceparent":  {"00-" + trace + "-" + outgoing.span + "-01"},
+					"Tracestate":   states,
 					"X-Request-Id": {"r-17"},
 				} {
 					if !slices.Equal(sent[key], want) {
@@ -224,7 +248,7 @@ func TestEachHeaderIsSentOnce(t *testing.T) {
 				} else if members := strings.Split(bags[0], ","); !slices.Equal(slices.Sorted(slices.Values(members)), []string{"region=eu", "tenant=acme"}) {
 					t.Errorf("the members of the baggage are %q", members)
 				}
-				tel.wantSaid("reserving", testkit.Line{"request_id": "r-17", "tenant": "acme", "trace_id": remoteTrace, "span_id": incoming.span})
+				tel.wantSaid("reserving", testkit.Line{"request_id": "r-17", "tenant": "acme", "trace_id": trace, "span_id": incoming.span})
 			})
 		}
 	}
