@@ -18,7 +18,7 @@ import (
 // [scope.RedactedText]. p is one of the policies: [scope.Traced], say. Of several (Traced|Measured)
 // a key must have all. If p is 0, there are none. Whether the task of s is over plays no part.
 func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
-	if p == 0 || p&scope.Hidden != 0 {
+	if p == 0 {
 		return nil
 	}
 	c := byPolicy[p].Load()

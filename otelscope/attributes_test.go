@@ -3,6 +3,7 @@ package otelscope_test
 import (
 	"context"
 	"log/slog"
+	"net"
 	"slices"
 	"testing"
 
@@ -77,6 +78,13 @@ func TestGroupsAreFlat(t *testing.T) {
 	_ = scope.NewKey[any]("g.a", scope.Traced)
 	want(t, "a field of that name", text(otelscope.Attributes(s.With("g.a", 2), scope.Traced)), "g.a=2 g.b.c=x g.card=[REDACTED]")
 	want(t, "a group that is empty", text(otelscope.Attributes(scope.New(slog.Group("g")), scope.Traced)), "")
+}
+
+func TestNothingIsNoAttribute(t *testing.T) {
+	var nowhere *net.IPNet
+	s := scope.New("t.user", nil, "t.late", nowhere, "t.both", 1, "t.tenant", nowhere)
+	want(t, "attributes", text(otelscope.Attributes(s, scope.Traced)), "t.both=1")
+	want(t, "a measurement", text(config(otelscope.MetricOption(s))), "t.both=1")
 }
 
 // A LogValuer is asked anew each time, and a method that panics costs its own attribute.

@@ -38,6 +38,9 @@ const (
 	spanID  = "00f067aa0ba902b7"
 )
 
+// noContext is nil.
+var noContext context.Context
+
 // remote is the context of a server that was sent traceID and spanID.
 func remote() context.Context {
 	trace16, _ := trace.TraceIDFromHex(traceID)

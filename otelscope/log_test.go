@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -112,17 +113,37 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 		`hello task={"a":1,"b":2,"c":3}` + ids:     {Group: "task"},
 		"hello a=1 b=2 c=3 scope_ended=true" + ids: {},
 		"hello scope_ended=true":                   {Ended: logadapters.DropEnded},
+		"hello scope_ended=true ":                  {Ended: logadapters.DropEnded, MaxFields: 1},
 	} {
 		l, k := newLogger(opts)
 		s := scope.New(fields...)
-		if want == "hello scope_ended=true" || want == "hello a=1 b=2 c=3 scope_ended=true"+ids {
+		if opts.Ended == logadapters.DropEnded || want == "hello a=1 b=2 c=3 scope_ended=true"+ids {
 			s.Run(func() {})
 			emit(l, scope.NewContext(background, s))
 		} else {
 			s.Run(func() { emit(l, background) })
 		}
-		wantLines(t, k, want)
+		wantLines(t, k, strings.TrimSpace(want))
 	}
+	l, k := newLogger(&otelscope.LogOptions{Group: "task"})
+	scope.New("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() { emit(l, background) })
+	wantLines(t, k, "hello"+ids)
+}
+
+// What is added to a scope that has been seen before comes to its attributes and its ids.
+func TestAScopeThatGrows(t *testing.T) {
+	l, k := newLogger(nil)
+	scope.New("trace_id", traceID, "a", 1).Run(func() {
+		emit(l, background)
+		scope.Set("b", 2)
+		emit(l, background)
+		scope.Set("span_id", spanID)
+		emit(l, background)
+		scope.Set("a", 3)
+		emit(l, background)
+	})
+	noSpan := " [" + traceID + "/0000000000000000/00]"
+	wantLines(t, k, "hello a=1"+noSpan, "hello a=1 b=2"+noSpan, "hello a=1 b=2 ["+traceID+"/"+spanID+"/00]", "hello a=3 b=2 ["+traceID+"/"+spanID+"/00]")
 }
 
 func TestPoliciesHoldForRecords(t *testing.T) {

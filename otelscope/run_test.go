@@ -168,6 +168,14 @@ func TestRunTakesParentAndStateAlong(t *testing.T) {
 			return nil
 		}, trace.WithNewRoot())
 	})
+	entry.Run(func() {
+		_ = otelscope.Run(remote(), noop.Tracer{}, "none", func(ctx context.Context) error {
+			if v, ok := scope.Get("parent_span_id"); ok {
+				t.Errorf("a span that is its parent's has the parent %v", v)
+			}
+			return nil
+		})
+	})
 	_ = otelscope.Run(remote(), tracer, "child", func(ctx context.Context) error {
 		if _, ok := scope.Get("parent_span_id"); ok {
 			t.Error("a parent's id is bound that nobody has asked for")
@@ -299,7 +307,7 @@ func TestRunRefusesWhatItCantUse(t *testing.T) {
 	tracer, _ := newTracer()
 	fn := func(context.Context) error { return nil }
 	for text, call := range map[string]func(){
-		"otelscope.Run: ctx, the context of the span, is nil":         func() { _ = otelscope.Run(nil, tracer, "", fn) }, //nolint:staticcheck // that is the case
+		"otelscope.Run: ctx, the context of the span, is nil":         func() { _ = otelscope.Run(noContext, tracer, "", fn) },
 		"otelscope.Run: t, the tracer to start the span with, is nil": func() { _ = otelscope.Run(background, nil, "", fn) },
 		"otelscope.Run: fn, the func to run, is nil":                  func() { _ = otelscope.Run(background, tracer, "", nil) },
 	} {

@@ -71,9 +71,6 @@ func Fields(r *http.Request) []slog.Attr {
 
 // SpanFields is [Fields] for a context, and for the option Fields of jobscope.
 func SpanFields(ctx context.Context) []slog.Attr {
-	if ctx == nil {
-		return nil
-	}
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
 		return nil
@@ -99,9 +96,6 @@ func parseFlags(v slog.Value) trace.TraceFlags {
 // has already stays as it is. It is for the option Finish of httpscope, and does nothing if the span
 // isn't recording.
 func Finish(ctx context.Context) {
-	if ctx == nil {
-		return
-	}
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return
@@ -113,10 +107,10 @@ func Finish(ctx context.Context) {
 	s := logadapters.Pick(ctx)
 	var late []attribute.KeyValue
 	if d := traced.Lookup(s); d != nil {
-		late = slices.Clone(missing(d, own))
+		late = slices.Clip(missing(d, own)) // it is shared
 	}
 	for _, total := range s.Totals() {
-		if !has(own, total.Key) && !has(late, total.Key) {
+		if !has(own, total.Key) {
 			late = appendSafely(late, total)
 		}
 	}

@@ -80,7 +80,7 @@ func TestFieldsAreTheIDsOfTheCurrentSpan(t *testing.T) {
 	if got := otelscope.Fields(nil); got != nil {
 		t.Errorf("without a request: %v", got)
 	}
-	if got := otelscope.SpanFields(nil); got != nil { //nolint:staticcheck // that is the case
+	if got := otelscope.SpanFields(noContext); got != nil {
 		t.Errorf("without a context: %v", got)
 	}
 	fields := otelscope.Fields(r.WithContext(remote()))
@@ -124,21 +124,25 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 // readless is a span that can't be read, as one of another implementation.
 type readless struct {
 	trace.Span
-	attrs []attribute.KeyValue
+	dropped bool
+	attrs   []attribute.KeyValue
 }
 
-func (*readless) IsRecording() bool                        { return true }
+func (s *readless) IsRecording() bool                      { return !s.dropped }
 func (s *readless) SetAttributes(kv ...attribute.KeyValue) { s.attrs = append(s.attrs, kv...) }
 
 func TestFinishWithOtherSpans(t *testing.T) {
 	scope.New("t.user", "ann").Run(func() {
 		scope.Add("rows", 1)
-		otelscope.Finish(nil) //nolint:staticcheck // that is the case
+		otelscope.Finish(noContext)
 		otelscope.Finish(background)
 		otelscope.Finish(remote())
 		span := &readless{Span: noop.Span{}}
 		otelscope.Finish(trace.ContextWithSpan(background, span))
 		want(t, "a span that can't be read", text(span.attrs), "t.user=ann rows=1")
+		span = &readless{Span: noop.Span{}, dropped: true}
+		otelscope.Finish(trace.ContextWithSpan(background, span))
+		want(t, "a span that isn't recording", text(span.attrs), "")
 		other := scope.New("t.user", "other task's")
 		span = &readless{Span: noop.Span{}}
 		otelscope.Finish(trace.ContextWithSpan(scope.NewContext(background, other), span))
