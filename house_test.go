@@ -67,9 +67,9 @@ var layers = [][]string{
 	{"scope"},
 	{"logadapters", "internal/entry"},
 	{"slogh", "zaph", "zeroh"},
-	{"httpscope", "jobscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
+	{"httpscope", "jobscope", "otelscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
 	{"internal/testkit"},
-	{"examples", "benchmarks", "internal/torture", "internal/leaks", "internal/interop"},
+	{"examples", "benchmarks", "internal/torture", "internal/leaks", "internal/interop", "otelscope/examples", "otelscope/internal"},
 }
 
 const (
@@ -148,6 +148,8 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"logadapters", module + "internal/a/b"}:        false,
 		{"internal/a", module + "internal/b"}:           false,
 		{"zaph", "go.uber.org/zap"}:                     false,
+		{"otelscope", module + "logadapters"}:           false,
+		{"otelscope/examples/a", module + "otelscope"}:  false,
 		{"scope", "log/slog"}:                           false,
 
 		{"scope", module + "logadapters"}:                  true,
@@ -163,6 +165,8 @@ func TestArrowsThatRunBackAreFound(t *testing.T) {
 		{"scope", module + "scope/scopetest"}:              true,
 		{"httpscope", module + "scope/scopetest"}:          true,
 		{"jobscope", module + "httpscope"}:                 true,
+		{"otelscope", module + "httpscope"}:                true,
+		{"httpscope", module + "otelscope"}:                true,
 		{"scope/propagation", "go.uber.org/zap"}:           true,
 		{"scope/internal/carrier", "golang.org/x/sys/cpu"}: true,
 		{"internal/torture", module + "internal/leaks"}:    true,
@@ -181,8 +185,10 @@ func drawn(t *testing.T) (lines []string) {
 	t.Helper()
 	imports := map[string]map[string]bool{}
 	place := func(folder string) string {
-		if strings.HasPrefix(folder, "examples/") { // drawn as one
-			return "examples"
+		for _, one := range []string{"examples", "otelscope/examples"} { // drawn as one
+			if strings.HasPrefix(folder, one+"/") {
+				return one
+			}
 		}
 		return folder
 	}

@@ -208,26 +208,36 @@ func TestASecretThatIsProfiledIsInNoProfile(t *testing.T) {
 	})
 }
 
-// SECURITY.md says that no package reads the mark Traced. Whoever writes the first that
-// does must say there where the values go.
-func TestNoPackageReadsTraced(t *testing.T) {
-	declared := false
+// SECURITY.md says that module otelscope alone reads the marks Traced and Measured. Whoever writes
+// another package that does must say there where the values go.
+func TestOnlyOtelscopeReadsTracedAndMeasured(t *testing.T) {
+	marks := regexp.MustCompile(`\bscope\.(Traced|Measured)\b`)
+	within := regexp.MustCompile(`\b(Traced|Measured)\b`) // package scope
+	declared, read := 0, map[string]bool{}
 	goFiles(t, func(file string, _ []string, text string) {
 		if strings.HasSuffix(file, "_test.go") {
 			return
 		}
 		for line := range strings.Lines(text) {
 			code, _, _ := strings.Cut(line, "//")
-			switch uses := regexp.MustCompile(`\bTraced\b`).MatchString(code); {
-			case uses && path.Dir(file) == "scope" && strings.TrimSpace(code) == "Traced":
-				declared = true
-			case uses:
+			mark := marks.FindString(code)
+			if path.Dir(file) == "scope" {
+				mark = within.FindString(code)
+			}
+			switch {
+			case mark == "":
+			case strings.TrimSpace(code) == mark:
+				declared++
+			case path.Dir(file) == "otelscope":
+				read[mark] = true
+			case strings.Contains(code, "NewKey"): // an example declares one
+			default:
 				t.Errorf("%s: %s", file, line)
 			}
 		}
 	})
-	if !declared {
-		t.Error("the declaration of Traced isn't found: is this test looking in the right place?")
+	if declared != 2 || len(read) != 2 {
+		t.Errorf("%d declarations are found, and otelscope reads %v: is this test looking in the right place?", declared, read)
 	}
 }
 

@@ -1,8 +1,10 @@
 module github.com/taskscope/taskscope/benchmarks
 
-go 1.25.0
+go 1.26.0
 
 replace github.com/taskscope/taskscope => ../
+
+replace github.com/taskscope/taskscope/otelscope => ../otelscope
 
 require (
 	github.com/go-chi/chi/v5 v5.5.0
@@ -11,11 +13,17 @@ require (
 	github.com/petermattis/goid v0.0.0-20260820044319-269ab09b5261
 	github.com/rs/zerolog v1.35.1
 	github.com/samber/slog-multi v1.7.1
-	github.com/taskscope/taskscope v0.0.0-00010101000000-000000000000
+	github.com/taskscope/taskscope v0.0.0
+	github.com/taskscope/taskscope/otelscope v0.0.0-00010101000000-000000000000
 	github.com/timandy/routine v1.1.6
-	go.opentelemetry.io/contrib/bridges/otelslog v0.17.0
-	go.opentelemetry.io/contrib/bridges/otelzap v0.17.0
-	go.opentelemetry.io/otel/sdk/log v0.18.0
+	go.opentelemetry.io/contrib/bridges/otelslog v0.21.0
+	go.opentelemetry.io/contrib/bridges/otelzap v0.21.0
+	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
+	go.opentelemetry.io/otel v1.47.0
+	go.opentelemetry.io/otel/metric v1.47.0
+	go.opentelemetry.io/otel/sdk v1.47.0
+	go.opentelemetry.io/otel/sdk/log v1.47.0
+	go.opentelemetry.io/otel/trace v1.47.0
 	go.uber.org/zap v1.28.0
 )
 
@@ -32,14 +40,10 @@ require (
 	github.com/samber/lo v1.52.0 // indirect
 	github.com/samber/slog-common v0.20.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
-	go.opentelemetry.io/otel v1.42.0 // indirect
-	go.opentelemetry.io/otel/log v0.18.0 // indirect
-	go.opentelemetry.io/otel/metric v1.42.0 // indirect
-	go.opentelemetry.io/otel/sdk v1.42.0 // indirect
-	go.opentelemetry.io/otel/trace v1.42.0 // indirect
+	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/net v0.0.0-20201021035429-f5854403a974 // indirect
-	golang.org/x/sys v0.41.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.22.0 // indirect
 	google.golang.org/genproto v0.0.0-20200423170343-7949de9c1215 // indirect
 	google.golang.org/grpc v1.29.1 // indirect

@@ -64,7 +64,7 @@ func (r *report) write(folder string, rounds, heap int) error {
 	var all strings.Builder
 	fmt.Fprintf(&all, preface, rounds, heap, runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), cpu(), runtime.Version(), scope.Carrier())
 	for _, peer := range regexp.MustCompile(`(?m)^\t(\S+) (\S+)$`).FindAllStringSubmatch(goMod, -1) {
-		if peer[2] != "v0.0.0-00010101000000-000000000000" { // taskscope itself
+		if !strings.HasPrefix(peer[1], "github.com/taskscope/") {
 			fmt.Fprintf(&all, "| %s | %s |\n", peer[1], peer[2])
 		}
 	}

@@ -40,7 +40,7 @@ func tables() []table {
 	all = append(all, growing())
 	all = append(all, items()...)
 	all = append(append(all, sharedLine()...), wideEvent())
-	return append(all, withOnTop(), httpRequest())
+	return append(all, withOnTop(), httpRequest(), otelRecord(), otelRequest())
 }
 
 // Results go here, so that the compiler can't leave the work out.

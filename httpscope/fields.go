@@ -77,7 +77,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 		scope.SetAttrs(attrs...)
 		return rejected
 	}
-	scope.SetAttrs(append(attrs, h.opts.Fields(r)...)...)
+	scope.SetAttrs(entry.Join(attrs, h.opts.Fields(r), h.names.traceID, h.names.parentSpanID, propagation.TraceFlagsKey, propagation.TraceStateKey)...)
 	h.agree(e)
 	return rejected
 }

@@ -24,7 +24,8 @@ type Options struct {
 	// Fields returns further fields for the scope. nil adds none. It is called before
 	// the scope has any, and its fields replace those of Handler that have their names. A
 	// request id among them is the request's id, in its header and in the answer too, if a
-	// header can hold it; inside another Handler, whose id stays, it is dropped.
+	// header can hold it; inside another Handler, whose id stays, it is dropped. If the trace id
+	// among them isn't that of the client's traceparent, nothing else is taken from that.
 	Fields func(*http.Request) []slog.Attr
 
 	// ValidID reports whether the X-Request-Id that a client has sent may be the id of its

@@ -831,6 +831,23 @@ func TestANilHandlerPanicsAtOnce(t *testing.T) {
 	}
 }
 
+// A server that begins a trace of its own for each request has nothing of the client's.
+func TestFieldsMayBeOfAnotherTrace(t *testing.T) {
+	const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Traceparent", "00-"+traceID+"-00f067aa0ba902b7-01")
+	r.Header.Set("Tracestate", "a=1")
+	for own, want := range map[string]string{traceID: "00f067aa0ba902b7 01 a=1", "00000000000000000000000000000001": "  "} {
+		h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			got := scope.GetOr("parent_span_id", "") + " " + scope.GetOr("trace_flags", "") + " " + scope.GetOr("trace_state", "")
+			if got != want || scope.GetOr("trace_id", "") != own {
+				t.Errorf("the trace %s has %q, want %q", own, got, want)
+			}
+		}), &httpscope.Options{Fields: func(*http.Request) []slog.Attr { return []slog.Attr{slog.String("trace_id", own)} }})
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
 // Of the allocations that a request costs anyway, which are hundreds over a connection,
 // these are what its scope, its context and its id add, in comparison with a handler that
 // answers with an id.

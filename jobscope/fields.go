@@ -43,7 +43,8 @@ func (j *job) setFields(ctx context.Context) {
 		scope.SetAttrs(attrs...)
 		return
 	}
-	scope.SetAttrs(append(attrs, j.opts.Fields(ctx)...)...)
+	scope.SetAttrs(entry.Join(attrs, j.opts.Fields(ctx), propagation.TraceIDKey,
+		propagation.ParentSpanIDKey, propagation.TraceFlagsKey, propagation.TraceStateKey)...)
 	entry.Agree(propagation.RequestIDKey, id, true)
 }
 

@@ -162,6 +162,19 @@ func TestFieldsReplaceThoseOfRun(t *testing.T) {
 
 // Fields and ID are called within the job's task. What Fields takes over from the caller, it
 // finds in the context.
+// A job whose span begins a trace of its own has nothing of the sender's.
+func TestFieldsMayBeOfAnotherTrace(t *testing.T) {
+	headers := Map{"traceparent": traceparent, "tracestate": "a=1"}
+	for own, want := range map[string]string{traceID: "00f067aa0ba902b7 a=1", "00000000000000000000000000000001": " "} {
+		_ = jobscope.Run(t.Context(), "tidy", func(context.Context) error {
+			if got := scope.GetOr("parent_span_id", "") + " " + scope.GetOr("trace_state", ""); got != want || scope.GetOr("trace_id", "") != own {
+				t.Errorf("the trace %s has %q, want %q", own, got, want)
+			}
+			return nil
+		}, &jobscope.Options{Headers: headers, Fields: func(context.Context) []slog.Attr { return []slog.Attr{slog.String("trace_id", own)} }})
+	}
+}
+
 func TestOptionsAreCalledWithinTheJob(t *testing.T) {
 	scope.New("request_id", "r-1").Run(func() {
 		ctx := scope.NewContext(t.Context(), scope.Current())

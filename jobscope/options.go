@@ -48,7 +48,8 @@ type Options struct {
 	// task, before the scope has any field but the process's, with Run's ctx: in that it finds
 	// the scope of whoever calls Run, if there is one. Its fields replace those of Run that have
 	// their names. A request_id among them is the job's id, if a header can hold it; otherwise
-	// the id stays.
+	// the id stays. If a trace_id among them isn't that of the headers, nothing else is taken
+	// from their traceparent.
 	Fields func(ctx context.Context) []slog.Attr
 
 	// ID makes the id of a job that comes without a valid one in Headers. nil makes what

@@ -1,7 +1,9 @@
 package scope
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/taskscope/taskscope/internal/memo"
 )
@@ -88,6 +90,31 @@ func (e *scopedError) Format(f fmt.State, verb rune) {
 		fmt.Fprintf(f, fmt.FormatString(f, verb), e.err)
 	}
 }
+
+// ErrorType returns what OpenTelemetry's error.type and exception.type of the error itself are:
+// its SDK would take the type of this wrapper, which says nothing about the failure.
+func (e *scopedError) ErrorType() string {
+	err := e.Bare()
+	for reflect.TypeOf(err) == wrapError { // of fmt.Errorf: that isn't a type of its own
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			break
+		}
+		err = inner
+	}
+	if own, ok := err.(interface{ ErrorType() string }); ok {
+		if name := own.ErrorType(); name != "" {
+			return name
+		}
+	}
+	t := reflect.TypeOf(err)
+	if t.PkgPath() == "" { // a pointer, say
+		return t.String()
+	}
+	return t.PkgPath() + "." + t.Name()
+}
+
+var wrapError = reflect.TypeOf(fmt.Errorf("%w", errors.ErrUnsupported))
 
 // Bare implements memo.Error.
 func (e *scopedError) Bare() error {

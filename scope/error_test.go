@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"slices"
 	"testing"
@@ -184,3 +185,26 @@ type holder struct{ *bulk }
 
 func (holder) LogValue() slog.Value { return slog.StringValue("resolved") }
 func (holder) Error() string        { return "no luck" }
+// A type as OpenTelemetry's SDK takes it from an error: that of what went wrong, not of our wrapper.
+func TestTheTypeOfAnErrorIsThatOfTheBareOne(t *testing.T) {
+	for want, err := range map[string]error{
+		"*errors.errorString":   io.EOF,
+		"*scope_test.codeError": fmt.Errorf("a: %w", fmt.Errorf("b: %w", &codeError{7})),
+		"*fmt.wrapError":        fmt.Errorf("%w", nil),
+		"out_of_stock":          typedError{},
+		"*errors.joinError":     errors.Join(io.EOF),
+		reflect.TypeFor[stackError]().PkgPath() + ".stackError": stackError{},
+	} {
+		for _, marked := range []error{errorWith(err, "a", 1), errorWith(errorWith(err, "a", 1), "b", 2)} {
+			typed, ok := marked.(interface{ ErrorType() string })
+			if !ok || typed.ErrorType() != want {
+				t.Errorf("%v: %v, %q, want %q", err, ok, typed.ErrorType(), want)
+			}
+		}
+	}
+}
+
+type typedError struct{}
+
+func (typedError) Error() string     { return "typed" }
+func (typedError) ErrorType() string { return "out_of_stock" }

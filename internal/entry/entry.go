@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,24 @@ func Agree(key, id string, mayReplace bool) string {
 	}
 	scope.SetAttrs(slog.String(key, id))
 	return id
+}
+
+// Join returns attrs, which come from headers, and fields, the program's own, which replace those of
+// their keys. If these say that the task is of another trace, as where a server begins one for
+// each request, what attrs say of the trace goes: the fields of the keys ofTrace.
+func Join(attrs, fields []slog.Attr, trace string, ofTrace ...string) []slog.Attr {
+	id := func(attrs []slog.Attr) (text string) {
+		for _, a := range attrs {
+			if a.Key == trace {
+				text = a.Value.Resolve().String()
+			}
+		}
+		return text
+	}
+	if own := id(fields); trace != "" && own != "" && own != id(attrs) {
+		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return slices.Contains(ofTrace, a.Key) })
+	}
+	return append(attrs, fields...)
 }
 
 // A Line is the last line of a task, with its own attributes.

@@ -1,7 +1,9 @@
 package entry_test
 
 import (
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,5 +84,27 @@ func TestAgree(t *testing.T) {
 				t.Errorf("%s: the field is %v, of type %T", c.rule, got, got)
 			}
 		})
+	}
+}
+
+// What headers say of a trace that isn't the task's would be wrong on its lines.
+func TestFieldsOfAnotherTraceTakeAllOfIt(t *testing.T) {
+	headers := []slog.Attr{slog.String("request_id", "r"), slog.String("trace_id", "a"), slog.String("parent_span_id", "p"), slog.String("trace_state", "s")}
+	for _, c := range []struct {
+		key    string
+		fields []slog.Attr
+		want   string
+	}{
+		{"trace_id", nil, "[request_id=r trace_id=a parent_span_id=p trace_state=s]"},
+		{"trace_id", []slog.Attr{slog.Int("x", 1)}, "[request_id=r trace_id=a parent_span_id=p trace_state=s x=1]"},
+		{"trace_id", []slog.Attr{slog.String("trace_id", "a"), slog.String("span_id", "b")}, "[request_id=r trace_id=a parent_span_id=p trace_state=s trace_id=a span_id=b]"},
+		{"trace_id", []slog.Attr{slog.String("trace_id", "b"), slog.String("trace_state", "own")}, "[request_id=r trace_id=a trace_id=b trace_state=own]"},
+		{"trace_id", []slog.Attr{slog.Any("trace_id", testkit.Resolved("b"))}, "[request_id=r trace_id=a trace_id=b]"},
+		{"", []slog.Attr{slog.String("", "b")}, "[request_id=r trace_id=a parent_span_id=p trace_state=s =b]"},
+	} {
+		got := entry.Join(slices.Clone(headers), c.fields, c.key, "parent_span_id", "trace_state")
+		if text := fmt.Sprint(got); text != c.want {
+			t.Errorf("%v: %s, want %s", c.fields, text, c.want)
+		}
 	}
 }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"go.opentelemetry.io/contrib/bridges/otelslog"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/otelscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// ---- OpenTelemetry ----
+
+var orderID = scope.NewKey[string]("order.id", scope.Traced)
+
+func bridge(processors ...sdklog.Processor) *slog.Logger {
+	var opts []sdklog.LoggerProviderOption
+	for _, p := range append(processors, sdklog.NewSimpleProcessor(discard{})) {
+		opts = append(opts, sdklog.WithProcessor(p))
+	}
+	return slog.New(otelslog.NewHandler("bench", otelslog.WithLoggerProvider(sdklog.NewLoggerProvider(opts...))))
+}
+
+// otelRecord compares a log record that the processor stamps with one that has the same fields from
+// the bridge's own With.
+func otelRecord() table {
+	args := args(4)
+	plain, stamped := bridge(), bridge(otelscope.NewLogProcessor(nil))
+	child := plain.With(args...)
+	ctx, span := sdktrace.NewTracerProvider().Tracer("bench").Start(context.Background(), "bench")
+	defer span.End()
+	ids := scope.New(args...)
+	for _, a := range otelscope.SpanFields(ctx) {
+		ids = ids.With(a)
+	}
+	line := func(l *slog.Logger) func() { return func() { l.Info("hello", "path", "/x", "status", 200) } }
+	inContext := func(l *slog.Logger) func() {
+		return func() { l.InfoContext(ctx, "hello", "path", "/x", "status", 200) }
+	}
+	return table{name: "OpenTelemetry log record, 4 fields", about: "A record of otelslog with two fields of its own, to an exporter that discards it. The fields are attached by the bridge's own With, or by otelscope's processor from the scope that is bound.", rows: []row{
+		{"otelslog, With child", 0, func(n int) { repeat(n, line(child)) }},
+		{"taskscope otelscope", 1.00, under(scope.New(args...), line(stamped))},
+		{"otelslog, With child, a span's context", 0, func(n int) { repeat(n, inContext(child)) }},
+		{"taskscope otelscope, a span's context", 0, under(scope.New(args...), inContext(stamped))},
+		{"taskscope otelscope, the span's ids from the scope", 0, under(ids, line(stamped))},
+		{"otelslog, no further fields", 0, func(n int) { repeat(n, line(plain)) }},
+		{"taskscope otelscope, no scope bound", 0, func(n int) { repeat(n, line(stamped)) }},
+	}}
+}
+
+// A spanSink is a span exporter that discards.
+type spanSink struct{}
+
+func (spanSink) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
+func (spanSink) Shutdown(context.Context) error                             { return nil }
+
+// otelRequest compares a request that is instrumented by hand with one that gets the same from the
+// scope.
+func otelRequest() table {
+	otel := func(h http.Handler, processors ...sdktrace.SpanProcessor) http.Handler {
+		opts := []sdktrace.TracerProviderOption{}
+		for _, p := range append(processors, sdktrace.NewSimpleSpanProcessor(spanSink{})) {
+			opts = append(opts, sdktrace.WithSpanProcessor(p))
+		}
+		return otelhttp.NewHandler(h, "bench", otelhttp.WithTracerProvider(sdktrace.NewTracerProvider(opts...)),
+			otelhttp.WithMeterProvider(metricnoop.NewMeterProvider()), otelhttp.WithPropagators(propagation.TraceContext{}))
+	}
+	plain, stamped := bridge(), bridge(otelscope.NewLogProcessor(nil))
+	byHand := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !httpscope.PlainID(id) {
+			id = httpscope.NewID()
+		}
+		w.Header()["X-Request-Id"] = []string{id}
+		ctx, span := r.Context(), trace.SpanFromContext(r.Context())
+		l := plain.With("request_id", id, "http.request.method", r.Method, orderID.Name(), "o-7")
+		l.InfoContext(ctx, "charging", "amount", 12)
+		l.InfoContext(ctx, "charged", "amount", 12)
+		span.SetAttributes(attribute.String(orderID.Name(), "o-7"))
+		_, _ = io.WriteString(w, "ok")
+	})
+	scoped := func(l *slog.Logger) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			orderID.Set("o-7")
+			l.Info("charging", "amount", 12)
+			l.Info("charged", "amount", 12)
+			_, _ = io.WriteString(w, "ok")
+		})
+	}
+	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	whole := httpscope.Handler(scoped(stamped), &httpscope.Options{Fields: otelscope.Fields, Finish: otelscope.Finish})
+	return table{name: "A request with OpenTelemetry", about: "Behind otelhttp a handler writes two records through otelslog, and the span gets an attribute; over a loopback connection that is kept alive, to exporters that discard. By hand it has an id of its own, a child logger and SetAttributes. The row without otelscope has unstamped records. In the last two rows the handler is called directly.", rows: []row{
+		{"otelhttp, otelslog, by hand", 0, requests(otel(byHand), "")},
+		{"taskscope httpscope and otelscope", 1.10, requests(otel(whole, otelscope.NewSpanProcessor(nil)), "")},
+		{"taskscope httpscope, no otelscope", 0, requests(otel(httpscope.Handler(scoped(plain), nil)), "")},
+		{"otelhttp, an empty handler", 0, requests(otel(empty), "")},
+		{"otelhttp, otelslog, by hand, called directly", 0, direct(otel(byHand))},
+		{"taskscope httpscope and otelscope, called directly", 0, direct(otel(whole, otelscope.NewSpanProcessor(nil)))},
+	}}
+}

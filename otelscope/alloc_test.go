@@ -1,0 +1,89 @@
+package otelscope_test
+
+import (
+	"context"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	otellog "go.opentelemetry.io/otel/log"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/taskscope/taskscope/internal/testkit/scopekit"
+	"github.com/taskscope/taskscope/otelscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A nowhere is a processor that exports nothing but looks as if.
+type nowhere struct{ sdklog.Processor }
+
+func (nowhere) Enabled(context.Context, sdklog.EnabledParameters) bool { return true }
+func (nowhere) OnEmit(context.Context, *sdklog.Record) error           { return nil }
+
+// A record that is stamped allocates what it does with the same attributes of its own: nothing for
+// up to five in all, of which the SDK has room.
+func TestAStampedRecordAllocatesWhatTheBareOneDoes(t *testing.T) {
+	scopekit.SkipUnlessLean(t)
+	bare := sdklog.NewLoggerProvider(sdklog.WithProcessor(nowhere{})).Logger("test")
+	stamping := sdklog.NewLoggerProvider(sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(nowhere{})).Logger("test")
+	log := func(l otellog.Logger, ctx context.Context, own, attrs []attribute.KeyValue) float64 {
+		return testing.AllocsPerRun(100, func() {
+			var r otellog.Record
+			r.AddAttributes(own...)
+			r.AddAttributes(attrs...)
+			l.Emit(ctx, r)
+		})
+	}
+	own := []attribute.KeyValue{attribute.Int("own", 1)}
+	for _, fields := range []int{0, 1, 4, 12} {
+		s := scopekit.Of(fields)
+		var attrs []attribute.KeyValue
+		for key, value := range s.All() {
+			attrs = append(attrs, attribute.String(key, value.String()))
+		}
+		budget := log(bare, background, own, attrs)
+		other := scope.NewContext(background, s)
+		if got := log(stamping, other, own, nil); got > budget {
+			t.Errorf("%d fields of another task: %v allocations, as its own %v", fields, got, budget)
+		}
+		s.With("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() {
+			if got := log(stamping, background, own, nil); got > budget {
+				t.Errorf("%d fields and ids: %v allocations, as its own %v", fields, got, budget)
+			}
+			if got := log(stamping, background, []attribute.KeyValue{attribute.Int("key0", 1)}, nil); got > budget+1 { // a func that knows the record
+				t.Errorf("%d fields, one on the record already: %v allocations, as its own %v", fields, got, budget)
+			}
+		})
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	scopekit.SkipUnlessLean(t)
+	check := func(what string, budget float64, fn func()) {
+		t.Helper()
+		if got := testing.AllocsPerRun(100, fn); got > budget {
+			t.Errorf("%s: %v allocations, want %v", what, got, budget)
+		}
+	}
+	s := scope.New("request_id", "r-1", "t.user", "ann", "t.tenant", "acme")
+	check("MetricOption", 0, func() { otelscope.MetricOption(s) })
+	check("MetricOption of nothing", 0, func() { otelscope.MetricOption(scope.Scope{}) })
+	check("Attributes", 1, func() { otelscope.Attributes(s, scope.Traced) })
+
+	p := otelscope.NewSpanProcessor(nil)
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(p)).Tracer("test")
+	ctx, span := tracer.Start(background, "work")
+	defer span.End()
+	scope.New("request_id", "r-1").Run(func() {
+		check("OnStart without a Traced key", 0, func() { p.OnStart(ctx, span.(sdktrace.ReadWriteSpan)) })
+	})
+	s.Run(func() {
+		check("OnStart with keys that the span has", 0, func() { p.OnStart(ctx, span.(sdktrace.ReadWriteSpan)) })
+	})
+	check("SpanFields", 7, func() { otelscope.SpanFields(ctx) }) // two for each id, and the slice
+	none := func(context.Context) error { return nil }
+	s.Run(func() {
+		bare := testing.AllocsPerRun(100, func() { _, span := tracer.Start(background, "work"); span.End() })
+		check("Run", bare+18, func() { _ = otelscope.Run(background, tracer, "work", none) })
+	})
+}

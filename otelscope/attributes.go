@@ -1,0 +1,162 @@
+package otelscope
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// Attributes returns the fields of s, and the shared ones of its task, whose keys are declared p,
+// as attributes of a span. [scope.Hidden] ones are left out, [scope.Redacted] ones show
+// [scope.RedactedText]. p is one of the policies: [scope.Traced], say. Of several (Traced|Measured)
+// a key must have all. If p is 0, there are none. Whether the task of s is over plays no part.
+func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
+	if p == 0 {
+		return nil
+	}
+	c := byPolicy[p].Load()
+	if c == nil {
+		c = newAttributes(p, logadapters.EndedKey)
+		if !byPolicy[p].CompareAndSwap(nil, c) {
+			c = byPolicy[p].Load()
+		}
+	}
+	if d := c.Lookup(s); d != nil {
+		return slices.Clone(d.Value.list)
+	}
+	return nil
+}
+
+// keyValues is what a span gets of one scope. It must not be changed.
+type keyValues struct{ list []attribute.KeyValue }
+
+// byPolicy has the caches of Attributes.
+var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[*keyValues]]
+
+// traced remembers what spans get of a scope.
+var traced = newAttributes(scope.Traced)
+
+// newAttributes returns a cache for the attributes whose keys are declared p, without those of
+// some keys.
+func newAttributes(p scope.KeyOption, without ...string) *logadapters.Cache[*keyValues] {
+	return &logadapters.Cache[*keyValues]{
+		Options:  &logadapters.Options{Filter: declared(p)},
+		Base:     new(keyValues),
+		Attach:   attachAttributes,
+		Reserved: without,
+	}
+}
+
+// declared returns a filter for the fields of keys that are declared p, flat.
+func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
+	return func(a slog.Attr) (slog.Attr, bool) {
+		if scope.Policy(a.Key)&p != p || isNil(a.Value) {
+			return a, false
+		}
+		return flat(a), true
+	}
+}
+
+// flat returns a group as one without a key that has members with names like a.b, and anything
+// else as it is: that is how attributes are put together in the semantic conventions.
+func flat(a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindGroup {
+		return a
+	}
+	return slog.Attr{Value: slog.GroupValue(appendFlat(nil, a)...)}
+}
+
+func appendFlat(list []slog.Attr, a slog.Attr) []slog.Attr {
+	if a.Value.Kind() == slog.KindGroup {
+		for _, m := range a.Value.Group() {
+			m.Key = a.Key + "." + m.Key
+			list = appendFlat(list, m)
+		}
+		return list
+	}
+	switch p := scope.Policy(a.Key); {
+	case p&scope.Hidden != 0 || isNil(a.Value):
+		return list
+	case p&scope.Redacted != 0:
+		a.Value = slog.StringValue(scope.RedactedText)
+	}
+	return append(list, a)
+}
+
+// isNil reports whether v is nil: an attribute without a value says nothing.
+func isNil(v slog.Value) bool { return v.Kind() == slog.KindAny && v.Any() == nil }
+
+// attachAttributes returns what a span gets that has l and fields.
+func attachAttributes(l *keyValues, fields logadapters.Fields) *keyValues {
+	if len(l.list) == 0 && len(fields.Attrs) == 1 && fields.Attrs[0].Key == logadapters.EndedKey {
+		return l // nothing is declared, and what isn't there isn't late
+	}
+	return &keyValues{appendAttributes(slices.Clip(l.list), fields.Attrs)}
+}
+
+func appendAttributes(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyValue {
+	list = slices.Grow(list, len(attrs))
+	for _, a := range attrs {
+		if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {
+			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: v})
+		}
+	}
+	return list
+}
+
+// MetricOption returns the fields of s, and the shared ones of its task, whose keys are declared
+// [scope.Measured], for a measurement:
+//
+//	charged.Add(ctx, 1, otelscope.MetricOption(scope.Current()))
+//
+// [scope.Hidden] ones are left out, and [scope.Redacted] ones show [scope.RedactedText]. Where the
+// measurement has an attribute of the same key, the option that comes last wins: give its own
+// behind this one. The option is remembered with the scope, so it costs a look-up. Whether the task
+// of s is over plays no part.
+//
+// Don't use it in the callback of an asynchronous instrument: that belongs to no task.
+func MetricOption(s scope.Scope) metric.MeasurementOption {
+	if d := measured.Lookup(s); d != nil {
+		return d.Value.option
+	}
+	return unmeasured
+}
+
+// A measurement is what measurements get of a scope.
+type measurement struct {
+	list   []attribute.KeyValue
+	option metric.MeasurementOption
+}
+
+var measured = logadapters.Cache[*measurement]{
+	Options:  &logadapters.Options{Filter: declared(scope.Measured)},
+	Base:     new(measurement),
+	Reserved: []string{logadapters.EndedKey},
+	Attach: func(l *measurement, fields logadapters.Fields) *measurement {
+		list := appendAttributes(slices.Clip(l.list), fields.Attrs)
+		return &measurement{list, fixed{metric.WithAttributes(list...)}}
+	},
+}
+
+var unmeasured metric.MeasurementOption = fixed{metric.WithAttributeSet(*attribute.EmptySet())}
+
+// A fixed option has no method that changes it: all measurements of a scope share one.
+type fixed struct{ metric.MeasurementOption }
+
+// appendSafely appends an attribute that is no field, and so none that a cache converts. If a
+// method of its value panics, it says so.
+func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
+	defer func() {
+		if p := recover(); p != nil {
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(fmt.Sprintf("!PANIC: %v", p))})
+		}
+	}()
+	return appendAttributes(list, []slog.Attr{a})
+}

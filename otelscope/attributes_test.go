@@ -1,0 +1,150 @@
+package otelscope_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/otelscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+func TestAttributesAreThoseOfThePolicy(t *testing.T) {
+	s := scope.New("request_id", "r-1", "t.user", "ann", "t.tenant", "acme", "t.both", 3, "t.hidden", "x", "t.redacted", "x", "t.region", "eu")
+	s.Run(func() { scope.Share("t.late", "shared") })
+	for p, attrs := range map[scope.KeyOption]string{
+		scope.Traced:                  "t.user=ann t.both=3 t.redacted=[REDACTED] t.late=shared",
+		scope.Measured:                "t.tenant=acme t.both=3 t.redacted=[REDACTED]",
+		scope.Propagated:              "t.region=eu",
+		scope.Profiled:                "",
+		scope.Traced | scope.Measured: "t.both=3 t.redacted=[REDACTED]",
+		scope.Traced | scope.Measured | scope.Redacted: "t.redacted=[REDACTED]",
+		scope.Traced | scope.Propagated:                "",
+		scope.Hidden:                                   "",
+		scope.Hidden | scope.Traced:                    "",
+		0:                                              "",
+		1 << 7:                                         "",
+		255:                                            "",
+	} {
+		for range 2 {
+			got := otelscope.Attributes(s, p) // the task is over: that plays no part
+			want(t, "attributes", text(got), attrs)
+			if len(got) > 0 {
+				got[0] = attribute.String("changed", "by the caller")
+			}
+		}
+	}
+	if got := otelscope.Attributes(scope.Scope{}, scope.Traced); got != nil {
+		t.Errorf("of the zero Scope: %v", got)
+	}
+}
+
+func TestAPolicyThatComesLateHoldsForAttributes(t *testing.T) {
+	s := scope.New("attributes_test_late", "x")
+	want(t, "before", text(otelscope.Attributes(s, scope.Traced)), "")
+	_ = scope.NewKey[string]("attributes_test_late", scope.Traced)
+	want(t, "Traced", text(otelscope.Attributes(s, scope.Traced)), "attributes_test_late=x")
+	_ = scope.NewKey[string]("attributes_test_late", scope.Redacted)
+	want(t, "Redacted", text(otelscope.Attributes(s, scope.Traced)), "attributes_test_late=[REDACTED]")
+	_ = scope.NewKey[string]("attributes_test_late", scope.Hidden)
+	want(t, "Hidden", text(otelscope.Attributes(s, scope.Traced)), "")
+}
+
+// A group's members are attributes of their own, with the group's name in front.
+func TestGroupsAreFlat(t *testing.T) {
+	_ = scope.NewKey[any]("g", scope.Traced)
+	_ = scope.NewKey[any]("g.token", scope.Hidden)
+	_ = scope.NewKey[any]("g.card", scope.Redacted)
+	group := slog.Group("g", slog.Int("a", 1), slog.Group("b", slog.String("c", "x")), slog.String("token", "x"), slog.String("card", "x"), slog.Any("nothing", nil))
+	s := scope.New(group)
+	want(t, "attributes", text(otelscope.Attributes(s, scope.Traced)), "g.a=1 g.b.c=x g.card=[REDACTED]")
+
+	tracer, spans := newTracer()
+	s.Run(func() {
+		ctx, span := tracer.Start(background, "work")
+		otelscope.Finish(ctx)
+		span.End()
+	})
+	want(t, "a span", text(spans.Ended()[0].Attributes()), "g.a=1 g.b.c=x g.card=[REDACTED]")
+
+	_ = scope.NewKey[any]("g.a", scope.Traced)
+	want(t, "a field of that name", text(otelscope.Attributes(s.With("g.a", 2), scope.Traced)), "g.a=2 g.b.c=x g.card=[REDACTED]")
+	want(t, "a group that is empty", text(otelscope.Attributes(scope.New(slog.Group("g")), scope.Traced)), "")
+}
+
+func TestNothingIsNoAttribute(t *testing.T) {
+	var nowhere *net.IPNet
+	s := scope.New("t.user", nil, "t.late", nowhere, "t.both", 1, "t.tenant", nowhere)
+	want(t, "attributes", text(otelscope.Attributes(s, scope.Traced)), "t.both=1")
+	want(t, "a measurement", text(config(otelscope.MetricOption(s))), "t.both=1")
+}
+
+// A LogValuer is asked anew each time, and a method that panics costs its own attribute.
+func TestValuesWithMethods(t *testing.T) {
+	counter := new(testkit.Counter)
+	s := scope.New("t.user", counter, "t.late", testkit.PanickingLogValue{}, "t.both", testkit.PanickingError{})
+	want(t, "first", text(otelscope.Attributes(s, scope.Traced)), "t.user=1 t.late=!PANIC: no value t.both=!PANIC: no text")
+	want(t, "then", text(otelscope.Attributes(s, scope.Traced)), "t.user=2 t.late=!PANIC: no value t.both=!PANIC: no text")
+	want(t, "a measurement", text(config(otelscope.MetricOption(s))), "t.both=!PANIC: no text")
+}
+
+// config returns the attributes that an option gives a measurement.
+func config(o ...metric.AddOption) []attribute.KeyValue {
+	set := metric.NewAddConfig(o).Attributes()
+	return set.ToSlice()
+}
+
+func TestMetricOption(t *testing.T) {
+	s := scope.New("request_id", "r-1", "t.user", "ann", "t.tenant", "acme", "t.hidden", "x", "t.redacted", "x")
+	want(t, "zero", text(config(otelscope.MetricOption(scope.Scope{}))), "")
+	want(t, "nothing Measured", text(config(otelscope.MetricOption(scope.New("t.user", "ann")))), "")
+	want(t, "some", text(config(otelscope.MetricOption(s))), "t.redacted=[REDACTED] t.tenant=acme")
+	if otelscope.MetricOption(s) != otelscope.MetricOption(s) {
+		t.Error("the option isn't remembered")
+	}
+	s.Run(func() {
+		scope.Share("t.both", 1)
+		want(t, "shared", text(config(otelscope.MetricOption(scope.Current()))), "t.both=1 t.redacted=[REDACTED] t.tenant=acme")
+	})
+	want(t, "the task is over", text(config(otelscope.MetricOption(s.With("t.tenant", "other")))), "t.both=1 t.redacted=[REDACTED] t.tenant=other")
+	own := metric.WithAttributes(attribute.String("t.tenant", "own"), attribute.Int("n", 1))
+	want(t, "with its own behind", text(config(otelscope.MetricOption(s), own)), "n=1 t.both=1 t.redacted=[REDACTED] t.tenant=own")
+	if _, ok := otelscope.MetricOption(s).(interface{ Set(attribute.Set) }); ok {
+		t.Error("the option can be changed: all measurements share it")
+	}
+}
+
+// One measurement for each tenant, through the SDK.
+func TestMeasurementsByTenant(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")
+	charged, err := meter.Int64Counter("charged")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"acme", "other", "acme"} {
+		scope.New("t.tenant", tenant, "request_id", "r").Run(func() {
+			charged.Add(background, 1, otelscope.MetricOption(scope.Current()))
+		})
+	}
+	var data metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &data); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range data.ScopeMetrics[0].Metrics[0].Data.(metricdata.Sum[int64]).DataPoints {
+		got = append(got, text(p.Attributes.ToSlice())+": "+attribute.Int64Value(p.Value).String())
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"t.tenant=acme: 2", "t.tenant=other: 1"}) {
+		t.Errorf("points %q", got)
+	}
+}

@@ -1,0 +1,291 @@
+package otelscope
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+)
+
+// A target is what values are converted for.
+type target uint8
+
+const (
+	forLogs       target = iota // as the bridge otelslog does it, where that makes sense
+	forAttributes               // of spans, span events and metrics, as the semantic conventions want it
+)
+
+// The limits of a value that has others in it. It may lead back to itself.
+const (
+	maxNested = 32
+	maxValues = 10_000
+)
+
+const tooLarge = "!BADVALUE: nested too deep, or too large"
+
+// value returns v, which is resolved, as an attribute's value. It calls methods of v: if one
+// panics, so does value.
+func (t target) value(v slog.Value) attribute.Value {
+	switch v.Kind() {
+	case slog.KindString:
+		return ofString(v.String())
+	case slog.KindInt64:
+		return attribute.Int64Value(v.Int64())
+	case slog.KindBool:
+		return attribute.BoolValue(v.Bool())
+	case slog.KindFloat64:
+		return attribute.Float64Value(v.Float64())
+	case slog.KindUint64:
+		return ofUint(v.Uint64())
+	case slog.KindDuration:
+		return t.ofDuration(v.Duration())
+	case slog.KindTime:
+		return t.ofTime(v.Time())
+	}
+	c := converter{target: t, left: maxValues}
+	converted := c.nested(v, 0)
+	if c.left <= 0 {
+		return attribute.StringValue(tooLarge)
+	}
+	return converted
+}
+
+// ofString returns text as UTF-8: an exporter of OTLP would lose all that it sends together with
+// anything else.
+func ofString(text string) attribute.Value { return attribute.StringValue(valid(text)) }
+
+func keyOf(name string) attribute.Key { return attribute.Key(valid(name)) }
+
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+// ofUint returns a number as text if an int64 can't hold it: as a float64 it would be another one.
+func ofUint(n uint64) attribute.Value {
+	if n > math.MaxInt64 {
+		return attribute.StringValue(strconv.FormatUint(n, 10))
+	}
+	return attribute.Int64Value(int64(n))
+}
+
+func (t target) ofDuration(d time.Duration) attribute.Value {
+	if t == forLogs {
+		return attribute.Int64Value(d.Nanoseconds())
+	}
+	return attribute.Float64Value(d.Seconds())
+}
+
+func (t target) ofTime(at time.Time) attribute.Value {
+	if year := at.Year(); t == forLogs && year >= 1678 && year < 2262 { // what UnixNano can tell
+		return attribute.Int64Value(at.UnixNano())
+	}
+	return attribute.StringValue(at.UTC().Format(time.RFC3339Nano))
+}
+
+// A converter converts one value and those in it.
+type converter struct {
+	target
+	left int // how many more values there may be; 0 once there were too many
+}
+
+func (c *converter) nested(v slog.Value, depth int) attribute.Value {
+	switch v.Kind() {
+	case slog.KindAny:
+		return c.any(v.Any(), depth)
+	case slog.KindLogValuer:
+		return c.nested(c.resolve(v), depth+1)
+	case slog.KindGroup:
+		if c.spend(depth) {
+			return attribute.Value{}
+		}
+		members := make([]attribute.KeyValue, 0, len(v.Group()))
+		for _, a := range v.Group() {
+			members = append(members, attribute.KeyValue{Key: keyOf(a.Key), Value: c.nested(a.Value, depth+1)})
+		}
+		return attribute.MapValue(members...)
+	}
+	return c.value(v)
+}
+
+// resolve asks a LogValuer that stands in a slice or a map.
+func (c *converter) resolve(v slog.Value) slog.Value {
+	for i := 0; v.Kind() == slog.KindLogValuer; i++ {
+		if c.spend(i) {
+			return slog.Value{}
+		}
+		v = v.LogValuer().LogValue()
+	}
+	return v
+}
+
+// spend counts a value, and reports whether it is one too many.
+func (c *converter) spend(depth int) (over bool) {
+	if c.left--; depth > maxNested {
+		c.left = 0
+	}
+	return c.left <= 0
+}
+
+// any returns v, which isn't of a kind that slog knows, as an attribute's value.
+func (c *converter) any(v any, depth int) attribute.Value {
+	r := reflect.ValueOf(v)
+	if c.spend(depth) || !r.IsValid() {
+		return attribute.Value{}
+	}
+	if r.Kind() == reflect.Pointer && r.IsNil() {
+		return attribute.Value{}
+	}
+	switch v := v.(type) {
+	case attribute.Value:
+		return v
+	case slog.Value:
+		return c.nested(v, depth+1)
+	case slog.LogValuer:
+		return c.nested(slog.AnyValue(v), depth)
+	case []byte:
+		return attribute.ByteSliceValue(v)
+	case time.Time:
+		return c.ofTime(v)
+	case time.Duration:
+		return c.ofDuration(v)
+	case error:
+		return ofString(v.Error())
+	case fmt.Stringer:
+		return ofString(v.String())
+	case encoding.TextMarshaler:
+		return ofText(v.MarshalText())
+	case json.Marshaler: // it may leave out what fmt would show
+		text, err := json.Marshal(v)
+		var unquoted string
+		if json.Unmarshal(text, &unquoted) == nil {
+			text = []byte(unquoted)
+		}
+		return ofText(text, err)
+	}
+	return c.reflected(r, depth)
+}
+
+func ofText(text []byte, err error) attribute.Value {
+	if err != nil {
+		return ofString("!ERROR:" + err.Error()) // as log/slog has it
+	}
+	return ofString(string(text))
+}
+
+// reflected goes by the kind of a value.
+func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
+	switch r.Kind() {
+	case reflect.Bool:
+		return attribute.BoolValue(r.Bool())
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return attribute.Int64Value(r.Int())
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return ofUint(r.Uint())
+	case reflect.Float32, reflect.Float64:
+		return attribute.Float64Value(r.Float())
+	case reflect.Complex64, reflect.Complex128:
+		return attribute.MapValue(attribute.Float64("r", real(r.Complex())), attribute.Float64("i", imag(r.Complex())))
+	case reflect.String:
+		return ofString(r.String())
+	case reflect.Pointer:
+		return c.any(r.Elem().Interface(), depth+1)
+	case reflect.Slice, reflect.Array:
+		return c.list(r, depth)
+	case reflect.Map:
+		members := make([]attribute.KeyValue, 0, min(r.Len(), maxValues))
+		for entries := r.MapRange(); entries.Next() && c.left > 0; {
+			key := entries.Key().String()
+			if entries.Key().Kind() != reflect.String {
+				key = fmt.Sprint(entries.Key().Interface())
+			}
+			members = append(members, attribute.KeyValue{Key: keyOf(key), Value: c.any(entries.Value().Interface(), depth+1)})
+		}
+		return attribute.MapValue(members...)
+	case reflect.Struct:
+		if c.measure(r, depth); c.left <= 0 {
+			return attribute.Value{}
+		}
+		return ofString(fmt.Sprintf("%+v", r.Interface()))
+	}
+	return attribute.StringValue("!BADVALUE: " + r.Type().String()) // a chan, a func
+}
+
+// list returns a slice or an array.
+func (c *converter) list(r reflect.Value, depth int) attribute.Value {
+	if r.Type().Elem().Kind() == reflect.Uint8 {
+		b := make([]byte, r.Len())
+		for i := range b {
+			b[i] = byte(r.Index(i).Uint())
+		}
+		return attribute.ByteSliceValue(b)
+	}
+	items := make([]attribute.Value, 0, min(r.Len(), maxValues))
+	for i := 0; i < r.Len() && c.left > 0; i++ {
+		items = append(items, c.any(r.Index(i).Interface(), depth+1))
+	}
+	if c.target == forAttributes {
+		return homogeneous(items)
+	}
+	return attribute.SliceValue(items...)
+}
+
+// homogeneous returns items as a slice of their type, if that is one of bools, numbers or strings.
+func homogeneous(items []attribute.Value) attribute.Value {
+	for _, item := range items {
+		if item.Type() != items[0].Type() {
+			return attribute.SliceValue(items...)
+		}
+	}
+	switch {
+	case len(items) == 0:
+	case items[0].Type() == attribute.STRING:
+		return attribute.StringSliceValue(each(items, attribute.Value.AsString))
+	case items[0].Type() == attribute.INT64:
+		return attribute.Int64SliceValue(each(items, attribute.Value.AsInt64))
+	case items[0].Type() == attribute.FLOAT64:
+		return attribute.Float64SliceValue(each(items, attribute.Value.AsFloat64))
+	case items[0].Type() == attribute.BOOL:
+		return attribute.BoolSliceValue(each(items, attribute.Value.AsBool))
+	}
+	return attribute.SliceValue(items...)
+}
+
+func each[T any](items []attribute.Value, as func(attribute.Value) T) []T {
+	list := make([]T, len(items))
+	for i, item := range items {
+		list[i] = as(item)
+	}
+	return list
+}
+
+// measure counts the values that package fmt would go through for r, a part of a struct: it has
+// no end for one that leads back to itself.
+func (c *converter) measure(r reflect.Value, depth int) {
+	if c.spend(depth) {
+		return
+	}
+	switch r.Kind() {
+	case reflect.Interface:
+		if !r.IsNil() {
+			c.measure(r.Elem(), depth+1)
+		}
+	case reflect.Struct:
+		for i := range r.NumField() {
+			c.measure(r.Field(i), depth+1)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := 0; i < r.Len() && c.left > 0; i++ {
+			c.measure(r.Index(i), depth+1)
+		}
+	case reflect.Map:
+		for entries := r.MapRange(); entries.Next() && c.left > 0; {
+			c.measure(entries.Key(), depth+1)
+			c.measure(entries.Value(), depth+1)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package otelscope
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// LogOptions says how log records are stamped. nil means the zero LogOptions, which are the
+// defaults. The fields mean what those of [logadapters.Options] do. There is no Duplicates: an
+// attribute that a record has itself always wins.
+type LogOptions struct {
+	// Group is the name of a map attribute that all scope fields are put into. If it is empty,
+	// each is an attribute of its own.
+	Group string
+
+	// Filter is called with each field, resolved, and returns the field to put on the record in
+	// its place and whether to put it there at all. nil keeps all fields as they are. Filter must
+	// be safe for concurrent use and deterministic: its results are remembered. It doesn't see
+	// hidden fields, nor the ids of a span, nor scope_ended and scope_dropped.
+	Filter func(slog.Attr) (slog.Attr, bool)
+
+	// MaxFields limits the number of scope fields on a record, the ids of a span not counted.
+	// Beyond it the oldest are left out, and scope_dropped tells how many. 0 means no limit.
+	MaxFields int
+
+	// Ended says what a record shows that comes after its task has ended.
+	Ended logadapters.Ended
+}
+
+// NewLogProcessor returns a processor that gives each log record the fields of the scope that is
+// bound where it is emitted, or that its context carries: see [logadapters.Pick]. nil opts are the
+// defaults.
+//
+// The fields trace_id and span_id become no attributes: they are the ids of a record that has none,
+// since it was logged without a span's context, and so are trace_flags. What isn't a valid
+// id is an attribute like any other.
+//
+// Register the processor before the one that exports: the SDK calls them in this order.
+func NewLogProcessor(opts *LogOptions) sdklog.Processor {
+	if opts == nil {
+		opts = new(LogOptions)
+	}
+	p := &logProcessor{fields: new(logadapters.Cache[*stamp])}
+	p.fields.Options = &logadapters.Options{Group: opts.Group, MaxFields: opts.MaxFields, Ended: opts.Ended}
+	p.fields.Base, p.fields.Attach, p.fields.Quiet = new(stamp), attachStamp, true
+	p.ids = p.fields
+	if opts.Filter != nil {
+		p.fields.Options.Filter = but(opts.Filter, true)
+	}
+	if opts.MaxFields > 0 { // the ids are no fields that count
+		p.fields.Options.Filter = but(opts.Filter, false)
+		p.ids = &logadapters.Cache[*stamp]{Base: p.fields.Base, Attach: attachStamp}
+		p.ids.Options = &logadapters.Options{Filter: onlyIDs, Ended: opts.Ended}
+	}
+	return p
+}
+
+// A logProcessor stamps records. What those of a scope get is remembered with the scope.
+type logProcessor struct {
+	fields, ids *logadapters.Cache[*stamp] // where the attributes are, and where the ids
+	over        atomic.Bool
+}
+
+// A stamp is what records of one scope get. It must not be changed.
+type stamp struct {
+	list  []attribute.KeyValue
+	trace trace.TraceID // zero, as span, if there is none
+	span  trace.SpanID
+}
+
+// Enabled reports false: the processor exports nothing, so it is no reason to make a record.
+func (p *logProcessor) Enabled(context.Context, sdklog.EnabledParameters) bool { return false }
+
+// OnEmit stamps record.
+func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error {
+	if record == nil || p.over.Load() {
+		return nil
+	}
+	s := logadapters.Pick(ctx)
+	if d := p.ids.Lookup(s); d != nil && !record.TraceID().IsValid() {
+		d.Value.setIDs(s, record)
+	}
+	d := p.fields.Lookup(s)
+	if d == nil {
+		return nil
+	}
+	repeats := false
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		repeats = d.Has(string(a.Key))
+		return !repeats
+	})
+	st := d.Value
+	if repeats {
+		st = d.Without(func(key string) bool { return hasKey(record, key) })
+	}
+	if len(st.list) > 0 {
+		record.AddAttributes(st.list...)
+	}
+	return nil
+}
+
+func hasKey(record *sdklog.Record, key string) (has bool) {
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		has = string(a.Key) == key
+		return !has
+	})
+	return has
+}
+
+// setIDs gives record, which is of s and has no ids, those of st. Where other instrumentation has put
+// ids among its attributes, they must be the same.
+func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
+	if !st.trace.IsValid() || st.contradicts(record) {
+		return
+	}
+	record.SetTraceID(st.trace)
+	record.SetSpanID(st.span)
+	for key, value := range s.All() { // it is Hidden, so it isn't in st; Get would allocate it
+		if key == propagation.TraceFlagsKey {
+			record.SetTraceFlags(parseFlags(value))
+		}
+	}
+}
+
+// contradicts reports whether record has an attribute trace_id or span_id that says something else.
+func (st *stamp) contradicts(record *sdklog.Record) (other bool) {
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		switch a.Key {
+		case propagation.TraceIDKey:
+			other = a.Value.AsString() != st.trace.String()
+		case spanIDKey:
+			other = a.Value.AsString() != st.span.String()
+		}
+		return !other
+	})
+	return other
+}
+
+// Shutdown ends the stamping.
+func (p *logProcessor) Shutdown(context.Context) error {
+	p.over.Store(true)
+	return nil
+}
+
+// ForceFlush has nothing to do.
+func (p *logProcessor) ForceFlush(context.Context) error { return nil }
+
+// attachStamp returns what records get that have st and fields.
+func attachStamp(st *stamp, fields logadapters.Fields) *stamp {
+	with := &stamp{nil, st.trace, st.span}
+	list := make([]attribute.KeyValue, 0, len(fields.Attrs))
+	for _, a := range fields.Attrs {
+		if !with.takeID(a) {
+			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forLogs.value(a.Value)})
+		}
+	}
+	if fields.Group != "" && len(list) > 0 {
+		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
+	}
+	with.list = slices.Concat(st.list, list)
+	return with
+}
+
+// takeID makes a valid id of st, and reports whether a is one.
+func (st *stamp) takeID(a slog.Attr) (ok bool) {
+	switch a.Key {
+	case propagation.TraceIDKey:
+		id, err := trace.TraceIDFromHex(a.Value.String())
+		if ok = err == nil; ok {
+			st.trace = id
+		}
+	case spanIDKey:
+		id, err := trace.SpanIDFromHex(a.Value.String())
+		if ok = err == nil; ok {
+			st.span = id
+		}
+	}
+	return ok
+}
+
+// onlyIDs is a filter for the ids of a span.
+func onlyIDs(a slog.Attr) (slog.Attr, bool) { return a, new(stamp).takeID(a) }
+
+// but returns a filter that keeps of other fields what filter does, and ids if keep.
+func but(filter func(slog.Attr) (slog.Attr, bool), keep bool) func(slog.Attr) (slog.Attr, bool) {
+	return func(a slog.Attr) (slog.Attr, bool) {
+		if _, isID := onlyIDs(a); isID {
+			return a, keep
+		}
+		if filter == nil {
+			return a, true
+		}
+		return filter(a)
+	}
+}

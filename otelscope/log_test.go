@@ -1,0 +1,264 @@
+package otelscope_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	otellog "go.opentelemetry.io/otel/log"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/otelscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+var background = context.Background()
+
+func TestARecordHasTheFieldsOfTheScope(t *testing.T) {
+	l, k := newLogger(nil)
+	emit(l, background)
+	scope.New("request_id", "r-1", "n", 2).Run(func() {
+		emit(l, background)
+		scope.Share("user", "ann")
+		emit(l, background, attribute.Bool("own", true))
+		emit(l, scope.NewContext(background, scope.New("job", "j-1"))) // of another task
+		emit(l, scope.NewContext(background, scope.With("step", "s")))
+	})
+	wantLines(t, k,
+		"hello",
+		"hello request_id=r-1 n=2",
+		"hello own=true request_id=r-1 n=2 user=ann",
+		"hello job=j-1",
+		"hello request_id=r-1 n=2 step=s user=ann")
+}
+
+func TestARecordsOwnAttributeWins(t *testing.T) {
+	l, k := newLogger(nil)
+	scope.New("request_id", "r-1", "user", "scope", "n", 2).Run(func() {
+		for range 2 { // the second time from what is remembered
+			emit(l, background, attribute.String("user", "own"))
+			emit(l, background, attribute.Int("n", 1), attribute.String("user", "own"), attribute.String("request_id", "own"))
+		}
+		emit(l, background)
+	})
+	wantLines(t, k,
+		"hello user=own request_id=r-1 n=2",
+		"hello n=1 user=own request_id=own",
+		"hello user=own request_id=r-1 n=2",
+		"hello n=1 user=own request_id=own",
+		"hello request_id=r-1 user=scope n=2")
+}
+
+// A record has the ids of the scope if it has none, and never as attributes too.
+func TestWhoseIDsARecordHas(t *testing.T) {
+	ids := "[" + traceID + "/" + spanID + "/01]"
+	other := "00000000000000000000000000000001"
+	noSpan := "0000000000000000"
+	for _, c := range []struct {
+		name   string
+		fields []any
+		ctx    context.Context
+		own    []attribute.KeyValue
+		want   string
+	}{
+		{"all of them", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "01"}, background, nil, "hello " + ids},
+		{"as attributes", []any{slog.String("trace_id", traceID), slog.String("span_id", spanID), slog.String("trace_flags", "01")}, background, nil, "hello " + ids},
+		{"the record's span wins", []any{"trace_id", other, "span_id", spanID, "trace_flags", "00"}, remote(), nil, "hello " + ids},
+		{"a trace alone", []any{"trace_id", other, "trace_flags", "01"}, background, nil, "hello [" + other + "/" + noSpan + "/01]"},
+		{"no flags", []any{"trace_id", traceID, "span_id", spanID}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
+		{"bad flags", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "zz"}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
+		{"flags of another type", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", 1}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
+		{"a span alone", []any{"span_id", spanID}, background, nil, "hello"},
+		{"another's format", []any{"trace_id", "123456", "span_id", "7"}, background, nil, "hello trace_id=123456 span_id=7"},
+		{"zeros", []any{"trace_id", "00000000000000000000000000000000"}, background, nil, "hello trace_id=00000000000000000000000000000000"},
+		{"an attribute of the record", []any{"trace_id", traceID, "span_id", spanID}, background, []attribute.KeyValue{attribute.String("trace_id", other)}, "hello trace_id=" + other},
+		{"the same as an attribute", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "01"}, background,
+			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", spanID)}, "hello trace_id=" + traceID + " span_id=" + spanID + " " + ids},
+		{"another span as an attribute", []any{"trace_id", traceID, "span_id", spanID}, background,
+			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", "7")}, "hello trace_id=" + traceID + " span_id=7"},
+		{"both", []any{"trace_id", traceID}, remote(), []attribute.KeyValue{attribute.String("trace_id", traceID)}, "hello trace_id=" + traceID + " " + ids},
+	} {
+		for _, opts := range []*otelscope.LogOptions{
+			nil,
+			{MaxFields: 2},
+			{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }},
+		} {
+			l, k := newLogger(opts)
+			scope.New(c.fields...).Run(func() {
+				for range 2 {
+					emit(l, c.ctx, c.own...)
+				}
+			})
+			if got := k.take(); len(got) != 2 || got[0] != c.want || got[1] != c.want {
+				t.Errorf("%s, %+v: %q, want %q", c.name, opts, got, c.want)
+			}
+		}
+	}
+}
+
+// Ids aren't fields that MaxFields counts or Filter renames: a record would lose its trace.
+func TestIDsStandAsideOfTheOptions(t *testing.T) {
+	ids := " [" + traceID + "/" + spanID + "/01]"
+	fields := []any{"trace_id", traceID, "a", 1, "span_id", spanID, "trace_flags", "01", "b", 2, "c", 3}
+	for want, opts := range map[string]*otelscope.LogOptions{
+		"hello c=3 scope_dropped=2" + ids:          {MaxFields: 1},
+		"hello app.a=1 app.b=2 app.c=3" + ids:      {Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, true }},
+		"hello app.b=2 scope_dropped=1" + ids:      {MaxFields: 1, Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, a.Key != "app.c" }},
+		`hello task={"a":1,"b":2,"c":3}` + ids:     {Group: "task"},
+		"hello a=1 b=2 c=3 scope_ended=true" + ids: {},
+		"hello scope_ended=true":                   {Ended: logadapters.DropEnded},
+		"hello scope_ended=true ":                  {Ended: logadapters.DropEnded, MaxFields: 1},
+	} {
+		l, k := newLogger(opts)
+		s := scope.New(fields...)
+		if opts.Ended == logadapters.DropEnded || want == "hello a=1 b=2 c=3 scope_ended=true"+ids {
+			s.Run(func() {})
+			emit(l, scope.NewContext(background, s))
+		} else {
+			s.Run(func() { emit(l, background) })
+		}
+		wantLines(t, k, strings.TrimSpace(want))
+	}
+	l, k := newLogger(&otelscope.LogOptions{Group: "task"})
+	scope.New("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() { emit(l, background) })
+	wantLines(t, k, "hello"+ids)
+}
+
+// What is added to a scope that has been seen before comes to its attributes and its ids.
+func TestAScopeThatGrows(t *testing.T) {
+	l, k := newLogger(nil)
+	scope.New("trace_id", traceID, "a", 1).Run(func() {
+		emit(l, background)
+		scope.Set("b", 2)
+		emit(l, background)
+		scope.Set("span_id", spanID)
+		emit(l, background)
+		scope.Set("a", 3)
+		emit(l, background)
+	})
+	noSpan := " [" + traceID + "/0000000000000000/00]"
+	wantLines(t, k, "hello a=1"+noSpan, "hello a=1 b=2"+noSpan, "hello a=1 b=2 ["+traceID+"/"+spanID+"/00]", "hello a=3 b=2 ["+traceID+"/"+spanID+"/00]")
+}
+
+func TestPoliciesHoldForRecords(t *testing.T) {
+	l, k := newLogger(nil)
+	scope.New("t.hidden", "secret", "t.redacted", "secret", "plain", "x", "log_test_late", "secret").Run(func() {
+		emit(l, background)
+		_ = scope.NewKey[string]("log_test_late", scope.Hidden)
+		emit(l, background)
+	})
+	wantLines(t, k,
+		"hello t.redacted=[REDACTED] plain=x log_test_late=secret",
+		"hello t.redacted=[REDACTED] plain=x")
+}
+
+func TestAGoroutineThatIsLeftBehindSaysSo(t *testing.T) {
+	l, k := newLogger(nil)
+	over, done := make(chan struct{}), make(chan struct{})
+	scope.New("request_id", "r-1", "trace_id", traceID).Run(func() {
+		scope.Wrap(func() {})() // whatever
+		s := scope.Current()
+		go func() {
+			defer close(done)
+			<-over
+			emit(l, scope.NewContext(background, s))
+		}()
+	})
+	close(over)
+	<-done
+	wantLines(t, k, "hello request_id=r-1 scope_ended=true ["+traceID+"/0000000000000000/00]")
+}
+
+// A method of a value may log with the same logger, and panic: that costs its own field.
+func TestMethodsOfValuesMayDoAnything(t *testing.T) {
+	l, k := newLogger(nil)
+	scope.New("a", 1, "noisy", logging{l}, "bad", testkit.PanickingString{}, "worse", testkit.PanickingLogValue{}, "z", 2).Run(func() {
+		ctx := scope.NewContext(background, scope.Current())
+		testkit.InTime(t, func() { emit(l, ctx) })
+	})
+	got := k.take()
+	if len(got) < 2 || got[len(got)-1] != "hello a=1 noisy=said bad=!PANIC: no text worse=!PANIC: no value z=2" {
+		t.Errorf("records %q", got)
+	}
+	for _, inner := range got[:len(got)-1] {
+		want(t, "the inner record", inner, "hello a=1 z=2")
+	}
+}
+
+type logging struct{ otellog.Logger }
+
+func (v logging) String() string {
+	emit(v.Logger, background)
+	return "said"
+}
+
+// The bridges hand an error over as text, or as exception.message: its scope isn't to be had.
+func TestTheScopeOfAnErrorIsNotSeen(t *testing.T) {
+	l, k := newLogger(nil)
+	var err error
+	scope.New("item", "umbrella").Run(func() { err = scope.Error(errors.New("out of stock")) })
+	var r otellog.Record
+	r.SetBody(attribute.StringValue("hello"))
+	r.SetErr(err)
+	scope.New("request_id", "r-1", "cause", err).Run(func() { l.Emit(background, r) })
+	wantLines(t, k, "hello exception.message=out of stock exception.type=*errors.errorString request_id=r-1 cause=out of stock")
+}
+
+// The processor alone is no reason to make a record.
+func TestTheProcessorExportsNothing(t *testing.T) {
+	p := otelscope.NewLogProcessor(nil)
+	alone := sdklog.NewLoggerProvider(sdklog.WithProcessor(p)).Logger("test")
+	if alone.Enabled(background, otellog.EnabledParameters{}) {
+		t.Error("a logger that exports nothing is enabled")
+	}
+	l, k := newLogger(nil)
+	if !l.Enabled(background, otellog.EnabledParameters{}) {
+		t.Error("a logger that exports is disabled")
+	}
+	if err := errors.Join(p.OnEmit(background, nil), p.ForceFlush(background), p.Shutdown(background), p.Shutdown(background), p.ForceFlush(background)); err != nil {
+		t.Error(err)
+	}
+	emit(l, background)
+	scope.New("a", 1).Run(func() {
+		r := k.all[0]
+		if err := p.OnEmit(background, &r); err != nil || r.AttributesLen() != 0 {
+			t.Errorf("after Shutdown: %v, %d attributes", err, r.AttributesLen())
+		}
+	})
+}
+
+func TestRecordsOfManyGoroutines(t *testing.T) {
+	l, k := newLogger(nil)
+	var all sync.WaitGroup
+	for range 8 {
+		for _, id := range []string{"a", "b"} {
+			all.Go(func() {
+				scope.New("id", id, "n", 1).Run(func() {
+					for i := range 100 {
+						emit(l, background, attribute.String("own", id))
+						if i%10 == 0 {
+							scope.Set("n", i)
+							scope.Share("shared", id)
+						}
+					}
+				})
+			})
+		}
+	}
+	all.Wait()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, r := range k.all {
+		seen := map[string]string{}
+		r.WalkAttributes(func(a attribute.KeyValue) bool { seen[string(a.Key)] = a.Value.AsString(); return true })
+		if shared, ok := seen["shared"]; seen["id"] != seen["own"] || ok && shared != seen["own"] {
+			t.Fatalf("a record has %v", seen)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package otelscope_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/taskscope/taskscope/otelscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// withBaggage returns a context with these members: "a=1,b=2".
+func withBaggage(t testing.TB, members string) context.Context {
+	t.Helper()
+	bag, err := baggage.Parse(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return baggage.ContextWithBaggage(background, bag)
+}
+
+// sorted returns the members of a header, in their alphabetical order.
+func sorted(header string) string {
+	members := strings.Split(header, ",")
+	slices.Sort(members)
+	return strings.Join(members, ",")
+}
+
+func TestWhatIsSentAsBaggage(t *testing.T) {
+	p := otelscope.Propagator()
+	for _, c := range []struct {
+		name   string
+		fields []any
+		ctx    context.Context
+		had    []string
+		want   []string
+	}{
+		{"nothing", nil, background, nil, nil},
+		{"nothing declared", []any{"request_id", "r-1", "t.user", "ann"}, background, nil, nil},
+		{"a field", []any{"request_id", "r-1", "t.region", "eu west"}, background, nil, []string{"t.region=eu%20west"}},
+		{"the context's", nil, withBaggage(t, "a=1;p=q"), nil, []string{"a=1;p=q"}},
+		{"both", []any{"t.region", "eu"}, withBaggage(t, "a=1,b=2"), nil, []string{"a=1,b=2,t.region=eu"}},
+		{"the same key", []any{"t.region", "eu"}, withBaggage(t, "t.region=us"), nil, []string{"t.region=us"}},
+		{"another task's context", []any{"t.region", "eu"}, scope.NewContext(background, scope.New("t.region", "us")), nil, []string{"t.region=us"}},
+		{"a header", []any{"t.region", "eu"}, background, []string{"x=1", "y=2"}, []string{"x=1,y=2,t.region=eu"}},
+		{"a header and no field", nil, background, []string{"x=1", "y=2"}, []string{"x=1", "y=2"}},
+		{"a header and the context's", []any{"t.region", "eu"}, withBaggage(t, "a=1"), []string{"x=1"}, []string{"a=1,t.region=eu"}},
+		{"no context", []any{"t.region", "eu"}, nil, nil, []string{"t.region=eu"}},
+	} {
+		headers := http.Header{}
+		for _, value := range c.had {
+			headers.Add("Baggage", value)
+		}
+		run := func() {
+			for range 2 { // once more changes nothing
+				p.Inject(c.ctx, propagation.HeaderCarrier(headers))
+			}
+		}
+		if c.fields == nil {
+			scope.Outside(run)
+		} else {
+			scope.New(c.fields...).Run(run)
+		}
+		got := headers.Values("Baggage")
+		if len(got) == 1 {
+			got = []string{sorted(got[0])}
+		}
+		if len(c.want) == 1 {
+			c.want = []string{sorted(c.want[0])}
+		}
+		if !slices.Equal(got, c.want) || len(headers) > 1 {
+			t.Errorf("%s: %q, want %q, in %v", c.name, got, c.want, headers)
+		}
+	}
+	if got := p.Fields(); !slices.Equal(got, []string{"baggage"}) {
+		t.Errorf("Fields %v", got)
+	}
+}
+
+// What doesn't fit into W3C's limits is left out, the scope's fields first.
+func TestBaggageKeepsToTheLimits(t *testing.T) {
+	p := otelscope.Propagator()
+	var members []string
+	for i := range 64 {
+		members = append(members, fmt.Sprintf("k%d=v", i))
+	}
+	long := strings.Repeat("x", 8180)
+	for _, c := range []struct {
+		name  string
+		ctx   context.Context
+		field string
+		want  bool
+	}{
+		{"63 members", withBaggage(t, strings.Join(members[1:], ",")), "eu", true},
+		{"64 members", withBaggage(t, strings.Join(members, ",")), "eu", false},
+		{"8184 bytes", withBaggage(t, "a="+long[:8170]), "eu", true},
+		{"too many", withBaggage(t, "a="+long), "eu", false},
+		{"a long field", withBaggage(t, "a=1"), strings.Repeat("x", 9000), false},
+	} {
+		carrier := propagation.MapCarrier{}
+		scope.New("t.region", c.field).Run(func() { p.Inject(c.ctx, carrier) })
+		header := carrier["baggage"]
+		if got := strings.Contains(header, "t.region="); got != c.want || len(header) > 8192 || strings.Count(header, ",") > 63 {
+			t.Errorf("%s: sent %v, want %v; %d bytes", c.name, got, c.want, len(header))
+		}
+	}
+}
+
+// What comes in is the context's baggage, as with OpenTelemetry's own propagator, and no field.
+func TestWhatIsTakenFromBaggage(t *testing.T) {
+	p := otelscope.Propagator()
+	for _, header := range []string{"", "t.region=eu,a=1;p=q", "bad", strings.Repeat("x", 9000)} {
+		carrier := propagation.MapCarrier{"baggage": header}
+		got := baggage.FromContext(p.Extract(background, carrier))
+		want := baggage.FromContext(propagation.Baggage{}.Extract(background, carrier))
+		if sorted(got.String()) != sorted(want.String()) {
+			t.Errorf("%q becomes %s, want %s", header, got, want)
+		}
+		if _, ok := scope.FromContext(p.Extract(background, carrier)); ok {
+			t.Error("the context has a scope")
+		}
+	}
+}
+
+// Beside TraceContext there is one traceparent, that of the context, and one baggage.
+func TestThePropagatorBesideTraceContext(t *testing.T) {
+	p := propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, otelscope.Propagator())
+	headers := http.Header{}
+	scope.New("trace_id", "11111111111111111111111111111111", "request_id", "r-1", "t.region", "eu").Run(func() {
+		p.Inject(remote(), propagation.HeaderCarrier(headers))
+	})
+	if got := fmt.Sprint(headers); got != "map[Baggage:[t.region=eu] Traceparent:[00-"+traceID+"-"+spanID+"-01]]" {
+		t.Error(got)
+	}
+}

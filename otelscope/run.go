@@ -1,0 +1,185 @@
+package otelscope
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// Run starts a span, calls fn with the span's ids bound, and ends the span. It returns fn's error as
+// it is. The scope is the one that is bound, or that ctx carries, as [logadapters.Pick] chooses, with
+// trace_id, span_id and trace_flags; fn's context carries the span and the scope. What was bound
+// before is put back whatever fn does.
+//
+// The span starts with the fields that are declared [scope.Traced] as attributes, which a sampler
+// sees; an attribute of opts wins. A span that isn't recorded has ids, too. A tracer that makes
+// none, such as a no-op one, changes nothing on lines.
+//
+// An error of fn makes the span's status Error, with error.type, and is recorded as an event
+// exception, with the Traced fields of its scope if [scope.Error] has made it. It is so also if
+// the error says that ctx is over: the conventions know no other. So is a panic, with its stack, which
+// then goes on to Run's caller, and runtime.Goexit, which has the error.type goexit and no event.
+//
+// Run panics if ctx, t or fn is nil.
+func Run(ctx context.Context, t trace.Tracer, name string, fn func(context.Context) error, opts ...trace.SpanStartOption) error {
+	switch {
+	case ctx == nil:
+		panic("otelscope.Run: ctx, the context of the span, is nil")
+	case t == nil:
+		panic("otelscope.Run: t, the tracer to start the span with, is nil")
+	case fn == nil:
+		panic("otelscope.Run: fn, the func to run, is nil")
+	}
+	// A tracer may label the goroutine for profilers, when a span starts and when it ends, from
+	// contexts that know no scope. What was bound is put back when it has done so.
+	var err error
+	scope.Run(func() { err = run(ctx, t, name, fn, opts) })
+	return err
+}
+
+func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Context) error, opts []trace.SpanStartOption) error {
+	s := logadapters.Pick(ctx)
+	parent := trace.SpanContextFromContext(ctx)
+	ctx, span := t.Start(ctx, name, withTraced(s, opts)...)
+	r := spanRun{span: span}
+	defer r.end()
+	withSpan(s, span.SpanContext(), parent).Run(func() {
+		defer r.look()
+		r.err = fn(scope.NewContext(ctx, scope.Current()))
+		r.returned = true
+	})
+	return r.err
+}
+
+// withTraced returns opts and the attributes of s that they lack.
+func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOption {
+	d := traced.Lookup(s)
+	if d == nil {
+		return opts
+	}
+	config := trace.NewSpanStartConfig(opts...)
+	return append(slices.Clip(opts), trace.WithAttributes(missing(d, config.Attributes())...))
+}
+
+// withSpan returns s with the ids of a span. What s has of an outer span beyond these, as its entry
+// has set it, becomes the span's, or goes.
+func withSpan(s scope.Scope, span, parent trace.SpanContext) scope.Scope {
+	if !span.IsValid() {
+		return s
+	}
+	s = s.With(
+		propagation.TraceIDKey, span.TraceID().String(),
+		spanIDKey, span.SpanID().String(),
+		propagation.TraceFlagsKey, span.TraceFlags().String())
+	up := ""
+	if parent.TraceID() == span.TraceID() && parent.SpanID() != span.SpanID() && parent.HasSpanID() {
+		up = parent.SpanID().String()
+	}
+	s = replace(s, propagation.ParentSpanIDKey, up)
+	return replace(s, propagation.TraceStateKey, span.TraceState().String())
+}
+
+// replace returns s with another value for a key that it has; without it if the value is empty.
+func replace(s scope.Scope, key, value string) scope.Scope {
+	switch {
+	case !s.Has(key):
+		return s
+	case value == "":
+		return s.Without(key)
+	}
+	return s.With(key, value)
+}
+
+// A spanRun is one call of Run.
+type spanRun struct {
+	span     trace.Span
+	err      error // that fn has returned
+	returned bool  // fn has; false if it has ended with a panic or with runtime.Goexit
+	panicked any
+	stack    []byte
+}
+
+// look is deferred around fn: there a panic's stack can be seen.
+func (r *spanRun) look() {
+	if r.returned {
+		return
+	}
+	if r.panicked = recover(); r.panicked != nil {
+		r.stack = debug.Stack()
+		panic(r.panicked)
+	}
+}
+
+// end is deferred. It ends the span, with what went wrong.
+func (r *spanRun) end() {
+	defer r.span.End()
+	if !r.span.IsRecording() {
+		return
+	}
+	switch {
+	case r.panicked != nil:
+		r.recordPanic()
+	case !r.returned:
+		r.span.SetAttributes(semconv.ErrorTypeKey.String("goexit"))
+		r.span.SetStatus(codes.Error, "runtime.Goexit")
+	case r.err != nil:
+		r.recordError()
+	}
+}
+
+func (r *spanRun) recordPanic() {
+	text, name := valid(fmt.Sprint(r.panicked)), fmt.Sprintf("%T", r.panicked)
+	if err, ok := r.panicked.(error); ok {
+		name = typeOf(err)
+	}
+	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.panicked),
+		semconv.ExceptionType(name),
+		semconv.ExceptionMessage(text),
+		semconv.ExceptionStacktrace(valid(string(r.stack))))...))
+	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+	r.span.SetStatus(codes.Error, text)
+}
+
+func (r *spanRun) recordError() {
+	name, text := typeOf(r.err), valid(fmt.Sprint(r.err))
+	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.err),
+		semconv.ExceptionType(name),
+		semconv.ExceptionMessage(text))...))
+	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+	r.span.SetStatus(codes.Error, text)
+}
+
+// fieldsOf returns what the scope of an error says about it. v may be anything.
+func fieldsOf(v any) []attribute.KeyValue {
+	err, ok := v.(error)
+	if !ok {
+		return nil
+	}
+	s, ok := scope.ErrorScope(err)
+	if !ok {
+		return nil
+	}
+	return Attributes(s, scope.Traced)
+}
+
+// typeOf returns the type of an error as the semantic conventions want it: not that of a wrapper
+// that says nothing about the failure.
+func typeOf(err error) (name string) {
+	bare := logadapters.BareErrors(err)[0]
+	defer func() {
+		if recover() != nil { // its Unwrap or ErrorType
+			name = fmt.Sprintf("%T", bare)
+		}
+	}()
+	return valid(semconv.ErrorType(bare).Value.AsString())
+}

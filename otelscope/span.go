@@ -1,0 +1,118 @@
+package otelscope
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// spanIDKey is the field with the id of the current span.
+const spanIDKey = "span_id"
+
+// SpanOptions says how spans get their attributes. There are no options yet; nil means the zero
+// SpanOptions.
+type SpanOptions struct{ _ struct{} }
+
+// NewSpanProcessor returns a processor that gives each span, when it starts, the fields whose keys
+// are declared [scope.Traced] as attributes. They are those of the scope that is bound there, or
+// that the span's context carries: see [logadapters.Pick]. An attribute that the span has already
+// stays. The processor binds nothing: [Run] and [Fields] do that for spans that enclose the work.
+// nil opts are the defaults.
+func NewSpanProcessor(opts *SpanOptions) sdktrace.SpanProcessor { return spanProcessor{} }
+
+type spanProcessor struct{}
+
+// OnStart gives span its attributes.
+func (spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteSpan) {
+	if d := traced.Lookup(logadapters.Pick(parent)); d != nil {
+		span.SetAttributes(missing(d, span.Attributes())...)
+	}
+}
+
+// missing returns what of d isn't among own.
+func missing(d *logadapters.Derived[*keyValues], own []attribute.KeyValue) []attribute.KeyValue {
+	if !slices.ContainsFunc(own, func(a attribute.KeyValue) bool { return d.Has(string(a.Key)) }) {
+		return d.Value.list
+	}
+	return d.Without(func(key string) bool { return has(own, key) }).list
+}
+
+func has(attrs []attribute.KeyValue, key string) bool {
+	return slices.ContainsFunc(attrs, func(a attribute.KeyValue) bool { return string(a.Key) == key })
+}
+
+// OnEnd does nothing: nothing was bound.
+func (spanProcessor) OnEnd(sdktrace.ReadOnlySpan) {}
+
+// Shutdown has nothing to do.
+func (spanProcessor) Shutdown(context.Context) error { return nil }
+
+// ForceFlush has nothing to do.
+func (spanProcessor) ForceFlush(context.Context) error { return nil }
+
+// Fields returns the ids of the current span of r's context, for the option Fields of httpscope:
+// trace_id, span_id and trace_flags. There are none if the context has no valid span, and if r is
+// nil.
+func Fields(r *http.Request) []slog.Attr {
+	if r == nil {
+		return nil
+	}
+	return SpanFields(r.Context())
+}
+
+// SpanFields is [Fields] for a context, and for the option Fields of jobscope.
+func SpanFields(ctx context.Context) []slog.Attr {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsValid() {
+		return nil
+	}
+	return []slog.Attr{
+		slog.String(propagation.TraceIDKey, sc.TraceID().String()),
+		slog.String(spanIDKey, sc.SpanID().String()),
+		slog.String(propagation.TraceFlagsKey, sc.TraceFlags().String()),
+	}
+}
+
+// parseFlags returns the trace flags that a field stands for.
+func parseFlags(v slog.Value) trace.TraceFlags {
+	if v.Kind() != slog.KindString || len(v.String()) != 2 {
+		return 0
+	}
+	flags, _ := strconv.ParseUint(v.String(), 16, 8)
+	return trace.TraceFlags(flags)
+}
+
+// Finish gives the current span of ctx what is known at its end: the fields declared [scope.Traced]
+// that have come since it started, shared ones too, and the totals of the task so far. What the span
+// has already stays as it is. It is for the option Finish of httpscope, and does nothing if the span
+// isn't recording.
+func Finish(ctx context.Context) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	var own []attribute.KeyValue
+	if readable, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok {
+		own = readable.Attributes()
+	}
+	s := logadapters.Pick(ctx)
+	var late []attribute.KeyValue
+	if d := traced.Lookup(s); d != nil {
+		late = slices.Clip(missing(d, own)) // it is shared
+	}
+	for _, total := range s.Totals() {
+		if !has(own, total.Key) {
+			late = appendSafely(late, total)
+		}
+	}
+	span.SetAttributes(late...)
+}

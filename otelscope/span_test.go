@@ -1,0 +1,178 @@
+package otelscope_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/otelscope"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A span has what is declared Traced, and nothing else; what it has itself stays.
+func TestASpanStartsWithTheTracedFields(t *testing.T) {
+	tracer, spans := newTracer()
+	start := func(ctx context.Context, opts ...trace.SpanStartOption) {
+		_, span := tracer.Start(ctx, "work", opts...)
+		span.End()
+	}
+	start(background)
+	scope.New("request_id", "r-1").Run(func() { start(background) })
+	scope.New("request_id", "r-1", "t.user", "ann", "t.hidden", "x", "t.redacted", "x", "t.tenant", "acme").Run(func() {
+		start(background)
+		start(background, trace.WithAttributes(attribute.String("t.user", "own"), attribute.Int("n", 1)))
+		scope.Share("t.both", "shared")
+		start(background)
+		start(scope.NewContext(background, scope.New("t.user", "other task's")))
+		start(scope.NewContext(background, scope.With("t.late", "added")))
+		scope.Delete("t.user", "t.redacted")
+		start(background)
+	})
+	for i, attrs := range []string{
+		"", "",
+		"t.user=ann t.redacted=[REDACTED]",
+		"t.user=own n=1 t.redacted=[REDACTED]",
+		"t.user=ann t.redacted=[REDACTED] t.both=shared",
+		"t.user=other task's",
+		"t.user=ann t.redacted=[REDACTED] t.late=added t.both=shared",
+		"t.both=shared",
+	} {
+		want(t, "span", text(spans.Ended()[i].Attributes()), attrs)
+	}
+}
+
+func TestASpanOfATaskThatIsOverSaysSo(t *testing.T) {
+	tracer, spans := newTracer()
+	for _, s := range []scope.Scope{scope.New("t.user", "ann"), scope.New("request_id", "r-1")} {
+		s.Run(func() {})
+		_, span := tracer.Start(scope.NewContext(background, s), "late")
+		span.End()
+	}
+	want(t, "with Traced fields", text(spans.Ended()[0].Attributes()), "t.user=ann scope_ended=true")
+	want(t, "without", text(spans.Ended()[1].Attributes()), "")
+}
+
+// The span processor has nothing to do but in OnStart.
+func TestTheSpanProcessorOnlyStarts(t *testing.T) {
+	p := otelscope.NewSpanProcessor(new(otelscope.SpanOptions))
+	p.OnEnd(nil)
+	if err := p.ForceFlush(background); err != nil {
+		t.Error(err)
+	}
+	if err := p.Shutdown(background); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFieldsAreTheIDsOfTheCurrentSpan(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	if got := otelscope.Fields(r); got != nil {
+		t.Errorf("without a span: %v", got)
+	}
+	if got := otelscope.Fields(nil); got != nil {
+		t.Errorf("without a request: %v", got)
+	}
+	if got := otelscope.SpanFields(noContext); got != nil {
+		t.Errorf("without a context: %v", got)
+	}
+	fields := otelscope.Fields(r.WithContext(remote()))
+	want(t, "Fields", slog.GroupValue(fields...).String(), "[trace_id="+traceID+" span_id="+spanID+" trace_flags=01]")
+	tracer, _ := newTracer()
+	ctx, span := tracer.Start(remote(), "server")
+	defer span.End()
+	scope.New().Run(func() {
+		scope.SetAttrs(otelscope.SpanFields(ctx)...)
+		want(t, "SpanFields", bound(), idsOf(span.SpanContext()))
+	})
+}
+
+// Finish brings what came after the span's start. What is there stays.
+func TestFinishAddsWhatCameLate(t *testing.T) {
+	tracer, spans := newTracer()
+	scope.New("t.user", "ann", "request_id", "r-1").Run(func() {
+		ctx, span := tracer.Start(background, "server", trace.WithAttributes(attribute.String("rows", "own")))
+		scope.Set("t.user", "changed")
+		scope.Set("t.late", 3)
+		scope.Share("t.both", true)
+		scope.Set("t.hidden", "x")
+		scope.Set("t.tenant", "acme") // Measured alone
+		scope.Add("rows", 1)
+		scope.Add("db.queries", 2)
+		scope.Add("t.redacted", 1)
+		scope.Add("t.hidden_total", 1)
+		scope.Add("wait", 1500*time.Millisecond)
+		scope.Append("items", "umbrella")
+		scope.Append("items", "boots")
+		scope.Append("broken", testkit.PanickingString{})
+		otelscope.Finish(ctx)
+		otelscope.Finish(ctx) // once more changes nothing
+		span.End()
+		otelscope.Finish(ctx) // nor after the end
+	})
+	want(t, "span", text(spans.Ended()[0].Attributes()), "rows=own t.user=ann t.late=3 t.both=true db.queries=2 t.redacted=[REDACTED]"+
+		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=!PANIC: no text")
+}
+
+// readless is a span that can't be read, as one of another implementation.
+type readless struct {
+	trace.Span
+	dropped bool
+	attrs   []attribute.KeyValue
+}
+
+func (s *readless) IsRecording() bool                      { return !s.dropped }
+func (s *readless) SetAttributes(kv ...attribute.KeyValue) { s.attrs = append(s.attrs, kv...) }
+
+func TestFinishWithOtherSpans(t *testing.T) {
+	scope.New("t.user", "ann").Run(func() {
+		scope.Add("rows", 1)
+		otelscope.Finish(noContext)
+		otelscope.Finish(background)
+		otelscope.Finish(remote())
+		span := &readless{Span: noop.Span{}}
+		otelscope.Finish(trace.ContextWithSpan(background, span))
+		want(t, "a span that can't be read", text(span.attrs), "t.user=ann rows=1")
+		span = &readless{Span: noop.Span{}, dropped: true}
+		otelscope.Finish(trace.ContextWithSpan(background, span))
+		want(t, "a span that isn't recording", text(span.attrs), "")
+		other := scope.New("t.user", "other task's")
+		span = &readless{Span: noop.Span{}}
+		otelscope.Finish(trace.ContextWithSpan(scope.NewContext(background, other), span))
+		want(t, "the context of another task", text(span.attrs), "t.user=other task's")
+	})
+}
+
+// What a value's method does while a span starts doesn't come back to itself.
+func TestASpanThatAValueStarts(t *testing.T) {
+	tracer, spans := newTracer()
+	v := spanning(func() {
+		_, span := tracer.Start(background, "inner")
+		span.End()
+	})
+	scope.New("t.user", v, "t.late", "x").Run(func() {
+		ctx := scope.NewContext(background, scope.Current())
+		testkit.InTime(t, func() {
+			_, span := tracer.Start(ctx, "outer")
+			span.End()
+		})
+	})
+	ended := spans.Ended()
+	want(t, "outer", text(ended[len(ended)-1].Attributes()), "t.user=said t.late=x")
+	for _, span := range ended[:len(ended)-1] {
+		if strings.Contains(text(span.Attributes()), "t.user") {
+			t.Errorf("an inner span has %v", span.Attributes())
+		}
+	}
+}
+
+type spanning func()
+
+func (v spanning) LogValue() slog.Value { v(); return slog.StringValue("said") }
