@@ -3,6 +3,7 @@ package otelscope
 import (
 	"context"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -50,25 +51,23 @@ func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 	if opts == nil {
 		opts = new(LogOptions)
 	}
-	p := &logProcessor{fields: new(logadapters.Cache[*stamp])}
-	p.fields.Options = &logadapters.Options{Group: opts.Group, MaxFields: opts.MaxFields, Ended: opts.Ended}
-	p.fields.Base, p.fields.Attach, p.fields.Quiet = new(stamp), attachStamp, true
-	p.ids = p.fields
+	p := &logProcessor{max: opts.MaxFields}
+	p.cache.Base, p.cache.Attach, p.cache.Quiet = new(stamp), p.attach, true
+	p.cache.Options = &logadapters.Options{Group: opts.Group, Ended: opts.Ended}
 	if opts.Filter != nil {
-		p.fields.Options.Filter = but(opts.Filter, true)
+		p.cache.Options.Filter = exceptIDs(opts.Filter)
 	}
-	if opts.MaxFields > 0 { // the ids are no fields that count
-		p.fields.Options.Filter = but(opts.Filter, false)
-		p.ids = &logadapters.Cache[*stamp]{Base: p.fields.Base, Attach: attachStamp}
-		p.ids.Options = &logadapters.Options{Filter: onlyIDs, Ended: opts.Ended}
+	if p.max > 0 { // attach sees to it, which knows the ids: here it only gets all fields at once
+		p.cache.Options.MaxFields = math.MaxInt
 	}
 	return p
 }
 
 // A logProcessor stamps records. What those of a scope get is remembered with the scope.
 type logProcessor struct {
-	fields, ids *logadapters.Cache[*stamp] // where the attributes are, and where the ids
-	over        atomic.Bool
+	cache logadapters.Cache[*stamp]
+	max   int
+	over  atomic.Bool
 }
 
 // A stamp is what records of one scope get. It must not be changed.
@@ -87,12 +86,12 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 		return nil
 	}
 	s := logadapters.Pick(ctx)
-	if d := p.ids.Lookup(s); d != nil && !record.TraceID().IsValid() {
-		d.Value.setIDs(s, record)
-	}
-	d := p.fields.Lookup(s)
+	d := p.cache.Lookup(s)
 	if d == nil {
 		return nil
+	}
+	if !record.TraceID().IsValid() {
+		d.Value.setIDs(s, record)
 	}
 	repeats := false
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
@@ -155,20 +154,37 @@ func (p *logProcessor) Shutdown(context.Context) error {
 // ForceFlush has nothing to do.
 func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 
-// attachStamp returns what records get that have st and fields.
-func attachStamp(st *stamp, fields logadapters.Fields) *stamp {
+// attach returns what records get that have st and fields.
+func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
 	with := &stamp{nil, st.trace, st.span}
-	list := make([]attribute.KeyValue, 0, len(fields.Attrs))
+	list := make([]attribute.KeyValue, 0, len(fields.Attrs)+1)
 	for _, a := range fields.Attrs {
 		if !with.takeID(a) {
 			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forLogs.value(a.Value)})
 		}
+	}
+	if p.max > 0 {
+		list = newest(list, p.max)
 	}
 	if fields.Group != "" && len(list) > 0 {
 		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
 	}
 	with.list = slices.Concat(st.list, list)
 	return with
+}
+
+// newest returns the last attributes of list, at most that many, and how many are left out. A mark
+// that the task is over doesn't count.
+func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
+	fields := len(list)
+	if fields > 0 && list[fields-1].Key == logadapters.EndedKey {
+		fields--
+	}
+	left := fields - most
+	if left <= 0 {
+		return list
+	}
+	return slices.Insert(list[left:], most, attribute.Int(logadapters.DroppedKey, left))
 }
 
 // takeID makes a valid id of st, and reports whether a is one.
@@ -188,16 +204,10 @@ func (st *stamp) takeID(a slog.Attr) (ok bool) {
 	return ok
 }
 
-// onlyIDs is a filter for the ids of a span.
-func onlyIDs(a slog.Attr) (slog.Attr, bool) { return a, new(stamp).takeID(a) }
-
-// but returns a filter that keeps of other fields what filter does, and ids if keep.
-func but(filter func(slog.Attr) (slog.Attr, bool), keep bool) func(slog.Attr) (slog.Attr, bool) {
+// exceptIDs returns a filter that keeps ids, and of other fields what filter does.
+func exceptIDs(filter func(slog.Attr) (slog.Attr, bool)) func(slog.Attr) (slog.Attr, bool) {
 	return func(a slog.Attr) (slog.Attr, bool) {
-		if _, isID := onlyIDs(a); isID {
-			return a, keep
-		}
-		if filter == nil {
+		if new(stamp).takeID(a) {
 			return a, true
 		}
 		return filter(a)

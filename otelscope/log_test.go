@@ -107,13 +107,14 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 	ids := " [" + traceID + "/" + spanID + "/01]"
 	fields := []any{"trace_id", traceID, "a", 1, "span_id", spanID, "trace_flags", "01", "b", 2, "c", 3}
 	for want, opts := range map[string]*otelscope.LogOptions{
-		"hello c=3 scope_dropped=2" + ids:          {MaxFields: 1},
-		"hello app.a=1 app.b=2 app.c=3" + ids:      {Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, true }},
-		"hello app.b=2 scope_dropped=1" + ids:      {MaxFields: 1, Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, a.Key != "app.c" }},
-		`hello task={"a":1,"b":2,"c":3}` + ids:     {Group: "task"},
-		"hello a=1 b=2 c=3 scope_ended=true" + ids: {},
-		"hello scope_ended=true":                   {Ended: logadapters.DropEnded},
-		"hello scope_ended=true ":                  {Ended: logadapters.DropEnded, MaxFields: 1},
+		"hello c=3 scope_dropped=2" + ids:                  {MaxFields: 1},
+		"hello app.a=1 app.b=2 app.c=3" + ids:              {Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, true }},
+		"hello app.b=2 scope_dropped=1" + ids:              {MaxFields: 1, Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, a.Key != "app.c" }},
+		`hello task={"a":1,"b":2,"c":3}` + ids:             {Group: "task"},
+		`hello task={"b":2,"c":3,"scope_dropped":1}` + ids: {Group: "task", MaxFields: 2},
+		"hello a=1 b=2 c=3 scope_ended=true" + ids:         {},
+		"hello scope_ended=true":                           {Ended: logadapters.DropEnded},
+		"hello scope_ended=true ":                          {Ended: logadapters.DropEnded, MaxFields: 1},
 	} {
 		l, k := newLogger(opts)
 		s := scope.New(fields...)
@@ -125,9 +126,29 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 		}
 		wantLines(t, k, strings.TrimSpace(want))
 	}
-	l, k := newLogger(&otelscope.LogOptions{Group: "task"})
+	l, k := newLogger(&otelscope.LogOptions{MaxFields: 2})
+	s := scope.New(fields...)
+	s.Run(func() { emit(l, background, attribute.Int("c", 7)) })
+	emit(l, scope.NewContext(background, s))
+	wantLines(t, k, "hello c=7 a=1 b=2"+ids, "hello b=2 c=3 scope_dropped=1 scope_ended=true"+ids)
+	l, k = newLogger(&otelscope.LogOptions{Group: "task"})
 	scope.New("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() { emit(l, background) })
 	wantLines(t, k, "hello"+ids)
+}
+
+// However many options there are, a LogValuer is asked once for a record.
+func TestALogValuerIsAskedOnce(t *testing.T) {
+	for _, opts := range []*otelscope.LogOptions{nil, {MaxFields: 5}, {Group: "g"}, {Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }}} {
+		l, _ := newLogger(opts)
+		counter := new(testkit.Counter)
+		scope.New("trace_id", traceID, "n", counter).Run(func() {
+			emit(l, background)
+			emit(l, remote())
+		})
+		if n := counter.Count(); n != 2 {
+			t.Errorf("%+v: asked %d times for two records", opts, n)
+		}
+	}
 }
 
 // What is added to a scope that has been seen before comes to its attributes and its ids.

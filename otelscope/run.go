@@ -175,11 +175,10 @@ func fieldsOf(v any) []attribute.KeyValue {
 // typeOf returns the type of an error as the semantic conventions want it: not that of a wrapper
 // that says nothing about the failure.
 func typeOf(err error) (name string) {
-	bare := logadapters.BareErrors(err)[0]
 	defer func() {
 		if recover() != nil { // its Unwrap or ErrorType
-			name = fmt.Sprintf("%T", bare)
+			name = fmt.Sprintf("%T", logadapters.BareErrors(err)[0])
 		}
 	}()
-	return valid(semconv.ErrorType(bare).Value.AsString())
+	return valid(semconv.ErrorType(err).Value.AsString())
 }
