@@ -185,6 +185,7 @@ type holder struct{ *bulk }
 
 func (holder) LogValue() slog.Value { return slog.StringValue("resolved") }
 func (holder) Error() string        { return "no luck" }
+
 // A type as OpenTelemetry's SDK takes it from an error: that of what went wrong, not of our wrapper.
 func TestTheTypeOfAnErrorIsThatOfTheBareOne(t *testing.T) {
 	for want, err := range map[string]error{
