@@ -100,7 +100,7 @@ func otelRequest() table {
 	}
 	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	whole := httpscope.Handler(scoped(stamped), &httpscope.Options{Fields: otelscope.Fields, Finish: otelscope.Finish})
-	return table{name: "A request with OpenTelemetry", about: "Behind otelhttp a handler writes two records through otelslog, and the span gets an attribute; over a loopback connection that is kept alive, to exporters that discard. By hand it has an id of its own, a child logger and SetAttributes. The row without otelscope has unstamped records. In the last two rows the handler is called directly.", rows: []row{
+	return table{name: "A request with OpenTelemetry", about: "Behind otelhttp a handler writes two records through otelslog, and the span gets an attribute; over a loopback connection that is kept alive, to exporters that discard. By hand it has an id of its own, a child logger and SetAttributes. The row without otelscope has unstamped records. In the last two rows the handler is called directly.", note: "A request's scopes are new, so what records get of them is made for this request alone, and two records don't earn it back: that is a sixth of the time when it is called directly. Finish, which reads the span's attributes to leave them as they are, is a ninth; the rest is httpscope's, as in the table HTTP request.", rows: []row{
 		{"otelhttp, otelslog, by hand", 0, requests(otel(byHand), "")},
 		{"taskscope httpscope and otelscope", 1.10, requests(otel(whole, otelscope.NewSpanProcessor(nil)), "")},
 		{"taskscope httpscope, no otelscope", 0, requests(otel(httpscope.Handler(scoped(plain), nil)), "")},
