@@ -213,7 +213,7 @@ func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 	}
 }
 
-// appendTo appends t, and what is to be said about it, as the line of n has it.
+// appendTo appends t as the line of n has it, and the marks for what t has dropped or refused.
 func (t *total) appendTo(attrs []slog.Attr, n *node, last bool) []slog.Attr {
 	taken := func(key string) bool {
 		return n.has(key) || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })

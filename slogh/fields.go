@@ -150,8 +150,8 @@ func freeze(v slog.Value) slog.Value {
 	return v
 }
 
-// withErrors returns what to stamp r with, a line of s, if it or the logger has been given errors
-// with scopes, and r as it is to be written.
+// withErrors returns the scope that stamps r, a line of s, and the record to write. They differ from
+// s and r iff the line or the logger has been given errors with scopes.
 func (h *Handler) withErrors(s scope.Scope, r slog.Record) (scope.Scope, slog.Record) {
 	var room [16]slog.Attr // more allocates, as it does in a Record
 	attrs, search := room[:0], false
@@ -178,9 +178,9 @@ func (h *Handler) withErrors(s scope.Scope, r slog.Record) (scope.Scope, slog.Re
 	}, errs...), r
 }
 
-// findErrors returns the scopes of the errors in attrs, at any depth, and puts the errors
-// themselves in the place of those that scope.Error has made. If resolve, it also puts what
-// LogValuers are in their place, once and for all, and looks for errors in that.
+// findErrors returns the scopes of the errors in attrs, at any depth. It replaces what scope.Error has
+// made by the error that this wraps. If resolve, it also replaces each LogValuer by its value, so that
+// nobody asks it again, and looks for errors there.
 func findErrors(attrs []slog.Attr, resolve bool) (scopes []scope.Scope, changed bool) {
 	look := func(v slog.Value) slog.Value {
 		for range 2 { // a LogValuer may be an error, and what scope.Error was given a LogValuer
@@ -221,7 +221,7 @@ func appendErrors(scopes []scope.Scope, v slog.Value) []scope.Scope {
 	return scopes
 }
 
-// bareError returns v, with the errors themselves in the place of those that scope.Error has made.
+// bareError returns v, and of what scope.Error has made the error that this wraps.
 func bareError(v slog.Value) slog.Value {
 	if v.Kind() != slog.KindAny {
 		return v

@@ -166,8 +166,8 @@ func appendKeys(keys []string, fields []zapcore.Field) (all []string, before int
 	return keys, len(fields)
 }
 
-// withErrors returns what to stamp a line of s with if it or the logger has been given errors with
-// scopes, and the line's fields as they are to be written.
+// withErrors returns the scope that stamps a line of s, and the fields to write. They differ from s and
+// fields iff the line or the logger has been given errors with scopes.
 func (c *core) withErrors(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Field) (scope.Scope, []zapcore.Field) {
 	errs, fields := findErrors(fields)
 	if errs = append(errs, c.errs...); len(errs) == 0 {
@@ -183,8 +183,8 @@ func (c *core) withErrors(s scope.Scope, ent *zapcore.Entry, fields []zapcore.Fi
 	}, errs...), fields
 }
 
-// findErrors returns the scopes of the errors in fields, and fields with the errors themselves in
-// the place of those that scope.Error has made.
+// findErrors returns the scopes of the errors in fields, and the fields without these scopes: what
+// scope.Error has made is replaced by the error that it wraps.
 func findErrors(fields []zapcore.Field) (scopes []scope.Scope, bare []zapcore.Field) {
 	for i := range fields {
 		scopes = appendErrors(scopes, fields[i].Interface)
@@ -218,8 +218,8 @@ func appendErrors(scopes []scope.Scope, v any) []scope.Scope {
 	return scopes
 }
 
-// bareError returns v, with the errors themselves in the place of those that scope.Error has made,
-// where appendErrors looks for them.
+// bareError returns v, and of what scope.Error has made the error that this wraps. It looks where
+// appendErrors does.
 func bareError(v any) any {
 	switch v := v.(type) {
 	case nil:

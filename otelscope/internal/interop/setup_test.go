@@ -149,7 +149,7 @@ func start(t testing.TB, e exporting, opts ...sdktrace.TracerProviderOption) *te
 		zerologlog.Logger = oldZerolog
 		r.stop()
 		tel.shutdown()
-		// A provider that was shut down in vain hasn't closed its exporter's connections.
+		// If a Shutdown of the test has failed, its exporter still has connections.
 		_, _, _ = spans.Shutdown(context.Background()), logs.Shutdown(context.Background()), metrics.Shutdown(context.Background())
 	})
 	return tel
