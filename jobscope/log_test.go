@@ -476,12 +476,13 @@ func TestAListOnTheLastLine(t *testing.T) {
 			out.Next(t).Want(t, testkit.Line{l.msg: "inside"})
 			line := out.Next(t)
 			endless := "!PANIC: LogValue of testkit.Endless never ends"
+			_, unfinished := json.Marshal(json.RawMessage("{")) // Go 1.27 says it in other words
 			line.Want(t, testkit.Line{"job.outcome": "ok", "list": []any{
 				1.0, "<&>", 0.1, "!ERROR:json: unsupported value: NaN", "!ERROR:json: unsupported value: -Inf", nil, "no luck", 1.0,
 				"resolved r", "!PANIC: no value", "!PANIC: no text", endless, "has logged",
 				map[string]any{"a": 1.0, "b": "!ERROR:json: unsupported value: NaN", "c": "resolved r", "d": map[string]any{"e": 2.0}},
 				"!ERROR:json: unsupported type: func()", "!PANIC: no JSON", "!ERROR:json: unsupported value: NaN", map[string]any{"A": "<&>"},
-				"!ERROR:json: error calling MarshalJSON for type json.RawMessage: unexpected end of JSON input", "YWI=",
+				"!ERROR:" + unfinished.Error(), "YWI=",
 			}})
 			marker := "!ERROR: jobscope_test.callback isn't asked for its text within another value's method"
 			line.Want(t, testkit.Line{"asks": []any{marker, marker}})
