@@ -65,7 +65,8 @@ func TestOneUnsafePackage(t *testing.T) {
 var layers = [][]string{
 	{"scope/internal/carrier"},
 	{"scope"},
-	{"logadapters", "internal/entry"},
+	{"logadapters"},
+	{"internal/entry"},
 	{"slogh", "zaph", "zeroh"},
 	{"httpscope", "jobscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
 	{"internal/testkit"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,15 +34,8 @@ func (j *job) log() {
 	if j.opts.Level != nil {
 		level = j.opts.Level
 	}
-	s := scope.Current().Pick(j.ctx)
-	if j.err != nil && logadapters.HaveErrors() {
-		own := slices.Concat(attrs, s.Totals()) // what the error's fields give way to
-		s = logadapters.WithErrors(s, func(key string) bool {
-			return slices.ContainsFunc(own, func(a slog.Attr) bool { return a.Key == key })
-		}, logadapters.AppendErrorScopes(nil, j.err)...)
-	}
-	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs}
-	line.Write(j.ctx, s, entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit))
+	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs, Err: j.err}
+	line.Write(j.ctx, scope.Current().Pick(j.ctx), entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit))
 }
 
 func (j *job) outcome() Outcome {

@@ -1,14 +1,11 @@
-// Package entry is what the entries share: which fields a task begins with, its id, and its
-// last line.
+// Package entry is what the entries share: which fields a task begins with, its id, its last
+// line, and what is sent to the next service.
 package entry
 
 import (
-	"cmp"
-	"context"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/taskscope/taskscope/scope"
@@ -76,48 +73,4 @@ func Agree(key, id string, mayReplace bool) string {
 	}
 	scope.SetAttrs(slog.String(key, id))
 	return id
-}
-
-// A Line is the last line of a task, with its own attributes.
-type Line struct {
-	Log   func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
-	Level slog.Level
-	Msg   string
-	Attrs []slog.Attr
-}
-
-// Write writes l within s, with the totals of the task. If limit is 0, it does so now. Otherwise
-// the task must be live, and l is written when it is over, or after limit. Then l says how many
-// calls of Run, Go and Wrap are going on.
-func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
-	if limit == 0 {
-		s.Run(func() { l.write(ctx, 0) })
-		return
-	}
-	in := s.Internal()
-	write := s.Wrap(func() { l.write(ctx, in.Running()-1) }) // less this one
-	var written atomic.Bool
-	last := func() {
-		if !written.Swap(true) {
-			write()
-			write = nil // the task may go on, and needs to keep nothing of it
-		}
-	}
-	timer := time.AfterFunc(limit, last)
-	in.AtEnd(func() { timer.Stop(); last() })
-}
-
-func (l Line) write(ctx context.Context, running int) {
-	if running > 0 {
-		l.Attrs = append(l.Attrs, slog.Int("scope_running", running))
-	}
-	l.Log(ctx, l.Level, l.Msg, scope.Current().Internal().LastTotals(l.Attrs)...)
-}
-
-// AwaitLimit returns what a Line's limit is if these are an entry's options.
-func AwaitLimit(await bool, limit time.Duration) time.Duration {
-	if !await {
-		return 0
-	}
-	return cmp.Or(max(limit, 0), 30*time.Second)
 }
