@@ -1,0 +1,2 @@
+// Package grpcscope gives each gRPC call a scope of its own.
+package grpcscope
