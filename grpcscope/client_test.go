@@ -118,6 +118,16 @@ func TestClientNames(t *testing.T) {
 // stays there.
 func TestOneIDThroughAProxy(t *testing.T) {
 	addr, got := received(t)
+	{
+		back := dial(t, addr, grpcscope.DialOptions(nil)...)
+		conn := start(t, each(func(ctx context.Context) (string, error) {
+			return "", call(with(ctx, "baggage", "user=eve"), back, unary, "").err
+		}), nil)
+		_ = call(with(t.Context(), "baggage", "user=eve"), conn, unary, "")
+		if baggage, ok := got()["baggage"]; ok {
+			t.Errorf("the proxy sends the baggage %q", baggage)
+		}
+	}
 	for _, trust := range []bool{false, true} {
 		back := dial(t, addr, grpcscope.DialOptions(nil)...)
 		proxy := each(func(ctx context.Context) (string, error) {
@@ -237,6 +247,14 @@ func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 		lines.None(t)
 		_ = name
 	}
+	// One that an interceptor inside doesn't open.
+	refuse := grpc.WithChainStreamInterceptor(func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, grpc.Streamer, ...grpc.CallOption) (grpc.ClientStream, error) {
+		return nil, status.Error(codes.PermissionDenied, "no")
+	})
+	if _, err := dial(t, addr, append(opts, refuse)...).NewStream(t.Context(), descs[bidirect], bidirect); status.Code(err) != codes.PermissionDenied {
+		t.Error(err)
+	}
+	lines.Next(t).Want(t, testkit.Line{"rpc.grpc.status_code": 7., "error.message": "no"})
 	// One that can't be opened.
 	nobody := dial(t, "127.0.0.1:1", opts...)
 	if _, err := nobody.NewStream(t.Context(), descs[bidirect], bidirect); status.Code(err) != codes.Unavailable {
@@ -305,6 +323,53 @@ func (s *statsLogger) HandleRPC(ctx context.Context, e stats.RPCStats) {
 func (s *statsLogger) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (s *statsLogger) HandleConn(ctx context.Context, _ stats.ConnStats) {
 	s.log.InfoContext(ctx, "connection")
+}
+
+// boundCodec notes when it is called with a scope bound.
+type boundCodec struct {
+	rawCodec
+	calls, bound atomic.Int64
+}
+
+func (c *boundCodec) note() {
+	c.calls.Add(1)
+	if scope.Current().Len() > 0 {
+		c.bound.Add(1)
+	}
+}
+
+func (c *boundCodec) Marshal(v any) ([]byte, error)   { c.note(); return c.rawCodec.Marshal(v) }
+func (c *boundCodec) Unmarshal(b []byte, v any) error { c.note(); return c.rawCodec.Unmarshal(b, v) }
+
+// gRPC does nothing with a scope bound: whatever it does may find a connection lost, and make
+// another one. Its caller has the scope back afterwards.
+func TestGRPCIsCalledWithNothingBound(t *testing.T) {
+	_, addr := serve(t, each(func(context.Context) (string, error) { return "", nil }))
+	conn := dial(t, addr, grpcscope.DialOptions(nil)...)
+	codec := &boundCodec{}
+	scope.New("request_id", "r-1").Run(func() {
+		req, reply := wrapperspb.String(""), new(text)
+		if err := conn.Invoke(t.Context(), unary, req, reply, grpc.ForceCodec(codec)); err != nil {
+			t.Error(err)
+		}
+		s, err := conn.NewStream(t.Context(), descs[bidirect], bidirect, grpc.ForceCodec(codec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.SendMsg(req), s.CloseSend()
+		if _, err := s.Header(); err != nil {
+			t.Error(err)
+		}
+		for err == nil {
+			_, err = receive(s)
+		}
+		if scope.GetOr("request_id", "") != "r-1" {
+			t.Error("the scope is gone")
+		}
+	})
+	if calls, bound := codec.calls.Load(), codec.bound.Load(); calls != 4 || bound > 0 {
+		t.Errorf("of %d calls %d with a scope", calls, bound)
+	}
 }
 
 // A big value that a scope keeps in memory.

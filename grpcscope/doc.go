@@ -58,7 +58,7 @@
 //
 // # What it costs
 //
-// A unary call through a server's interceptor allocates some twenty times more, half of it for
-// the answer's header, and a call through a client's some fifteen times. A line at the end adds some
-// three, and the time to see how long each message is.
+// A unary call through an interceptor of a server allocates some eleven times more than one that is
+// answered with its id only, and through one of a client some ten times. A line at the end of it adds as many, and
+// the time to see how long each message is.
 package grpcscope

@@ -207,6 +207,19 @@ func TestAwait(t *testing.T) {
 	testkit.Eventually(t, "all has ended", func() bool { return scope.Wait(t.Context()) == nil })
 }
 
+// A panic doesn't wait.
+func TestAwaitAfterAPanic(t *testing.T) {
+	logger, lines := logs()
+	goOn := make(chan struct{})
+	h := each(func(context.Context) (string, error) { scope.Go(func() { <-goOn }); panic("oops") })
+	_ = call(t.Context(), start(t, h, &grpcscope.Options{Log: logger.LogAttrs, Await: true, Recover: true}), unary, "")
+	lines.Next(t).Want(t, testkit.Line{"exception.message": "oops", "scope_running": nil})
+	close(goOn)
+	if err := scope.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Finish sees the call as its last line will have it, and may add to that.
 func TestFinish(t *testing.T) {
 	logger, lines := logs()
@@ -274,6 +287,16 @@ func TestWhoCanceled(t *testing.T) {
 		<-done
 		lines.None(t)
 	}
+	// A deadline that passes here.
+	timeout := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		return h(ctx, req)
+	}
+	_, limited := serve(t, h, append(grpcscope.ServerOptions(&grpcscope.Options{Log: logger.LogAttrs}), grpc.UnaryInterceptor(timeout))...)
+	_ = call(t.Context(), dial(t, limited), unary, "")
+	<-entered
+	lines.Next(t).Want(t, testkit.Line{"level": "WARN", "rpc.canceled_by": "deadline", "rpc.grpc.status_code": 4.})
 	// A context that something in this process ends with a cause.
 	cause := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -293,7 +316,7 @@ func TestACallThatWasOverBefore(t *testing.T) {
 	h := &handler{stream: func(s grpc.ServerStream) error {
 		left <- struct{}{}
 		<-s.Context().Done()
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 		return nil
 	}}
 	conn := start(t, h, &grpcscope.Options{Log: logger.LogAttrs})

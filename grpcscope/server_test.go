@@ -235,6 +235,20 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// The id of Fields counts also where the field has no name of its own.
+func TestAnIDWithoutAField(t *testing.T) {
+	h := each(func(context.Context) (string, error) { return scope.GetOr("request_id", ""), nil })
+	conn := start(t, h, &grpcscope.Options{
+		Names: map[grpcscope.Field]string{grpcscope.RequestID: ""},
+		Fields: func(context.Context, grpcscope.Call) []slog.Attr {
+			return []slog.Attr{slog.String("request_id", "mine")}
+		},
+	})
+	if a := call(t.Context(), conn, unary, ""); a.text != "mine" || strings.Join(a.header.Get("x-request-id"), "|") != "mine" {
+		t.Error(a)
+	}
+}
+
 func TestHealthAndReflectionMayBeSkipped(t *testing.T) {
 	logger, lines := logs()
 	for _, skip := range []bool{true, false} {
@@ -364,7 +378,8 @@ func TestPanics(t *testing.T) {
 	h := each(func(context.Context) (string, error) { scope.Set("step", 1); panic(errOops) })
 	for _, recovers := range []bool{false, true} {
 		for _, log := range []grpcscope.LogFunc{nil, logger.LogAttrs} {
-			_, addr := serve(t, h, append(grpcscope.ServerOptions(&grpcscope.Options{Recover: recovers, Log: log}), outside...)...)
+			opts := &grpcscope.Options{Recover: recovers, Log: log, CodeToLevel: func(codes.Code) slog.Level { return slog.LevelInfo }}
+			_, addr := serve(t, h, append(grpcscope.ServerOptions(opts), outside...)...)
 			conn := dial(t, addr)
 			for _, method := range kinds {
 				a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, "")
@@ -390,6 +405,19 @@ func TestPanics(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Finish panics when the handler has answered already: that answer isn't sent.
+func TestFinishMayPanic(t *testing.T) {
+	logger, lines := logs()
+	in := grpcscope.UnaryServerInterceptor(&grpcscope.Options{Log: logger.LogAttrs, Finish: func(context.Context) { panic("oops") }})
+	defer func() {
+		if p := recover(); p != "oops" {
+			t.Errorf("the panic is %v", p)
+		}
+		lines.Next(t).Want(t, testkit.Line{"exception.message": "oops", "rpc.grpc.status_code": nil})
+	}()
+	_, _ = in(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) { return nil, nil })
 }
 
 // An option that panics is no worse than a handler that does.

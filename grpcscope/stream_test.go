@@ -103,6 +103,11 @@ func TestPerMessageOnOtherGoroutines(t *testing.T) {
 			logger.Info("still one")
 		})
 		logger.Info("the handler's")
+		spawn(func() { // it has its own fields, and keeps them
+			scope.Set("other", true)
+			_, _ = receive(s)
+			logger.Info("three")
+		})
 		// A goroutine of no task keeps nothing.
 		done := make(chan struct{})
 		scope.Outside(func() {
@@ -119,6 +124,7 @@ func TestPerMessageOnOtherGoroutines(t *testing.T) {
 	lines.Next(t).Want(t, testkit.Line{"msg": "two", "n": 2., "receiver": true, "message": nil})
 	lines.Next(t).Want(t, testkit.Line{"msg": "still one", "n": 1., "receiver": true, "message": 1.})
 	lines.Next(t).Want(t, testkit.Line{"msg": "the handler's", "n": nil, "receiver": nil})
+	lines.Next(t).Want(t, testkit.Line{"msg": "three", "n": 3., "receiver": nil, "other": true})
 	lines.Next(t).Want(t, testkit.Line{"msg": "none", "n": nil, "request_id": nil})
 }
 
