@@ -68,6 +68,18 @@ func sayVia(ctx context.Context, conn *grpc.ClientConn, name string) (string, er
 	return answer.Value, err
 }
 
+// A server, and a client of the next service.
+func Example() {
+	target := "dns:///stock:443"
+	others := []grpc.DialOption{plaintext}
+
+	server := grpc.NewServer(grpcscope.ServerOptions(&grpcscope.Options{Log: slog.LogAttrs})...) // before other interceptors
+	conn, err := grpc.NewClient(target, append(others, grpcscope.DialOptions(nil)...)...)        // behind other interceptors
+
+	fmt.Println(len(server.GetServiceInfo()), conn.Target(), err, conn.Close())
+	// Output: 0 dns:///stock:443 <nil> <nil>
+}
+
 func ExampleServerOptions() {
 	logger := exampleLogger()
 	server := grpc.NewServer(grpcscope.ServerOptions(&grpcscope.Options{Log: logger.LogAttrs})...)

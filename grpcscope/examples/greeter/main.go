@@ -1,7 +1,7 @@
 // Greeter answers: how does each gRPC call get an id, its fields and a line at its end, and how
 // does the id of a request get from a client to a server? See serve and ask.
 //
-//	go -C grpcscope run ./examples/greeter
+//	cd grpcscope && go run ./examples/greeter
 package main
 
 import (
