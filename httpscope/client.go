@@ -1,15 +1,12 @@
 package httpscope
 
 import (
-	"iter"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
-	"github.com/taskscope/taskscope/scope/propagation"
 )
 
 // TransportOptions says what [Transport] sends. nil means the zero TransportOptions,
@@ -63,7 +60,7 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 	if t.opts.ValidID == nil {
 		t.opts.ValidID = ProxyID
 	}
-	t.requestID, t.traceID = name(t.opts.Names, RequestID), name(t.opts.Names, TraceID)
+	t.out = entry.Outgoing{RequestID: name(t.opts.Names, RequestID), TraceID: name(t.opts.Names, TraceID), ValidID: t.opts.ValidID}
 	if dialer, ok := base.(*http.Transport); ok {
 		if dialer == nil {
 			panic("httpscope.Transport: base, the transport to send with, is a nil *http.Transport")
@@ -75,10 +72,10 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 }
 
 type transport struct {
-	base               http.RoundTripper
-	dials              bool // base starts goroutines that outlive a request
-	opts               TransportOptions
-	requestID, traceID string // their names; "" if there is none
+	base  http.RoundTripper
+	dials bool // base starts goroutines that outlive a request
+	opts  TransportOptions
+	out   entry.Outgoing
 }
 
 func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
@@ -102,86 +99,12 @@ func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error
 
 // header returns a changed copy of req's header, with what s adds, or nil if nothing changes.
 func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
-	var header http.Header
-	change := func() headers {
-		if header == nil {
-			if header = req.Header.Clone(); header == nil {
-				header = http.Header{}
-			}
-		}
-		return headers(header)
-	}
-	if m := markOf(req.Context()); m != nil && m.untrusted != "" {
-		if had := headers(req.Header).Get(propagation.BaggageHeader); had != "" {
-			if trusted := without(had, m.untrusted); trusted != had {
-				change().Set(propagation.BaggageHeader, trusted)
-			}
-		}
-	}
+	h := &sent{req: req}
+	entry.DropUntrusted(req.Context(), h)
 	if s.Len() > 0 && !redirected(req) {
-		s, id := t.standard(s)
-		h := change()
-		if had := h.values(propagation.RequestIDHeader); id != "" && (len(had) != 1 || had[0] != id && !t.valid(had[0])) {
-			h.Set(propagation.RequestIDHeader, id)
-		}
-		propagation.Inject(s, identified{h})
+		t.out.Send(s, h)
 	}
-	return header
-}
-
-func (t *transport) valid(id string) bool { return entry.Usable(id) && t.opts.ValidID(id) }
-
-// maxBaggage is how much untrusted baggage is kept: what a service must pass on at least by
-// W3C Baggage, section 3.3.2. tooLong stands for more.
-const maxBaggage = 8192
-
-var tooLong = strings.Repeat(",", maxBaggage+1)
-
-// without returns the members of baggage that aren't members of untrusted; none, if that is
-// too long to know.
-func without(baggage, untrusted string) string {
-	if len(untrusted) > maxBaggage {
-		return ""
-	}
-	seen := map[string]bool{"": true}
-	for member := range members(untrusted) {
-		seen[member] = true
-	}
-	var kept []string
-	for member := range members(baggage) {
-		if !seen[member] {
-			kept = append(kept, member)
-		}
-	}
-	return strings.Join(kept, ",")
-}
-
-func members(baggage string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for member := range strings.SplitSeq(baggage, ",") {
-			if !yield(strings.Trim(member, " \t")) {
-				return
-			}
-		}
-	}
-}
-
-// standard returns s with the names that package propagation goes by, and the id to send, or
-// "" if there is none.
-func (t *transport) standard(s scope.Scope) (standard scope.Scope, id string) {
-	if t.traceID != string(TraceID) {
-		trace, ok := s.Get(t.traceID)
-		s = s.Without(string(TraceID))
-		if ok && t.traceID != "" {
-			s = s.With(string(TraceID), trace)
-		}
-	}
-	if v, ok := s.Get(t.requestID); ok && t.requestID != "" {
-		if id = slog.AnyValue(v).Resolve().String(); !t.valid(id) {
-			id = ""
-		}
-	}
-	return s, id
+	return h.changed
 }
 
 // CloseIdleConnections closes those of the base, for http.Client.CloseIdleConnections.

@@ -1,7 +1,6 @@
 package httpscope
 
 import (
-	"strings"
 	"time"
 
 	"github.com/taskscope/taskscope/internal/entry"
@@ -19,8 +18,4 @@ func PlainID(id string) bool { return propagation.ValidRequestID(id) }
 // ProxyID reports whether id is 1 to 256 of the characters of [PlainID] and @ : # = + / ~.
 // It is an [Options.ValidID] for servers behind proxies that make ids of their own: Apache's
 // mod_unique_id, HAProxy, Kong, AWS's X-Ray ids, base64. Such an id isn't safe as a file name.
-func ProxyID(id string) bool {
-	return len(id) >= 1 && len(id) <= 256 && !strings.ContainsFunc(id, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-@:#=+/~", c)
-	})
-}
+func ProxyID(id string) bool { return entry.ProxyID(id) }

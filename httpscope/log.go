@@ -52,7 +52,7 @@ func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
 	if h.names.route != "" && scope.GetOr(h.names.route, "") != "" || scope.Current().Has(key) {
 		return attrs
 	}
-	return append(attrs, slog.String(key, clip(e.path)))
+	return append(attrs, slog.String(key, entry.Clip(e.path)))
 }
 
 // status returns the status that the handler has answered with, or 0 if there is none: it

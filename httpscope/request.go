@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -49,8 +50,11 @@ type mark struct {
 type markKey struct{}
 
 func (m *mark) Value(key any) any {
-	if key == (markKey{}) {
+	switch key {
+	case markKey{}:
 		return m
+	case entry.UntrustedKey{}:
+		return m.untrusted // "" too: it is this request's, and no other's
 	}
 	return m.Context.Value(key)
 }

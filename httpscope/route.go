@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -81,7 +82,7 @@ func (h *handler) routeAtTheEnd(e *exchange) string {
 			if path := route(pattern); path != "" {
 				pattern = path
 			}
-			return clip(pattern)
+			return entry.Clip(pattern)
 		}
 	}
 	if inner := e.mark.route.Load(); inner != nil {

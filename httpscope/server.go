@@ -28,6 +28,7 @@ func Handler(next http.Handler, opts *Options) http.Handler {
 	}
 	n, names := &h.names, h.opts.Names
 	n.requestID, n.traceID, n.parentSpanID = name(names, RequestID), name(names, TraceID), name(names, ParentSpanID)
+	h.in = entry.Incoming{TraceID: n.traceID, ParentSpanID: n.parentSpanID, ValidID: h.opts.ValidID, NewID: h.opts.NewID}
 	n.method, n.route, n.clientAddress = name(names, Method), name(names, Route), name(names, ClientAddress)
 	n.userAgent, n.path, n.query = name(names, UserAgent), name(names, Path), name(names, Query)
 	return h
@@ -43,6 +44,7 @@ type handler struct {
 	routes router // next, if it can tell the route beforehand
 	base   scope.Scope
 	opts   Options
+	in     entry.Incoming
 	names  struct {
 		requestID, traceID, parentSpanID, method, route string
 		clientAddress, userAgent, path, query           string

@@ -43,8 +43,7 @@ func (j *job) setFields(ctx context.Context) {
 		scope.SetAttrs(attrs...)
 		return
 	}
-	scope.SetAttrs(entry.Join(attrs, j.opts.Fields(ctx), propagation.TraceIDKey,
-		propagation.ParentSpanIDKey, propagation.TraceFlagsKey, propagation.TraceStateKey)...)
+	scope.SetAttrs(entry.Join(attrs, j.opts.Fields(ctx), propagation.TraceIDKey, propagation.ParentSpanIDKey)...)
 	entry.Agree(propagation.RequestIDKey, id, true)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,20 +34,8 @@ func (j *job) log() {
 	if j.opts.Level != nil {
 		level = j.opts.Level
 	}
-	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs}
-	if err := j.err; err != nil && logadapters.HaveErrors() {
-		line.Stamp = func(s scope.Scope, attrs []slog.Attr) scope.Scope { return withErrors(s, attrs, err) }
-	}
-	await := entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit)
-	line.Write(j.ctx, scope.Current().Pick(j.ctx), await)
-}
-
-// withErrors returns s with those fields of err's scope whose keys attrs haven't.
-func withErrors(s scope.Scope, attrs []slog.Attr, err error) scope.Scope {
-	own := func(key string) bool {
-		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
-	}
-	return logadapters.WithErrors(s, own, logadapters.AppendErrorScopes(nil, err)...)
+	line := entry.Line{Log: j.opts.Log, Level: level(outcome, j.err), Msg: "job", Attrs: attrs, Err: j.err}
+	line.Write(j.ctx, scope.Current().Pick(j.ctx), entry.AwaitLimit(j.opts.Await && j.returned, j.opts.AwaitLimit))
 }
 
 func (j *job) outcome() Outcome {

@@ -69,3 +69,6 @@ func (n *node) Encode(fn func()) {
 	defer restore(&saved)
 	fn()
 }
+
+// Bind implements memo.Scope.
+func (n *node) Bind() { n.encodingAt(bound().encodingLevel()).bind() }

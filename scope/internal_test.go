@@ -136,3 +136,26 @@ func TestAllIsCalledAtTheEnd(t *testing.T) {
 	testkit.Receive(t, called, "second call")
 	waitForGo(t)
 }
+
+func TestBindPutsBackWhatWasBound(t *testing.T) {
+	scope.New("a", 1).Run(func() {
+		scope.Share("user", "u")
+		before := scope.Current()
+		scope.Set("b", 2)
+		before.Internal().Bind()
+		if scope.Current() != before {
+			t.Errorf("bound is %s", scope.Current())
+		}
+		scope.Unshare("user")
+		if got := scope.Current().String(); got != "a=1" {
+			t.Errorf("a copy of a shared field stays: %s", got)
+		}
+		if v, _ := scope.Get("a"); v != 1 {
+			t.Errorf("a is %T %v", v, v)
+		}
+		scope.Run(func() { scope.New("c", 3).Internal().Bind() })
+		if scope.Current() != before {
+			t.Errorf("Run puts back %s", scope.Current())
+		}
+	})
+}

@@ -1,15 +1,11 @@
-// Package entry is what the entries share: which fields a task begins with, its id, and its
-// last line.
+// Package entry is what the entries share: which fields a task begins with, its id, its last
+// line, and what is sent to the next service.
 package entry
 
 import (
-	"cmp"
-	"context"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/taskscope/taskscope/scope"
@@ -77,76 +73,4 @@ func Agree(key, id string, mayReplace bool) string {
 	}
 	scope.SetAttrs(slog.String(key, id))
 	return id
-}
-
-// Join returns attrs, which come from headers, and fields, the program's own, which replace those of
-// their keys. If these say that the task is of another trace, as where a server begins one for
-// each request, what attrs say of the trace goes: the fields of the keys ofTrace.
-func Join(attrs, fields []slog.Attr, trace string, ofTrace ...string) []slog.Attr {
-	id := func(attrs []slog.Attr) (text string) {
-		for _, a := range attrs {
-			if a.Key == trace {
-				text = a.Value.Resolve().String()
-			}
-		}
-		return text
-	}
-	if own := id(fields); trace != "" && own != "" && own != id(attrs) {
-		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return slices.Contains(ofTrace, a.Key) })
-	}
-	return append(attrs, fields...)
-}
-
-// A Line is the last line of a task, with its own attributes.
-type Line struct {
-	Log   func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
-	Level slog.Level
-	Msg   string
-	Attrs []slog.Attr
-
-	// Stamp returns the scope of the line, in place of s. attrs are all of the line's own, its
-	// totals too. nil means s.
-	Stamp func(s scope.Scope, attrs []slog.Attr) scope.Scope
-}
-
-// Write writes l within s, with the totals of the task. If limit is 0, it does so now. Otherwise
-// the task must be live, and l is written when it is over, or after limit. Then l says how many
-// calls of Run, Go and Wrap are going on.
-func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
-	if limit == 0 {
-		s.Run(func() { l.write(ctx, 0) })
-		return
-	}
-	in := s.Internal()
-	write := s.Wrap(func() { l.write(ctx, in.Running()-1) }) // less this one
-	var written atomic.Bool
-	last := func() {
-		if !written.Swap(true) {
-			write()
-			write = nil // the task may go on, and needs to keep nothing of it
-		}
-	}
-	timer := time.AfterFunc(limit, last)
-	in.AtEnd(func() { timer.Stop(); last() })
-}
-
-func (l Line) write(ctx context.Context, running int) {
-	if running > 0 {
-		l.Attrs = append(l.Attrs, slog.Int("scope_running", running))
-	}
-	s := scope.Current()
-	attrs := s.Internal().LastTotals(l.Attrs)
-	if l.Stamp == nil {
-		l.Log(ctx, l.Level, l.Msg, attrs...)
-		return
-	}
-	l.Stamp(s, attrs).Run(func() { l.Log(ctx, l.Level, l.Msg, attrs...) })
-}
-
-// AwaitLimit returns what a Line's limit is if these are an entry's options.
-func AwaitLimit(await bool, limit time.Duration) time.Duration {
-	if !await {
-		return 0
-	}
-	return cmp.Or(max(limit, 0), 30*time.Second)
 }

@@ -35,6 +35,11 @@ type Scope interface {
 	// AtEnd has fn called when the task, which must be live, is over, in a goroutine of its own.
 	AtEnd(fn func())
 
+	// Bind binds the scope to the running goroutine until an enclosing Run returns, as a bare Set
+	// does. It is for an entry that puts back what it has bound itself on a goroutine whose work
+	// it doesn't enclose.
+	Bind()
+
 	// Running returns how many calls of Run, Go and Wrap of the task are going on.
 	Running() int
 

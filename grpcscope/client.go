@@ -1,0 +1,213 @@
+package grpcscope
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// ClientOptions says what a client's interceptors send, and what is logged of a call. nil means
+// the zero ClientOptions, which are the defaults.
+type ClientOptions struct {
+	// Skip reports whether a call is sent as it is, and not logged: one to other people's services,
+	// say. nil skips none.
+	Skip func(context.Context, Call) bool
+
+	// ValidID reports whether an id may be sent as x-request-id: the scope's, or one that
+	// the call has already, which is replaced otherwise. It is asked only about what metadata
+	// can hold. nil means what httpscope.ProxyID says.
+	ValidID func(string) bool
+
+	// Names is the Names of the [Options] that the fields were set with. It is read once.
+	Names map[Field]string
+
+	// Log writes one line for each call when it has ended, within the scope of whoever makes
+	// it, in which Service, Method and their like are those of this call. nil writes none. It has
+	// rpc.grpc.status_code, rpc.client.call.duration in seconds, and, as on the line of a
+	// server, the numbers and sizes of messages and the error's message. A stream that is
+	// neither received to its end nor canceled, nor its connection closed, has no line.
+	Log LogFunc
+
+	// CodeToLevel returns the level of the line. nil means [CodeLevel].
+	CodeToLevel func(codes.Code) slog.Level
+}
+
+// UnaryClientInterceptor returns an interceptor that sends the scope along with each call: that
+// of the call's context or of the goroutine, as scope.Scope.Pick chooses. It sends
+// x-request-id, traceparent (the same trace id, a new span id) with its tracestate, and as
+// baggage the fields whose keys are declared scope.Propagated. Metadata that the call has
+// already stays, unless it isn't valid: so a proxy passes traceparent on as it came. Baggage
+// that came in with the call or request that is being served, and that its TrustBaggage didn't
+// trust, is taken away where a proxy sends it on, if the context is made of the served one's.
+// nil opts are the defaults.
+//
+// gRPC is called with no scope bound: the goroutines that it starts for a connection when it is
+// first used, or used again, serve other calls later, and would keep this one's scope, and speak
+// for it, until then. What it calls for the call has the scope in its context: interceptors inside
+// this one, stats handlers, credentials. Chain it last, with [StreamClientInterceptor] beside
+// it, or use [DialOptions].
+func UnaryClientInterceptor(opts *ClientOptions) grpc.UnaryClientInterceptor {
+	c := newClient(opts)
+	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) (err error) {
+		call := c.call(ctx, callOf(method))
+		call.count(&call.sent, req)
+		scope.Outside(func() { err = invoke(call.ctx, method, req, reply, conn, call.within(opts)...) })
+		if err == nil {
+			call.count(&call.received, reply)
+		}
+		call.end(err)
+		return err
+	}
+}
+
+// StreamClientInterceptor does for streams what [UnaryClientInterceptor] does for unary calls.
+func StreamClientInterceptor(opts *ClientOptions) grpc.StreamClientInterceptor {
+	c := newClient(opts)
+	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (stream grpc.ClientStream, err error) {
+		rpc := callOf(method)
+		rpc.ClientStream, rpc.ServerStream = desc.ClientStreams, desc.ServerStreams
+		call := c.call(ctx, rpc)
+		opts = call.within(opts)
+		s := &clientStream{call: call}
+		if call.logs {
+			opts = append(opts, grpc.OnFinish(s.finished))
+		}
+		scope.Outside(func() { s.ClientStream, err = open(call.ctx, desc, conn, method, opts...) })
+		if err != nil {
+			call.end(err) // an interceptor inside this one may have failed
+			return nil, err
+		}
+		return s, nil
+	}
+}
+
+// DialOptions returns both interceptors, as options for grpc.NewClient. Give it these behind
+// other options with interceptors. grpc.NewClient itself starts goroutines: call it in main, or
+// in scope.Outside.
+func DialOptions(opts *ClientOptions) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(UnaryClientInterceptor(opts)),
+		grpc.WithChainStreamInterceptor(StreamClientInterceptor(opts)),
+	}
+}
+
+// A client is what the interceptors of one ClientOptions share.
+type client struct {
+	opts  ClientOptions
+	out   entry.Outgoing
+	names struct {
+		system, service, method, fullMethod, statusCode, status string
+	}
+}
+
+func newClient(opts *ClientOptions) *client {
+	c := &client{}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if c.opts.CodeToLevel == nil {
+		c.opts.CodeToLevel = CodeLevel
+	}
+	names := c.opts.Names
+	c.out = entry.Outgoing{RequestID: name(names, RequestID), TraceID: name(names, TraceID), ValidID: c.opts.ValidID}
+	if c.out.ValidID == nil {
+		c.out.ValidID = entry.ProxyID
+	}
+	n := &c.names
+	n.system, n.service, n.method, n.fullMethod = name(names, System), name(names, Service), name(names, Method), name(names, FullMethod)
+	n.statusCode, n.status = name(names, StatusCode), name(names, Status)
+	return c
+}
+
+// An outgoing is a call that the program makes.
+type outgoing struct {
+	*client
+	rpc   Call
+	ctx   context.Context // to call gRPC with
+	scope scope.Scope     // of whoever makes the call
+	start time.Time
+	logs  bool
+	ended atomic.Bool
+
+	received, sent tally
+}
+
+func (c *client) call(ctx context.Context, rpc Call) *outgoing {
+	o := &outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx)}
+	if c.opts.Skip == nil || !c.opts.Skip(ctx, rpc) {
+		if o.logs = c.opts.Log != nil; o.logs {
+			o.start = time.Now()
+		}
+		md := newMD(ctx)
+		entry.DropUntrusted(ctx, md)
+		if o.scope.Len() > 0 {
+			c.out.Send(o.scope, md)
+		}
+		o.ctx = md.context()
+	}
+	if o.scope.Len() > 0 {
+		o.ctx = scope.NewContext(o.ctx, o.scope)
+	}
+	return o
+}
+
+// within returns opts whose functions are called with the scope: gRPC has none.
+func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
+	copied := false
+	for i, opt := range opts {
+		if f, ok := opt.(grpc.OnFinishCallOption); ok && f.OnFinish != nil {
+			if !copied {
+				opts, copied = append([]grpc.CallOption(nil), opts...), true
+			}
+			opts[i] = grpc.OnFinish(func(err error) { o.scope.Run(func() { f.OnFinish(err) }) })
+		}
+	}
+	return opts[:len(opts):len(opts)]
+}
+
+// count counts a message for the call's line, if there is to be one.
+func (o *outgoing) count(t *tally, message any) {
+	if o.logs {
+		t.add(message)
+	}
+}
+
+// end writes the call's line.
+func (o *outgoing) end(err error) {
+	if !o.logs || o.ended.Swap(true) {
+		return
+	}
+	code := codeOf(err)
+	attrs := appendCode(make([]slog.Attr, 0, 8), code, o.names.statusCode, o.names.status)
+	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(o.start).Seconds()))
+	if o.rpc.streams() {
+		attrs = append(attrs,
+			slog.Int64("rpc.client.requests_per_rpc", o.sent.messages.Load()),
+			slog.Int64("rpc.client.responses_per_rpc", o.received.messages.Load()))
+	}
+	attrs = o.sent.appendSize(attrs, "rpc.client.request.size")
+	attrs = o.received.appendSize(attrs, "rpc.client.response.size")
+	if err != nil {
+		attrs = append(attrs, slog.String("error.message", messageOf(err)))
+	}
+	// The scope may have these fields of the call that is being served, which no logger is to
+	// write too.
+	var which []any
+	for _, f := range [...]slog.Attr{
+		slog.String(o.names.system, "grpc"), slog.String(o.names.service, o.rpc.Service),
+		slog.String(o.names.method, o.rpc.Method), slog.String(o.names.fullMethod, o.rpc.full()),
+	} {
+		if f.Key != "" {
+			which = append(which, f)
+		}
+	}
+	s := o.scope.With(which...)
+	s.Run(func() { o.opts.Log(scope.NewContext(o.ctx, s), o.opts.CodeToLevel(code), "outgoing call", attrs...) })
+}

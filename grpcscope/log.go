@@ -1,0 +1,138 @@
+package grpcscope
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// log writes the last line of the call.
+func (c *call) log() {
+	attrs := make([]slog.Attr, 0, 10)
+	level := slog.LevelError
+	if c.returned || c.panicked != nil && c.opts.Recover { // there is an answer
+		code := codeOf(c.err)
+		attrs = appendCode(attrs, code, c.names.statusCode, c.names.status)
+		level = c.opts.CodeToLevel(code)
+	}
+	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(c.start).Seconds()))
+	if c.rpc.streams() {
+		attrs = append(attrs,
+			slog.Int64("rpc.server.requests_per_rpc", c.received.messages.Load()),
+			slog.Int64("rpc.server.responses_per_rpc", c.sent.messages.Load()))
+	}
+	attrs = c.received.appendSize(attrs, "rpc.server.request.size")
+	attrs = c.sent.appendSize(attrs, "rpc.server.response.size")
+	if c.canceledBy != "" {
+		attrs = append(attrs, slog.String("rpc.canceled_by", c.canceledBy))
+	}
+	var err error
+	switch {
+	case c.panicked != nil:
+		level = slog.LevelError
+		attrs = append(attrs,
+			slog.String("exception.message", fmt.Sprint(c.panicked)),
+			slog.String("exception.stacktrace", string(debug.Stack())))
+	case !c.returned:
+		attrs = append(attrs, slog.String("error.type", "goexit"))
+	case c.err != nil:
+		err = c.err
+		attrs = append(attrs, slog.String("error.message", messageOf(err)))
+	}
+	line := entry.Line{Log: c.opts.Log, Level: level, Msg: "call", Attrs: attrs, Err: err}
+	line.Write(c.ctx, scope.Current().Pick(c.ctx), entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
+}
+
+// statusOf returns the status that gRPC makes of a handler's error. A method of the error's that
+// panics is one of an unknown error.
+func statusOf(err error) (s *status.Status) {
+	defer func() {
+		if recover() != nil {
+			s = status.New(codes.Unknown, fmt.Sprint(err)) // fmt survives it
+		}
+	}()
+	s, ok := status.FromError(err)
+	if !ok {
+		s = status.FromContextError(err)
+	}
+	return s
+}
+
+func codeOf(err error) codes.Code {
+	if err == nil {
+		return codes.OK
+	}
+	return statusOf(err).Code()
+}
+
+func messageOf(err error) string { return statusOf(err).Message() }
+
+// appendCode appends the code under these names: as a number, and as a text.
+func appendCode(attrs []slog.Attr, code codes.Code, number, text string) []slog.Attr {
+	if number != "" {
+		attrs = append(attrs, slog.Uint64(number, uint64(code)))
+	}
+	if text != "" {
+		name := "CODE(" + strconv.Itoa(int(code)) + ")"
+		if int(code) < len(codeNames) {
+			name = codeNames[code]
+		}
+		attrs = append(attrs, slog.String(text, name))
+	}
+	return attrs
+}
+
+// codeNames are those of gRPC's own documentation, doc/statuscodes.md.
+var codeNames = [...]string{
+	codes.OK:                 "OK",
+	codes.Canceled:           "CANCELLED",
+	codes.Unknown:            "UNKNOWN",
+	codes.InvalidArgument:    "INVALID_ARGUMENT",
+	codes.DeadlineExceeded:   "DEADLINE_EXCEEDED",
+	codes.NotFound:           "NOT_FOUND",
+	codes.AlreadyExists:      "ALREADY_EXISTS",
+	codes.PermissionDenied:   "PERMISSION_DENIED",
+	codes.ResourceExhausted:  "RESOURCE_EXHAUSTED",
+	codes.FailedPrecondition: "FAILED_PRECONDITION",
+	codes.Aborted:            "ABORTED",
+	codes.OutOfRange:         "OUT_OF_RANGE",
+	codes.Unimplemented:      "UNIMPLEMENTED",
+	codes.Internal:           "INTERNAL",
+	codes.Unavailable:        "UNAVAILABLE",
+	codes.DataLoss:           "DATA_LOSS",
+	codes.Unauthenticated:    "UNAUTHENTICATED",
+}
+
+// whoCanceled returns who has ended the call before the handler did, or "" if nobody has.
+func (c *call) whoCanceled(err error) string {
+	over := c.Context.Err()
+	at := c.watch.stop()
+	switch {
+	case over == nil:
+		if code := codeOf(err); code == codes.Canceled || code == codes.DeadlineExceeded {
+			return "handler"
+		}
+		return ""
+	case over == context.DeadlineExceeded:
+		return "deadline"
+	case context.Cause(c.Context) != context.Canceled: // gRPC gives none
+		return "handler"
+	}
+	if deadline, ok := c.Context.Deadline(); ok && deadline.Sub(at) <= slack(deadline.Sub(c.start)) {
+		return "deadline"
+	}
+	return "client"
+}
+
+// slack returns how much before its deadline a call of this length may seem to be over if it is
+// the client that has seen it pass: the server's clock for a call starts when the call arrives.
+func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }

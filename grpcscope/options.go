@@ -1,0 +1,191 @@
+package grpcscope
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// Options says how a server's interceptors make a call's scope. nil means the zero Options,
+// which are the defaults.
+type Options struct {
+	// Skip reports whether a call is passed on without a scope of its own, an id and a last
+	// line. [HealthOrReflection] is one. nil skips none.
+	Skip func(context.Context, Call) bool
+
+	// Names has other names for some of the fields. An empty name leaves the field out.
+	// A name for a field that is off by default turns it on. Give a name for RequestID
+	// or TraceID to [ClientOptions] too.
+	Names map[Field]string
+
+	// Fields returns further fields for the scope. nil adds none. It is called within the call's
+	// task, before the scope has any field but the process's, with gRPC's context: in that it
+	// finds the span of a stats handler. Its fields replace those of the interceptors that have
+	// their names. A request id among them is the call's id, in its metadata and in the answer
+	// too, if metadata can hold it.
+	Fields func(context.Context, Call) []slog.Attr
+
+	// ValidID reports whether the x-request-id that a client has sent may be the id of its
+	// call. nil means what httpscope.PlainID says: 1 to 128 of the characters
+	// A-Z a-z 0-9 . _ -. It is asked only about 1 to 1024 printable ASCII characters, of which
+	// the first and the last is no space: whatever else comes is replaced by a new id. Give
+	// [ClientOptions] one that takes all ids that this one and NewID let in, or they won't be
+	// sent.
+	ValidID func(string) bool
+
+	// NewID makes the id of a call that comes without a valid one. nil makes what
+	// httpscope.NewID makes, a UUID of version 7. An id that metadata can't hold is replaced by
+	// one of these.
+	NewID func() string
+
+	// BadID is told the length in bytes of an x-request-id that was rejected, within the new
+	// scope. Of several such values it is the length of all, joined by commas. nil tells nobody.
+	BadID func(ctx context.Context, length int)
+
+	// TrustBaggage reports whether to take fields from the baggage of a call: those whose keys
+	// are declared scope.Propagated, within the limits of the specification. nil trusts nobody,
+	// and so should a server on the open internet. The metadata stays as it came in any case;
+	// the client interceptors, and httpscope.Transport, send none on that isn't trusted.
+	TrustBaggage func(context.Context, Call) bool
+
+	// PerMessage gives each message that a stream receives a scope of its own, with
+	// rpc.message.id, counted from 1. RecvMsg binds it to the goroutine that calls it, in place of
+	// that of the message before: what was set between the two calls is gone, also where the
+	// stream ends. The last line has it only if the handler returns without another RecvMsg.
+	// What is to be on that line in any case is for scope.Share and scope.Add. A goroutine that
+	// isn't in the call's task gets no such scope.
+	PerMessage bool
+
+	// Recover has a call that panics answered with codes.Internal, and the panic ended. false lets
+	// it go on, to a recovery interceptor around this one or, where there is none, to the end
+	// of the program: that is what gRPC does without this package. The client isn't told the
+	// panic's text.
+	Recover bool
+
+	// Finish is called when the handler has returned or ended early, before the last line and
+	// within the call's scope, with the context that the handler was given. What is known only
+	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
+	// so far; what it sets is on the last line. A panic in it is one of the handler. nil calls nothing.
+	Finish func(context.Context)
+
+	// Log writes one line for each call, at its end, within its scope: with all that the handler
+	// has set on its goroutine, however deep. nil writes none.
+	//
+	// The line has rpc.grpc.status_code, as the handler and the interceptors inside this one have
+	// answered; what goes wrong when gRPC sends that answer isn't seen. It has
+	// rpc.server.call.duration in seconds, for streams
+	// rpc.server.requests_per_rpc and rpc.server.responses_per_rpc, the numbers of messages that
+	// were received and sent, and rpc.server.request.size and rpc.server.response.size, how many
+	// bytes these are together, encoded and not compressed, if all of them are protocol
+	// buffers. The totals of the call, made by scope.Add and its like, stand behind all else. If
+	// scope.Error has made the error, the line has the fields of its scope. What else the line has:
+	//
+	//   - An error: error.message, as the client gets it.
+	//   - A panic: exception.message and exception.stacktrace, at Error. Unless Recover is set
+	//     there is no code: whoever ends the panic chooses it.
+	//   - runtime.Goexit: error.type goexit, at Error, with no code. gRPC sends no answer then.
+	//   - A call that was over before the handler was, and one whose code says that it was
+	//     canceled or took too long: rpc.canceled_by, which is deadline, client or handler. It is
+	//     the deadline if that of the call has passed, also if it was the client that noticed, which
+	//     is to say at most a tenth of the call's time, or 50 ms, too soon. It is the handler if
+	//     nobody else has ended the call, or who has done so gave the context a cause. Otherwise
+	//     it is the client. gRPC gives no cause: a connection that is lost, and the method Stop
+	//     of a server, look like the client.
+	Log LogFunc
+
+	// CodeToLevel returns the level of the line. nil means [CodeLevel].
+	CodeToLevel func(codes.Code) slog.Level
+
+	// Await has the line written when the task of the call is over: when the handler has
+	// returned and all that it has started with scope.Go is done, in a goroutine of its own. What that
+	// adds up and shares is on the line too. Code, duration and level are as the handler has
+	// left them. The line of a panic or of runtime.Goexit is written at once. A Log that panics
+	// ends the program there.
+	Await bool
+
+	// AwaitLimit is how long Await waits after the handler has returned. If something is going
+	// on then, the line is written all the same, with how many calls of scope.Run, Go and Wrap
+	// that are, as scope_running. 0 and less mean 30 seconds.
+	AwaitLimit time.Duration
+}
+
+// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
+// zeroh have one each. An httpscope.LogFunc is one, too.
+type LogFunc = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
+
+// A Field is one of the fields that the interceptors set, by its default name. Names are those
+// of the OpenTelemetry semantic conventions where these have one.
+type Field string
+
+const (
+	RequestID    Field = propagation.RequestIDKey    // from x-request-id or Fields, or new
+	TraceID      Field = propagation.TraceIDKey      // from traceparent
+	ParentSpanID Field = propagation.ParentSpanIDKey // from traceparent
+	System       Field = "rpc.system"                // grpc
+	Service      Field = "rpc.service"               // with its package: helloworld.Greeter
+	Method       Field = "rpc.method"                // SayHello
+	StatusCode   Field = "rpc.grpc.status_code"      // a number; on last lines only
+	MessageID    Field = "rpc.message.id"            // with Options.PerMessage, which does nothing without a name for it
+
+	// Off by default. These two are what newer conventions have in place of Service, Method and
+	// StatusCode: see [NewerNames].
+	FullMethod Field = "rpc.method.full"          // helloworld.Greeter/SayHello
+	Status     Field = "rpc.response.status_code" // NOT_FOUND; on last lines only
+
+	// Off by default: it may be personal data.
+	ClientAddress Field = "client.address" // the peer of the connection, without the port
+)
+
+// NewerNames returns the Names by which the fields are called in the semantic conventions for
+// RPC since version 1.40: rpc.system.name, rpc.method with the service in it, and
+// rpc.response.status_code as a text.
+func NewerNames() map[Field]string {
+	return map[Field]string{
+		System:     "rpc.system.name",
+		Service:    "",
+		Method:     "",
+		FullMethod: "rpc.method",
+		StatusCode: "",
+		Status:     string(Status),
+	}
+}
+
+// name returns the name of f, or "" if it is left out.
+func name(names map[Field]string, f Field) string {
+	if name, ok := names[f]; ok {
+		return name
+	}
+	switch f {
+	case FullMethod, Status, ClientAddress:
+		return ""
+	}
+	return string(f)
+}
+
+// HealthOrReflection reports whether a call is one of gRPC's own services for health checks and
+// for reflection. It is an [Options.Skip].
+func HealthOrReflection(_ context.Context, c Call) bool {
+	switch c.Service {
+	case "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection":
+		return true
+	}
+	return false
+}
+
+// CodeLevel returns the level that is usual for a code, as go-grpc-middleware has it for servers:
+// Info for what a client does wrong in the ordinary course, and for OK; Warn for what may need a
+// look; Error for what a server does wrong, and for codes that gRPC doesn't know.
+func CodeLevel(code codes.Code) slog.Level {
+	switch code {
+	case codes.OK, codes.Canceled, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.Unauthenticated:
+		return slog.LevelInfo
+	case codes.DeadlineExceeded, codes.PermissionDenied, codes.ResourceExhausted, codes.FailedPrecondition,
+		codes.Aborted, codes.OutOfRange, codes.Unavailable:
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}

@@ -1,0 +1,227 @@
+package grpcscope
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// UnaryServerInterceptor returns an interceptor that calls the handler with a scope of the call
+// bound to the goroutine, as a task of its own, and in the handler's context. It sets the fields
+// of [Field] that are on by default, in addition to those of the process: what was bound where
+// UnaryServerInterceptor was called, if a bare scope.Set had begun its task. It answers with the
+// call's id in the header x-request-id. nil opts are the defaults.
+//
+// Chain it first, with [StreamServerInterceptor] beside it, or use [ServerOptions]. A call that
+// comes through two of these interceptors has one task, and one last line: those of the first.
+func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
+	s := newServer(opts)
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+		c := &call{Context: ctx, server: s, rpc: callOf(info.FullMethod)}
+		c.header = func(md metadata.MD) error { return grpc.SetHeader(ctx, md) }
+		err = s.serve(c, func(ctx context.Context) (err error) {
+			c.count(&c.received, req)
+			if resp, err = handler(ctx, req); err == nil {
+				c.count(&c.sent, resp)
+			}
+			return err
+		})
+		return resp, err
+	}
+}
+
+// StreamServerInterceptor does for streams what [UnaryServerInterceptor] does for unary calls.
+// The scope lasts until the handler returns; goroutines that the handler starts inherit it.
+func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
+	s := newServer(opts)
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		c := &call{Context: ss.Context(), server: s, rpc: callOf(info.FullMethod), header: ss.SetHeader}
+		c.rpc.ClientStream, c.rpc.ServerStream = info.IsClientStream, info.IsServerStream
+		return s.serve(c, func(ctx context.Context) error {
+			if c.ctx != nil { // it has a scope of its own
+				ss = &serverStream{ServerStream: ss, call: c}
+			}
+			return handler(srv, ss)
+		})
+	}
+}
+
+// ServerOptions returns both interceptors, as options for grpc.NewServer. Give it these before
+// other options with interceptors, so that those run within the scope, and no
+// grpc.UnaryInterceptor or grpc.StreamInterceptor, which gRPC puts in front of them.
+func ServerOptions(opts *Options) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(UnaryServerInterceptor(opts)),
+		grpc.ChainStreamInterceptor(StreamServerInterceptor(opts)),
+	}
+}
+
+// A server is what the interceptors of one Options share.
+type server struct {
+	base  scope.Scope
+	opts  Options
+	in    entry.Incoming
+	names struct {
+		requestID, system, service, method, fullMethod, clientAddress, statusCode, status, messageID string
+	}
+}
+
+func newServer(opts *Options) *server {
+	s := &server{base: entry.ProcessWide(scope.Current())}
+	if opts != nil {
+		s.opts = *opts
+	}
+	if s.opts.CodeToLevel == nil {
+		s.opts.CodeToLevel = CodeLevel
+	}
+	names := s.opts.Names
+	s.in = entry.Incoming{
+		TraceID: name(names, TraceID), ParentSpanID: name(names, ParentSpanID),
+		ValidID: s.opts.ValidID, NewID: s.opts.NewID,
+	}
+	if s.in.ValidID == nil {
+		s.in.ValidID = propagation.ValidRequestID
+	}
+	n := &s.names
+	n.requestID, n.system, n.service, n.method = name(names, RequestID), name(names, System), name(names, Service), name(names, Method)
+	n.fullMethod, n.clientAddress = name(names, FullMethod), name(names, ClientAddress)
+	n.statusCode, n.status, n.messageID = name(names, StatusCode), name(names, Status), name(names, MessageID)
+	s.opts.PerMessage = s.opts.PerMessage && n.messageID != ""
+	return s
+}
+
+// A call is one that is being served. It is in the context of its handler.
+type call struct {
+	context.Context // as the interceptor was given it, with the call's id in its metadata
+	*server
+	rpc       Call
+	header    func(metadata.MD) error
+	start     time.Time
+	id        string
+	untrusted string // members of baggage that came in and aren't trusted
+	task      scope.Scope
+	ctx       context.Context // the handler's; nil until it is called
+	watch     deadlineWatch
+
+	received, sent tally
+	returned       bool // the handler has; false if it has ended with a panic or with runtime.Goexit
+	panicked       any
+	err            error // that the handler has returned, or that the call is answered with
+	canceledBy     string
+}
+
+type callKey struct{}
+
+func (c *call) Value(key any) any {
+	switch key {
+	case callKey{}:
+		return c
+	case entry.UntrustedKey{}:
+		return c.untrusted // "" too: it is this call's, and no other's
+	}
+	return c.Context.Value(key)
+}
+
+// around reports whether an interceptor of this package is around this one, and serves the same
+// call. A handler may call another one with its context.
+func (c *call) around() bool {
+	outer, _ := c.Context.Value(callKey{}).(*call)
+	return outer != nil && !outer.task.Ended() && outer.rpc.FullMethod == c.rpc.FullMethod &&
+		grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
+}
+
+// serve calls handle with the context for the handler.
+func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
+	switch {
+	case c.around():
+		return handle(c.Context)
+	case s.opts.Skip != nil && s.opts.Skip(c.Context, c.rpc):
+		// What it sets must not stay on the goroutine either: it may serve other calls.
+		scope.Run(func() { err = handle(c.Context) })
+		return err
+	}
+	s.base.Detach().Run(func() { err = c.serve(handle) })
+	return err
+}
+
+// serve runs in the task of the call.
+func (c *call) serve(handle func(context.Context) error) (err error) {
+	c.start, c.task = time.Now(), scope.Current()
+	if c.opts.Log != nil || c.opts.Recover {
+		defer c.end(&err)
+	}
+	rejected := c.setFields()
+	c.task = scope.Current()
+	c.adoptID()
+	c.ctx = scope.NewContext(c, c.task)
+	if c.opts.Log != nil {
+		c.watch.start(c.Context)
+	}
+	defer c.finish(&err)
+	if rejected > 0 && c.opts.BadID != nil {
+		c.opts.BadID(c.ctx, rejected)
+	}
+	err = handle(c.ctx)
+	c.returned = true
+	return err
+}
+
+// adoptID puts the id into the answer's header, and into the metadata that the handler sees.
+func (c *call) adoptID() {
+	// It fails where there is no answer: the call isn't one of a server's, or it is over.
+	_ = c.header(metadata.MD{propagation.RequestIDHeader: {c.id}})
+	if sent := metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader); len(sent) == 1 && sent[0] == c.id {
+		return
+	}
+	md, ok := metadata.FromIncomingContext(c.Context) // a copy
+	if !ok {
+		md = metadata.MD{}
+	}
+	md[propagation.RequestIDHeader] = []string{c.id}
+	c.Context = metadata.NewIncomingContext(c.Context, md)
+}
+
+// count counts a message for the last line, if there is to be one.
+func (c *call) count(t *tally, message any) {
+	if c.opts.Log != nil {
+		t.add(message)
+	}
+}
+
+// finish is called when the handler has returned or ended early.
+func (c *call) finish(err *error) {
+	if c.opts.Log != nil {
+		c.canceledBy = c.whoCanceled(*err)
+	}
+	if c.opts.Finish != nil {
+		c.opts.Finish(c.ctx)
+	}
+}
+
+// end is the last that is done within the scope. It is a deferred call: unless the options say
+// that it is recovered, a panic goes on.
+func (c *call) end(err *error) {
+	if c.panicked = recover(); c.panicked != nil {
+		c.returned = false // also if it was Finish that has panicked
+		if c.opts.Recover {
+			*err = status.Error(codes.Internal, "internal error")
+		} else {
+			defer panic(c.panicked)
+		}
+	}
+	c.err = *err
+	if c.opts.Log != nil {
+		if c.ctx == nil { // an option has panicked
+			c.ctx = scope.NewContext(c, scope.Current())
+		}
+		c.log()
+	}
+}

@@ -1,0 +1,72 @@
+package entry
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// A Line is the last line of a task, with its own attributes.
+type Line struct {
+	Log   func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
+	Level slog.Level
+	Msg   string
+	Attrs []slog.Attr
+	Err   error // what the task has ended with: its fields, made by scope.Error, are on the line too
+}
+
+// Write writes l within s, with the totals of the task. If limit is 0, it does so now. Otherwise
+// the task must be live, and l is written when it is over, or after limit. Then l says how many
+// calls of Run, Go and Wrap are going on.
+func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
+	if limit == 0 {
+		s.Run(func() { l.write(ctx, 0) })
+		return
+	}
+	in := s.Internal()
+	write := s.Wrap(func() { l.write(ctx, in.Running()-1) }) // less this one
+	var written atomic.Bool
+	last := func() {
+		if !written.Swap(true) {
+			write()
+			write = nil // the task may go on, and needs to keep nothing of it
+		}
+	}
+	timer := time.AfterFunc(limit, last)
+	in.AtEnd(func() { timer.Stop(); last() })
+}
+
+func (l Line) write(ctx context.Context, running int) {
+	if running > 0 {
+		l.Attrs = append(l.Attrs, slog.Int("scope_running", running))
+	}
+	s := scope.Current()
+	attrs := s.Internal().LastTotals(l.Attrs)
+	if l.Err == nil || !logadapters.HaveErrors() {
+		l.Log(ctx, l.Level, l.Msg, attrs...)
+		return
+	}
+	withError(s, attrs, l.Err).Run(func() { l.Log(ctx, l.Level, l.Msg, attrs...) })
+}
+
+// withError returns s with those fields of err's scope whose keys attrs haven't.
+func withError(s scope.Scope, attrs []slog.Attr, err error) scope.Scope {
+	own := func(key string) bool {
+		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
+	}
+	return logadapters.WithErrors(s, own, logadapters.AppendErrorScopes(nil, err)...)
+}
+
+// AwaitLimit returns what a Line's limit is if these are an entry's options.
+func AwaitLimit(await bool, limit time.Duration) time.Duration {
+	if !await {
+		return 0
+	}
+	return cmp.Or(max(limit, 0), 30*time.Second)
+}

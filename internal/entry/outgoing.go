@@ -1,0 +1,124 @@
+package entry
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"strings"
+
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/scope/propagation"
+)
+
+// A Header is what a request or call is sent with. Values returns each value of a key, and Get
+// all of them, joined by commas. Set replaces them; an empty value removes the key.
+type Header interface {
+	propagation.Carrier
+	Values(key string) []string
+}
+
+// An Outgoing says what is sent of a scope.
+type Outgoing struct {
+	RequestID, TraceID string            // the names of these fields; "" if there is none
+	ValidID            func(string) bool // which ids may be sent; asked about usable ids only
+}
+
+// Send writes what s sends into h. What h has stays, unless it isn't valid.
+func (out *Outgoing) Send(s scope.Scope, h Header) {
+	s, id := out.standard(s)
+	if had := h.Values(propagation.RequestIDHeader); id != "" && (len(had) != 1 || had[0] != id && !out.valid(had[0])) {
+		h.Set(propagation.RequestIDHeader, id)
+	}
+	propagation.Inject(s, identified{h})
+}
+
+func (out *Outgoing) valid(id string) bool { return Usable(id) && out.ValidID(id) }
+
+// standard returns s with the names that package propagation goes by, and the id to send, or
+// "" if there is none.
+func (out *Outgoing) standard(s scope.Scope) (standard scope.Scope, id string) {
+	if out.TraceID != propagation.TraceIDKey {
+		trace, ok := s.Get(out.TraceID)
+		s = s.Without(propagation.TraceIDKey)
+		if ok && out.TraceID != "" {
+			s = s.With(propagation.TraceIDKey, trace)
+		}
+	}
+	if v, ok := s.Get(out.RequestID); ok && out.RequestID != "" {
+		if id = slog.AnyValue(v).Resolve().String(); !out.valid(id) {
+			id = ""
+		}
+	}
+	return s, id
+}
+
+// An identified is a Header that needs no request id: Send has seen to that.
+type identified struct{ Header }
+
+func (h identified) Get(key string) string {
+	if key == propagation.RequestIDHeader {
+		return "there"
+	}
+	return h.Header.Get(key)
+}
+
+// UntrustedKey is the key under which an entry's context has what Untrusted has returned, as a
+// string: baggage that came in with what is being served.
+type UntrustedKey struct{}
+
+// maxBaggage is how much untrusted baggage is kept: what a service must pass on at least by
+// W3C Baggage, section 3.3.2. tooLong stands for more.
+const maxBaggage = 8192
+
+var tooLong = strings.Repeat(",", maxBaggage+1)
+
+// Untrusted returns what is kept of baggage that isn't trusted, for UntrustedKey.
+func Untrusted(baggage string) string {
+	if len(baggage) > maxBaggage {
+		return tooLong
+	}
+	return strings.Clone(baggage)
+}
+
+// DropUntrusted removes the members of baggage from h that came in with what is being served, by
+// ctx, and aren't trusted: a proxy sends on what came in.
+func DropUntrusted(ctx context.Context, h Header) {
+	untrusted, _ := ctx.Value(UntrustedKey{}).(string)
+	if untrusted == "" {
+		return
+	}
+	if had := h.Get(propagation.BaggageHeader); had != "" {
+		if trusted := without(had, untrusted); trusted != had {
+			h.Set(propagation.BaggageHeader, trusted)
+		}
+	}
+}
+
+// without returns the members of baggage that aren't members of untrusted; none, if that is
+// too long to know.
+func without(baggage, untrusted string) string {
+	if len(untrusted) > maxBaggage {
+		return ""
+	}
+	seen := map[string]bool{"": true}
+	for member := range members(untrusted) {
+		seen[member] = true
+	}
+	var kept []string
+	for member := range members(baggage) {
+		if !seen[member] {
+			kept = append(kept, member)
+		}
+	}
+	return strings.Join(kept, ",")
+}
+
+func members(baggage string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for member := range strings.SplitSeq(baggage, ",") {
+			if !yield(strings.Trim(member, " \t")) {
+				return
+			}
+		}
+	}
+}
