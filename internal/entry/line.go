@@ -43,6 +43,12 @@ func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
 	in.AtEnd(func() { timer.Stop(); last() })
 }
 
+// WriteInner writes l within s, now, as a line that isn't the task's last: that of an entry inside
+// another one, which writes the last line.
+func (l Line) WriteInner(ctx context.Context, s scope.Scope) {
+	l.withError(s).Run(func() { l.Log(ctx, l.Level, l.Msg, l.Attrs...) })
+}
+
 // withError returns s with the fields of l.Err that are on the line in no other way.
 func (l Line) withError(s scope.Scope) scope.Scope {
 	if l.Err == nil || !logadapters.HaveErrors() {
