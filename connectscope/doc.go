@@ -1,0 +1,2 @@
+// Package connectscope gives each Connect call a scope of its own.
+package connectscope
