@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -222,4 +224,15 @@ func bound() map[string]string { return scopekit.Fields(scope.Current()) }
 func noted() (*handler, chan map[string]string) {
 	c := make(chan map[string]string, 10)
 	return each(func(context.Context) (string, error) { c <- bound(); return "ok", nil }), c
+}
+
+// handlerFunc is an HTTP handler that is called with the context and the baggage of its request.
+func handlerFunc(fn func(ctx context.Context, baggage string)) http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fn(r.Context(), r.Header.Get("baggage")) })
+}
+
+func request(key, value string) (http.ResponseWriter, *http.Request) {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set(key, value)
+	return httptest.NewRecorder(), r
 }
