@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -275,4 +276,20 @@ func must[T any](v T, ok bool) T {
 		panic("isn't there")
 	}
 	return v
+}
+
+// serveIn is serve with a BaseContext.
+func serveIn(t testing.TB, ctx context.Context, h http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(h)
+	server.Config.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// withID is an Options.Fields.
+func withID(context.Context, connectscope.Call) []slog.Attr {
+	return []slog.Attr{slog.String("request_id", "another")}
 }
