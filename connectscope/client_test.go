@@ -357,6 +357,89 @@ func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 	lines.None(t)
 }
 
+// Nobody has to look at a stream whose context has ended: it has its line.
+func TestTheLineOfAStreamThatNobodyLooksAt(t *testing.T) {
+	logger, lines := logs()
+	server := serve(t, (&handler{stream: func(ctx context.Context, s stream) error { <-ctx.Done(); return nil }}).mux())
+	conn := dial(t, server, connect.ProtocolConnect, scoped(&connectscope.Options{Client: &connectscope.ClientOptions{Log: logger.LogAttrs}}))
+	ctx, cancel := context.WithCancel(t.Context())
+	scope.New("request_id", "r-1").Run(func() {
+		if err := conn.of[bidirect].CallBidiStream(ctx).Send(new(text)); err != nil {
+			t.Error(err)
+		}
+	})
+	lines.None(t)
+	scope.New("request_id", "another").Run(cancel)
+	lines.Next(t).Want(t, testkit.Line{"request_id": "r-1", "rpc.connect_rpc.error_code": "canceled"})
+}
+
+// A slow is a stream whose message arrives when it is told so.
+type slow struct {
+	connect.StreamingClientConn
+	receiving, goOn chan struct{}
+}
+
+func (s slow) Receive(any) error {
+	close(s.receiving)
+	<-s.goOn
+	return nil
+}
+
+// The line waits for a message that is being received.
+func TestTheLineCountsTheLastMessage(t *testing.T) {
+	logger, lines := logs()
+	in := connectscope.NewInterceptor(&connectscope.Options{Client: &connectscope.ClientOptions{Log: logger.LogAttrs}})
+	s := slow{receiving: make(chan struct{}), goOn: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	conn := in.WrapStreamingClient(func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		s.StreamingClientConn = never{spec}
+		return s
+	})(ctx, connect.Spec{Procedure: bidirect, StreamType: connect.StreamTypeBidi, IsClient: true})
+	done := make(chan error)
+	go func() { done <- conn.Receive(new(text)) }()
+	<-s.receiving
+	cancel()
+	time.Sleep(20 * time.Millisecond)
+	lines.None(t)
+	close(s.goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	lines.Next(t).Want(t, testkit.Line{"rpc.client.responses_per_rpc": 1.})
+}
+
+// never is a stream that was never opened.
+type never struct{ spec connect.Spec }
+
+func (n never) Spec() connect.Spec         { return n.spec }
+func (never) Peer() connect.Peer           { return connect.Peer{Protocol: connect.ProtocolConnect} }
+func (never) Send(any) error               { return nil }
+func (never) RequestHeader() http.Header   { return http.Header{} }
+func (never) CloseRequest() error          { return nil }
+func (never) Receive(any) error            { return nil }
+func (never) ResponseHeader() http.Header  { return nil }
+func (never) ResponseTrailer() http.Header { return nil }
+func (never) CloseResponse() error         { return nil }
+
+// A context that lives on keeps none of the calls that were made with it.
+func TestAContextKeepsNoCall(t *testing.T) {
+	server := serve(t, each(func(context.Context) (string, error) { return "", nil }).mux())
+	conn := dial(t, server, connect.ProtocolConnect, scoped(&connectscope.Options{Client: &connectscope.ClientOptions{Log: slog.New(slog.DiscardHandler).LogAttrs}}))
+	ctx, cancel := context.WithCancel(t.Context())
+	var probe testkit.Probe[big]
+	for _, method := range kinds {
+		v := &big{}
+		v.self = v
+		scope.New("big", probe.Watch(v)).Run(func() {
+			if a := call(ctx, conn, method, ""); a.err != nil {
+				t.Error(a)
+			}
+		})
+	}
+	probe.WantFreed(t, "while the context lives")
+	cancel()
+}
+
 // The program's own functions for a call find its scope in their context.
 func TestWhatIsCalledForACall(t *testing.T) {
 	logger, lines := logs()

@@ -327,18 +327,36 @@ func goroutine() string {
 	return strings.Fields(string(b[:runtime.Stack(b, false)]))[1]
 }
 
-// A call that is skipped has no id, no scope and no line.
+// A call that is skipped has no scope, no line, and no id but what its handler answers.
 func TestSkip(t *testing.T) {
 	logger, lines := logs()
-	h, got := noted()
-	conn := start(t, h, &connectscope.Options{Log: logger.LogAttrs, Skip: func(_ context.Context, c connectscope.Call) bool {
+	skip := &connectscope.Options{Log: logger.LogAttrs, Skip: func(_ context.Context, c connectscope.Call) bool {
 		return c.Header.Get("Probe") != ""
-	}})
+	}}
+	h, got := noted()
+	own := &handler{stream: func(_ context.Context, s stream) error {
+		s.ResponseHeader().Set("X-Request-Id", "own")
+		return s.send("")
+	}}
+	mux := own.mux(scoped(skip))
+	resp := connect.NewResponse(new(text))
+	resp.Header().Set("X-Request-Id", "own")
+	respond := http.NewServeMux()
+	respond.Handle(unary, connect.NewUnaryHandler(unary, func(context.Context, *connect.Request[text]) (*connect.Response[text], error) {
+		return resp, nil
+	}, scoped(skip)))
+	respond.Handle("/", mux)
+	conn := start(t, h, skip)
+	ownConn := dial(t, serve(t, respond), connect.ProtocolConnect)
 	for _, method := range kinds {
-		a := call(with(t.Context(), "probe", "1", "x-request-id", "r-1"), conn, method, "")
+		ctx := with(t.Context(), "probe", "1", "x-request-id", "r-1")
+		a := call(ctx, conn, method, "")
 		wantKeys(t, <-got)
-		if a.err != nil || ids(a.header) != "" {
+		if a.err != nil || len(a.header.Values("X-Request-Id")) != 0 {
 			t.Error(a)
+		}
+		if a := call(ctx, ownConn, method, ""); a.err != nil || ids(a.header) != "own" {
+			t.Errorf("%s: %v", method, a)
 		}
 	}
 	lines.None(t)
@@ -490,6 +508,18 @@ func TestOptionsMayPanic(t *testing.T) {
 			t.Errorf("%s: %v", name, a)
 		}
 		lines.Next(t).Want(t, testkit.Line{"exception.message": "oops", "rpc.connect_rpc.error_code": "internal"})
+	}
+}
+
+// An error comes without a response, as Connect wants it, also if it comes from behind a handler
+// that has one.
+func TestAnErrorHasNoResponse(t *testing.T) {
+	in := connectscope.NewInterceptor(&connectscope.Options{Recover: true, Finish: func(context.Context) { panic("oops") }})
+	handle := in.WrapUnary(func(context.Context, connect.AnyRequest) (connect.AnyResponse, error) {
+		return connect.NewResponse(new(text)), nil
+	})
+	if resp, err := handle(t.Context(), connect.NewRequest(new(text))); resp != nil || connect.CodeOf(err) != connect.CodeInternal {
+		t.Errorf("the response is %v, and the error %v", resp, err)
 	}
 }
 
