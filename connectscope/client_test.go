@@ -156,6 +156,16 @@ func TestClientNames(t *testing.T) {
 // stays there.
 func TestOneIDThroughAProxy(t *testing.T) {
 	server, got := received(t)
+	{
+		back := dial(t, server, connect.ProtocolGRPC, scoped(nil))
+		conn := start(t, each(func(ctx context.Context) (string, error) {
+			return "", call(with(ctx, "baggage", "user=eve"), back, unary, "").err
+		}), nil)
+		_ = call(with(t.Context(), "baggage", "user=eve"), conn, unary, "")
+		if baggage, ok := got()["Baggage"]; ok {
+			t.Errorf("the proxy sends the baggage %q", baggage)
+		}
+	}
 	for _, trust := range []bool{false, true} {
 		back := dial(t, server, connect.ProtocolGRPC, scoped(nil))
 		proxy := each(func(ctx context.Context) (string, error) {
@@ -490,6 +500,59 @@ func (i inner) WrapStreamingClient(next connect.StreamingClientFunc) connect.Str
 
 func (i inner) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return next
+}
+
+// Connect does nothing with a scope bound: whatever it does may find no connection, and make one.
+// Its caller has the scope back afterwards.
+func TestConnectIsCalledWithNothingBound(t *testing.T) {
+	server := serve(t, each(func(context.Context) (string, error) { return "", nil }).mux())
+	codec := &boundCodec{}
+	var bound atomic.Int64
+	by := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		if scope.Current().Len() > 0 {
+			bound.Add(1)
+		}
+		return transport(t).RoundTrip(req)
+	})}
+	conn := dialBy(by, server, connect.ProtocolConnect, scoped(nil), connect.WithCodec(codec))
+	scope.New("request_id", "r-1").Run(func() {
+		for _, method := range kinds {
+			if a := call(t.Context(), conn, method, ""); a.err != nil {
+				t.Error(a)
+			}
+			s := conn.of[bidirect].CallBidiStream(t.Context())
+			_ = s.CloseRequest() // makes the request
+			_, _ = s.ResponseHeader(), s.ResponseTrailer()
+			_, _ = s.Receive()
+			_ = s.CloseResponse()
+		}
+		if scope.GetOr("request_id", "") != "r-1" {
+			t.Error("the scope is gone")
+		}
+	})
+	if calls := codec.calls.Load(); calls < 8 || codec.bound.Load()+bound.Load() > 0 {
+		t.Errorf("of %d calls %d with a scope, and %d of the transport", calls, codec.bound.Load(), bound.Load())
+	}
+}
+
+// boundCodec notes when it is called with a scope bound.
+type boundCodec struct{ calls, bound atomic.Int64 }
+
+func (c *boundCodec) note() {
+	c.calls.Add(1)
+	if scope.Current().Len() > 0 {
+		c.bound.Add(1)
+	}
+}
+
+func (*boundCodec) Name() string { return "proto" }
+func (c *boundCodec) Marshal(v any) ([]byte, error) {
+	c.note()
+	return proto.Marshal(v.(proto.Message))
+}
+func (c *boundCodec) Unmarshal(b []byte, v any) error {
+	c.note()
+	return proto.Unmarshal(b, v.(proto.Message))
 }
 
 // A big value that a scope keeps in memory.

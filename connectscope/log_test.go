@@ -259,6 +259,19 @@ func TestAwait(t *testing.T) {
 	testkit.Eventually(t, "all has ended", func() bool { return scope.Wait(t.Context()) == nil })
 }
 
+// A panic doesn't wait.
+func TestAwaitAfterAPanic(t *testing.T) {
+	logger, lines := logs()
+	goOn := make(chan struct{})
+	h := each(func(context.Context) (string, error) { scope.Go(func() { <-goOn }); panic("oops") })
+	_ = call(t.Context(), start(t, h, &connectscope.Options{Log: logger.LogAttrs, Await: true, Recover: true}), unary, "")
+	lines.Next(t).Want(t, testkit.Line{"exception.message": "oops", "scope_running": nil})
+	close(goOn)
+	if err := scope.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Finish sees the call as its last line will have it, and may add to that.
 func TestFinish(t *testing.T) {
 	logger, lines := logs()
@@ -320,6 +333,18 @@ func TestWhoCanceled(t *testing.T) {
 			lines.None(t)
 		}
 	}
+	// A deadline that passes here.
+	timeout := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+			defer cancel()
+			return next(ctx, req)
+		}
+	})
+	limited := serve(t, h.mux(connect.WithInterceptors(timeout), scoped(&connectscope.Options{Log: logger.LogAttrs})))
+	_ = call(t.Context(), dial(t, limited, connect.ProtocolConnect), unary, "")
+	<-entered
+	lines.Next(t).Want(t, testkit.Line{"level": "WARN", "rpc.canceled_by": "deadline", "rpc.connect_rpc.error_code": "deadline_exceeded"})
 	// A context that something in this process ends with a cause.
 	mux := h.mux(scoped(&connectscope.Options{Log: logger.LogAttrs}))
 	conn := dial(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -251,6 +251,20 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// The id of Fields counts also where the field has no name of its own.
+func TestAnIDWithoutAField(t *testing.T) {
+	h := each(func(context.Context) (string, error) { return scope.GetOr("request_id", ""), nil })
+	conn := start(t, h, &connectscope.Options{
+		Names: map[connectscope.Field]string{connectscope.RequestID: ""},
+		Fields: func(context.Context, connectscope.Call) []slog.Attr {
+			return []slog.Attr{slog.String("request_id", "mine")}
+		},
+	})
+	if a := call(t.Context(), conn, unary, ""); a.text != "mine" || ids(a.header) != "mine" {
+		t.Error(a)
+	}
+}
+
 // Whatever the handler does, and a proxy sends on what it has got, the answer has one id.
 func TestTheAnswerHasOneID(t *testing.T) {
 	cached := connect.NewResponse(wrapperspb.String("cached"))
@@ -417,7 +431,9 @@ func TestPanics(t *testing.T) {
 	h := each(func(context.Context) (string, error) { scope.Set("step", 1); panic(errOops) })
 	for _, recovers := range []bool{false, true} {
 		for _, log := range []connectscope.LogFunc{nil, logger.LogAttrs} {
-			server := serve(t, h.mux(outside, scoped(&connectscope.Options{Recover: recovers, Log: log})))
+			server := serve(t, h.mux(outside, scoped(&connectscope.Options{
+				Recover: recovers, Log: log, CodeToLevel: func(connect.Code) slog.Level { return slog.LevelInfo },
+			})))
 			for _, protocol := range protocols {
 				conn := dial(t, server, protocol)
 				for _, method := range kinds {

@@ -42,7 +42,7 @@ var calls = flag.Int("calls", 0, "how many calls TestTorture makes; 0 means as m
 func TestTorture(t *testing.T) {
 	total := *calls
 	if total == 0 {
-		total = scopekit.Amount(6_000, 1_500)
+		total = scopekit.Amount(20_000, 3_000)
 	}
 	tt := &torture{}
 	out := &checker{t: t, torture: tt}
