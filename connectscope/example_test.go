@@ -55,19 +55,51 @@ func say(url, name string) {
 
 func ExampleNewInterceptor() {
 	logger := exampleLogger()
-	interceptor := connectscope.NewInterceptor(&connectscope.Options{Log: logger.LogAttrs})
+	scoped := connect.WithInterceptors(connectscope.NewInterceptor(&connectscope.Options{Log: logger.LogAttrs}))
 	mux := http.NewServeMux()
-	mux.Handle(unary, connect.NewUnaryHandler(unary, func(_ context.Context, req *connect.Request[wrapperspb.StringValue]) (*connect.Response[wrapperspb.StringValue], error) {
-		scope.Set("name", req.Msg.Value)
+	mux.Handle(unary, connect.NewUnaryHandlerSimple(unary, func(_ context.Context, req *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+		name := req.Value
+		scope.Set("name", name)
 		logger.Info("greeting") // from wherever the handler leads, without a context
 		scope.Add("db.queries", 2)
-		return connect.NewResponse(wrapperspb.String("Hello " + req.Msg.Value)), nil
-	}, connect.WithInterceptors(interceptor)))
+		return wrapperspb.String("Hello " + name), nil
+	}, scoped))
 	run(mux, func(url string) { say(url, "Ada") })
 	// Output:
 	// level=INFO msg=greeting request_id=r-1 rpc.system=connect_rpc rpc.service=test.v1.Echo rpc.method=Say name=Ada
 	// level=INFO msg=call request_id=r-1 rpc.system=connect_rpc rpc.service=test.v1.Echo rpc.method=Say name=Ada db.queries=2
 	// Hello Ada
+}
+
+// The same interceptor is for both sides.
+func ExampleNewInterceptor_bothSides() {
+	const method = "/example.Greeter/SayHello"
+	greet := func(context.Context, *text) (*text, error) {
+		return wrapperspb.String(fmt.Sprintf("Hello %v", scope.GetOr("request_id", "nobody"))), nil
+	}
+	logger := exampleLogger()
+	mux := http.NewServeMux()
+	run(mux, func(url string) {
+		scoped := connect.WithInterceptors(connectscope.NewInterceptor(&connectscope.Options{Log: logger.LogAttrs}))
+
+		// In front of a handler's other interceptors.
+		mux.Handle(method, connect.NewUnaryHandlerSimple(method, greet, scoped))
+
+		// Behind a client's other interceptors.
+		client := connect.NewClient[text, text](http.DefaultClient, url+method, scoped)
+
+		defer http.DefaultClient.CloseIdleConnections()
+		scope.New("request_id", "r-17").Run(func() {
+			resp, err := client.CallUnary(context.Background(), connect.NewRequest(new(text)))
+			if err != nil {
+				panic(err)
+			}
+			fmt.Println(resp.Msg.Value)
+		})
+	})
+	// Output:
+	// level=INFO msg=call request_id=r-17 rpc.system=connect_rpc rpc.service=example.Greeter rpc.method=SayHello
+	// Hello r-17
 }
 
 // A client sends the scope along.
