@@ -70,4 +70,11 @@
 // of what both send that of otelconnect stays, if it is in front. For the ids of the span that it
 // starts on a server, put it in front of this one there too, and give [Options.Fields] a function
 // that reads them from the context. [NewerNames] has the names of fields that it uses by now.
+//
+// # What it costs
+//
+// A unary call through the interceptor of a server allocates some fourteen times more than one that
+// is answered with its id only, and through that of a client some twelve times. A line at the end
+// of it adds as many, and twice that on a client. [Options.Sizes] takes the time to see how long
+// each message is.
 package connectscope
