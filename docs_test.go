@@ -312,15 +312,23 @@ func (n *namer) missing(code string) string {
 			}
 		}
 	case words[0] == "go" && len(words) > 1:
+		in := "."
+		if len(words) > 2 && words[1] == "-C" {
+			in = words[2]
+		}
 		for i, word := range words {
 			switch {
 			case words[i-min(i, 1)] == "-run":
 				if !n.index.has(word) {
 					return "there is no test " + word
 				}
-			case words[i-min(i, 1)] == "-C" || strings.HasPrefix(word, "./") && !strings.HasSuffix(word, "..."):
-				n.paths++
+			case words[i-min(i, 1)] == "-C":
 				if !there(word) {
+					return "there is no " + word
+				}
+			case strings.HasPrefix(word, "./") && !strings.HasSuffix(word, "..."):
+				n.paths++
+				if !there(path.Join(in, word)) {
 					return "there is no " + word
 				}
 			}

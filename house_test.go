@@ -68,7 +68,7 @@ var layers = [][]string{
 	{"logadapters"},
 	{"internal/entry"},
 	{"slogh", "zaph", "zeroh"},
-	{"httpscope", "jobscope", "grpcscope", "otelscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
+	{"httpscope", "jobscope", "grpcscope", "connectscope", "otelscope", "scope/scopetest"}, // the latter is for tests: it has all three loggers
 	{"internal/testkit"},
 	{"examples", "benchmarks", "internal/torture", "internal/leaks", "internal/interop", "otelscope/examples", "otelscope/internal"},
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/headers"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -99,12 +100,12 @@ func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error
 
 // header returns a changed copy of req's header, with what s adds, or nil if nothing changes.
 func (t *transport) header(req *http.Request, s scope.Scope) http.Header {
-	h := &sent{req: req}
+	h := &headers.Copy{Header: headers.Header(req.Header)}
 	entry.DropUntrusted(req.Context(), h)
 	if s.Len() > 0 && !redirected(req) {
 		t.out.Send(s, h)
 	}
-	return h.changed
+	return h.Changed()
 }
 
 // CloseIdleConnections closes those of the base, for http.Client.CloseIdleConnections.

@@ -37,7 +37,7 @@ type exchange struct {
 	panicked  any
 }
 
-// A mark is in the context of a Handler's request.
+// A mark is in the context of a Handler's request. It is an entry.Serving.
 type mark struct {
 	context.Context
 	id        string
@@ -53,10 +53,17 @@ func (m *mark) Value(key any) any {
 	switch key {
 	case markKey{}:
 		return m
+	case entry.ServingKey{}:
+		return m
 	case entry.UntrustedKey{}:
 		return m.untrusted // "" too: it is this request's, and no other's
 	}
 	return m.Context.Value(key)
+}
+
+// Request implements entry.Serving.
+func (m *mark) Request(ctx context.Context) (entry.Request, bool) {
+	return entry.Request{ID: m.id, Logs: m.logs}, !m.task.Ended() && isOfRequest(ctx)
 }
 
 // markOf returns that of ctx; nil if there is none.
@@ -68,7 +75,10 @@ func markOf(ctx context.Context) *mark {
 // around returns the mark of the Handler around this one, if it is still serving r.
 func around(r *http.Request) *mark {
 	m := markOf(r.Context())
-	if m == nil || m.task.Ended() || !isOfRequest(r.Context()) {
+	if m == nil {
+		return nil
+	}
+	if _, ok := m.Request(r.Context()); !ok {
 		return nil
 	}
 	// The program may serve requests of its own with this context: parts of a batch, which have

@@ -42,17 +42,26 @@ func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
 	in.AtEnd(func() { timer.Stop(); last() })
 }
 
+// WriteInner writes l within s, now, as a line that isn't the task's last: that of an entry inside
+// another one, which writes the last line.
+func (l Line) WriteInner(ctx context.Context, s scope.Scope) {
+	s.Run(func() { l.log(ctx, l.Attrs) })
+}
+
 func (l Line) write(ctx context.Context, running int) {
 	if running > 0 {
 		l.Attrs = append(l.Attrs, slog.Int("scope_running", running))
 	}
-	s := scope.Current()
-	attrs := s.Internal().LastTotals(l.Attrs)
+	l.log(ctx, scope.Current().Internal().LastTotals(l.Attrs))
+}
+
+// log calls l.Log with attrs, within what is bound and the fields of l.Err.
+func (l Line) log(ctx context.Context, attrs []slog.Attr) {
 	if l.Err == nil || !logadapters.HaveErrors() {
 		l.Log(ctx, l.Level, l.Msg, attrs...)
 		return
 	}
-	withError(s, attrs, l.Err).Run(func() { l.Log(ctx, l.Level, l.Msg, attrs...) })
+	withError(scope.Current(), attrs, l.Err).Run(func() { l.Log(ctx, l.Level, l.Msg, attrs...) })
 }
 
 // withError returns s with those fields of err's scope whose keys attrs haven't.

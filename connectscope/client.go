@@ -1,0 +1,190 @@
+package connectscope
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/headers"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// ClientOptions says what the interceptor sends with a client's calls, and what is logged of
+// them. nil means the zero ClientOptions, which are the defaults.
+type ClientOptions struct {
+	// Skip reports whether a call is sent as it is, and not logged: one to other people's services,
+	// say. nil skips none. The header of a stream isn't known yet.
+	Skip func(context.Context, Call) bool
+
+	// ValidID reports whether an id may be sent as X-Request-Id: the scope's, or one that
+	// the call has already, which is replaced otherwise. It is asked only about what a header
+	// can hold. nil means what httpscope.ProxyID says.
+	ValidID func(string) bool
+
+	// Names is the Names of the [Options] that the fields were set with, if they are others
+	// than those. nil means the same. It is read once.
+	Names map[Field]string
+
+	// Log writes one line for each call when it has ended, within the scope of whoever makes
+	// it, in which Service, Method and their like are those of this call. nil writes none. It has
+	// the code, as the line of a server has it, rpc.client.call.duration in seconds, and, as
+	// there, the numbers of messages and the error's message. A stream that is closed before its
+	// end is canceled. One that is neither received to its end nor closed nor canceled has no line.
+	Log LogFunc
+
+	// Sizes adds rpc.client.request.size and rpc.client.response.size to the line: how many bytes
+	// the messages are together, as in [Options].
+	Sizes bool
+
+	// CodeToLevel returns the level of the line. nil means [CodeLevel].
+	CodeToLevel func(connect.Code) slog.Level
+}
+
+// A client is the interceptor on the side of clients.
+type client struct {
+	opts  ClientOptions
+	out   entry.Outgoing
+	names names
+}
+
+func newClient(opts Options) *client {
+	c := &client{}
+	if opts.Client != nil {
+		c.opts = *opts.Client
+	}
+	if c.opts.Names == nil {
+		c.opts.Names = opts.Names
+	}
+	if c.opts.CodeToLevel == nil {
+		c.opts.CodeToLevel = CodeLevel
+	}
+	c.names = namesOf(c.opts.Names)
+	c.out = entry.Outgoing{RequestID: c.names.requestID, TraceID: name(c.opts.Names, TraceID), ValidID: c.opts.ValidID}
+	if c.out.ValidID == nil {
+		c.out.ValidID = entry.ProxyID
+	}
+	return c
+}
+
+// unary makes a unary call.
+func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (resp connect.AnyResponse, err error) {
+	call := c.call(ctx, callOf(req.Spec(), req.Peer(), req.Header()))
+	if !call.skipped {
+		// The request may be used for another call, with an id of its own.
+		header := &headers.Copy{Header: headers.Header(req.Header())}
+		call.sendIn(header)
+		if changed := header.Changed(); changed != nil {
+			req = &request{req, changed}
+		}
+	}
+	call.count(&call.sent, req.Any())
+	scope.Outside(func() { resp, err = next(call.ctx, req) })
+	if err == nil && resp != nil {
+		call.count(&call.received, resp.Any())
+	}
+	call.end(err)
+	return resp, err
+}
+
+// A request has a header of its own.
+type request struct {
+	connect.AnyRequest
+	header http.Header
+}
+
+func (r *request) Header() http.Header { return r.header }
+
+// stream opens a stream.
+func (c *client) stream(ctx context.Context, spec connect.Spec, next connect.StreamingClientFunc) connect.StreamingClientConn {
+	call := c.call(ctx, callOf(spec, connect.Peer{}, nil))
+	s := &clientConn{call: call}
+	scope.Outside(func() { s.StreamingClientConn = next(call.ctx, spec) })
+	call.rpc.Peer = s.Peer()
+	if call.logs {
+		s.set(func() { call.unwatch = context.AfterFunc(ctx, func() { s.finished(ctx.Err()) }) })
+	}
+	return s
+}
+
+// An outgoing is a call that the program makes.
+type outgoing struct {
+	*client
+	rpc     Call
+	ctx     context.Context // to call Connect with
+	scope   scope.Scope     // of whoever makes the call
+	start   time.Time
+	skipped bool
+	logs    bool
+	unwatch func() bool // ends the watch for the end of a stream's context
+	ended   atomic.Bool
+
+	received, sent entry.Tally
+}
+
+func (c *client) call(ctx context.Context, rpc Call) *outgoing {
+	o := &outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx)}
+	if o.skipped = c.opts.Skip != nil && c.opts.Skip(ctx, rpc); !o.skipped && c.opts.Log != nil {
+		o.logs, o.start = true, time.Now()
+	}
+	if o.scope.Len() > 0 {
+		o.ctx = scope.NewContext(ctx, o.scope)
+	}
+	return o
+}
+
+// send puts what the scope sends into the header of a stream.
+func (o *outgoing) send(header http.Header) {
+	if !o.skipped {
+		o.sendIn(headers.Header(header))
+	}
+}
+
+func (o *outgoing) sendIn(header entry.Header) {
+	entry.DropUntrusted(o.ctx, header)
+	if o.scope.Len() > 0 {
+		o.out.Send(o.scope, header)
+	}
+}
+
+// count counts a message for the call's line, if there is to be one.
+func (o *outgoing) count(t *entry.Tally, message any) {
+	if o.logs {
+		t.Add(sizeOf(message, o.opts.Sizes))
+	}
+}
+
+// end writes the call's line.
+func (o *outgoing) end(err error) {
+	if !o.logs || o.ended.Swap(true) {
+		return
+	}
+	if o.unwatch != nil {
+		o.unwatch()
+	}
+	code := codeOf(err)
+	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), o.rpc, code)
+	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(o.start).Seconds()))
+	if o.rpc.streams() {
+		attrs = append(attrs,
+			slog.Int64("rpc.client.requests_per_rpc", o.sent.Messages()),
+			slog.Int64("rpc.client.responses_per_rpc", o.received.Messages()))
+	}
+	attrs = o.sent.AppendSize(attrs, "rpc.client.request.size")
+	attrs = o.received.AppendSize(attrs, "rpc.client.response.size")
+	if err != nil {
+		attrs = append(attrs, slog.String("error.message", messageOf(err)))
+	}
+	// The scope may have these fields of the call that is being served, which no logger is to
+	// write too.
+	var which []any
+	for _, f := range o.names.appendCall(nil, o.rpc) {
+		which = append(which, f)
+	}
+	s := o.scope.With(which...)
+	s.Run(func() { o.opts.Log(scope.NewContext(o.ctx, s), o.opts.CodeToLevel(code), "outgoing call", attrs...) })
+}

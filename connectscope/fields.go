@@ -1,0 +1,82 @@
+package connectscope
+
+import (
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// names has the names of the fields; "" for those that are left out.
+type names struct {
+	requestID, system, systemName, service, method, fullMethod, clientAddress, messageID string
+	errorCode, statusCode, status                                                        string
+}
+
+func namesOf(m map[Field]string) names {
+	return names{
+		requestID: name(m, RequestID), system: name(m, System), systemName: name(m, SystemName),
+		service: name(m, Service), method: name(m, Method), fullMethod: name(m, FullMethod),
+		clientAddress: name(m, ClientAddress), messageID: name(m, MessageID),
+		errorCode: name(m, ErrorCode), statusCode: name(m, StatusCode), status: name(m, Status),
+	}
+}
+
+// appendCall appends the fields that say which call c is.
+func (n *names) appendCall(attrs []slog.Attr, c Call) []slog.Attr {
+	put := func(name, value string) {
+		if name != "" && value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	put(n.system, c.system())
+	put(n.systemName, c.systemName())
+	put(n.service, entry.MethodName(c.Service))
+	put(n.method, entry.MethodName(c.Method))
+	put(n.fullMethod, entry.MethodName(c.full()))
+	return attrs
+}
+
+// setFields binds the fields of the call, and sets its id and untrusted baggage. It returns the
+// length of the id that was rejected.
+func (c *call) setFields() (rejected int) {
+	var room [13]slog.Attr
+	attrs := room[:0]
+	in, n := c.rpc.Header, &c.names
+	if c.outer.Found() {
+		c.id = c.outer.ID
+	} else {
+		c.id, rejected = c.in.Identify(in[idHeader], c.start)
+	}
+	if n.requestID != "" {
+		attrs = append(attrs, slog.String(n.requestID, c.id))
+	}
+	attrs = c.in.AppendTrace(attrs, in["Traceparent"], in["Tracestate"])
+	attrs = n.appendCall(attrs, c.rpc)
+	if address := c.rpc.Peer.Addr; n.clientAddress != "" && address != "" {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			address = host
+		}
+		attrs = append(attrs, slog.String(n.clientAddress, entry.Clip(address)))
+	}
+	if baggage := strings.Join(in["Baggage"], ","); baggage != "" {
+		if c.opts.TrustBaggage != nil && c.opts.TrustBaggage(c.Context, c.rpc) {
+			attrs = entry.AppendBaggage(attrs, baggage)
+		} else {
+			c.untrusted = entry.Untrusted(baggage)
+		}
+	}
+	if c.opts.Fields == nil {
+		scope.SetAttrs(attrs...)
+		return rejected
+	}
+	scope.SetAttrs(append(attrs, c.opts.Fields(c.Context, c.rpc)...)...)
+	key := n.requestID
+	if key == "" {
+		key = string(RequestID)
+	}
+	c.id = entry.Agree(key, c.id, !c.outer.Found())
+	return rejected
+}

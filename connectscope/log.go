@@ -1,0 +1,134 @@
+package connectscope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+)
+
+// log writes the last line of the call.
+func (c *call) log() {
+	attrs := make([]slog.Attr, 0, 10)
+	level := slog.LevelError
+	if c.returned || c.panicked != nil && c.recovers() { // there is an answer
+		code := codeOf(c.err)
+		attrs = c.names.appendCode(attrs, c.rpc, code)
+		level = c.opts.CodeToLevel(code)
+	}
+	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(c.start).Seconds()))
+	if c.rpc.streams() {
+		attrs = append(attrs,
+			slog.Int64("rpc.server.requests_per_rpc", c.received.Messages()),
+			slog.Int64("rpc.server.responses_per_rpc", c.sent.Messages()))
+	}
+	attrs = c.received.AppendSize(attrs, "rpc.server.request.size")
+	attrs = c.sent.AppendSize(attrs, "rpc.server.response.size")
+	if c.canceledBy != "" {
+		attrs = append(attrs, slog.String("rpc.canceled_by", c.canceledBy))
+	}
+	var err error
+	switch {
+	case c.panicked == http.ErrAbortHandler:
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("error.type", "abort"))
+	case c.panicked != nil:
+		level = slog.LevelError
+		attrs = append(attrs,
+			slog.String("exception.message", fmt.Sprint(c.panicked)),
+			slog.String("exception.stacktrace", string(debug.Stack())))
+	case !c.returned:
+		attrs = append(attrs, slog.String("error.type", "goexit"))
+	case c.err != nil:
+		err = c.err
+		attrs = append(attrs, slog.String("error.message", messageOf(err)))
+	}
+	line := entry.Line{Log: c.opts.Log, Level: level, Msg: "call", Attrs: attrs, Err: err}
+	s := scope.Current().Pick(c.ctx)
+	if c.outer.Logs { // the task's last line is that of the entry around this one
+		line.WriteInner(c.ctx, s)
+		return
+	}
+	line.Write(c.ctx, s, entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
+}
+
+// statusOf returns the code and the message that Connect makes of a handler's error, or 0 and ""
+// if there is none. A method of the error's that panics is one of an unknown error.
+func statusOf(err error) (code connect.Code, message string) {
+	if err == nil {
+		return 0, ""
+	}
+	defer func() {
+		if recover() != nil {
+			code, message = connect.CodeUnknown, fmt.Sprint(err) // fmt survives it
+		}
+	}()
+	if coded := (*connect.Error)(nil); errors.As(err, &coded) && coded != nil {
+		return coded.Code(), coded.Message()
+	}
+	code, message = connect.CodeUnknown, err.Error()
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		code = connect.CodeCanceled
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		code = connect.CodeDeadlineExceeded
+	}
+	return code, message
+}
+
+func codeOf(err error) connect.Code {
+	code, _ := statusOf(err)
+	return code
+}
+
+func messageOf(err error) string {
+	_, message := statusOf(err)
+	return message
+}
+
+// appendCode appends the code, 0 for none, as the protocol of the call has it.
+func (n *names) appendCode(attrs []slog.Attr, c Call, code connect.Code) []slog.Attr {
+	if c.Peer.Protocol == connect.ProtocolConnect {
+		if code == 0 { // the protocol has no code for that
+			return attrs
+		}
+		for _, name := range [...]string{n.errorCode, n.status} {
+			if name != "" {
+				attrs = append(attrs, slog.String(name, code.String()))
+			}
+		}
+		return attrs
+	}
+	if n.statusCode != "" {
+		attrs = append(attrs, slog.Uint64(n.statusCode, uint64(code)))
+	}
+	if n.status != "" {
+		attrs = append(attrs, slog.String(n.status, grpcName(code)))
+	}
+	return attrs
+}
+
+// grpcName returns the name of a code in gRPC's own documentation, doc/statuscodes.md.
+func grpcName(code connect.Code) string {
+	switch {
+	case code == 0:
+		return "OK"
+	case code == connect.CodeCanceled:
+		return "CANCELLED"
+	case code <= connect.CodeUnauthenticated:
+		return strings.ToUpper(code.String())
+	}
+	return "CODE(" + strconv.Itoa(int(code)) + ")"
+}

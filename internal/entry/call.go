@@ -1,0 +1,135 @@
+package entry
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// This file has what entries for remote procedure calls share.
+
+// MethodName returns a part of a method's name as a field has it. Most are constants of generated
+// code. What a server with a handler for unknown services gets may be any text.
+func MethodName(name string) string {
+	if len(name) <= 256 && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return name
+	}
+	return Clip(name)
+}
+
+// A Tally counts messages. Goroutines may share it.
+type Tally struct {
+	messages, bytes, unsized atomic.Int64
+}
+
+// Add counts a message of this size; known is false if nobody can tell that.
+func (t *Tally) Add(size int, known bool) {
+	t.messages.Add(1)
+	if known {
+		t.bytes.Add(int64(size))
+	} else {
+		t.unsized.Add(1)
+	}
+}
+
+// Messages returns how many there are.
+func (t *Tally) Messages() int64 { return t.messages.Load() }
+
+// AppendSize appends how many bytes all messages are, if that is known.
+func (t *Tally) AppendSize(attrs []slog.Attr, key string) []slog.Attr {
+	if t.unsized.Load() > 0 || t.messages.Load() == 0 {
+		return attrs
+	}
+	return append(attrs, slog.Int64(key, t.bytes.Load()))
+}
+
+// A CancelWatch tells who has ended a call before its handler did.
+type CancelWatch struct {
+	ctx      context.Context
+	start    time.Time
+	deadline time.Time // zero if there is none
+	stop     func() bool
+	at       atomic.Pointer[time.Time] // when ctx was canceled, if there is a deadline
+}
+
+// Start begins to watch ctx, the context of a call that has begun at start. A client whose
+// deadline has passed cancels its call, and it may do so before the server's own clock says the
+// same. So it matters when that was.
+func (w *CancelWatch) Start(ctx context.Context, start time.Time) {
+	w.ctx, w.start = ctx, start
+	if deadline, ok := ctx.Deadline(); ok {
+		w.deadline = deadline
+		w.stop = context.AfterFunc(ctx, func() {
+			now := time.Now()
+			w.at.Store(&now)
+		})
+	}
+}
+
+// Who ends the watch when the handler has ended. It returns who has ended the call before that,
+// or "" if nobody has. canceled says that the handler has answered with a code of a call that is
+// canceled or has taken too long.
+func (w *CancelWatch) Who(canceled bool) string {
+	over := w.ctx.Err()
+	if w.stop != nil {
+		w.stop()
+	}
+	switch {
+	case over == nil && canceled:
+		return "handler"
+	case over == nil:
+		return ""
+	case over == context.DeadlineExceeded:
+		return "deadline"
+	case context.Cause(w.ctx) != context.Canceled: // servers give none
+		return "handler"
+	case !w.deadline.IsZero():
+		at := time.Now()
+		if noted := w.at.Load(); noted != nil {
+			at = *noted
+		}
+		if w.deadline.Sub(at) <= slack(w.deadline.Sub(w.start)) {
+			return "deadline"
+		}
+	}
+	return "client"
+}
+
+// slack returns how much before its deadline a call of this length may seem to be over if it is
+// the client that has seen it pass: the server's clock for a call starts when the call arrives.
+func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }
+
+// Messages binds a scope of its own for each message that a stream receives. Only one goroutine at
+// a time may use it.
+type Messages struct {
+	Key  string      // of the field with the number of a message
+	Task scope.Scope // any scope of the call's task
+
+	last    int64       // the number of the last message
+	outside scope.Scope // what was bound before the first one
+	mine    bool        // the goroutine is one of the call's
+}
+
+// End is called before a message is received. It puts back what was bound before the first one.
+func (m *Messages) End() {
+	now := scope.Current()
+	m.mine = now.SameTask(m.Task) // on other goroutines nothing must stay bound
+	switch {
+	case !m.mine:
+	case m.last > 0 && now.Has(m.Key):
+		m.outside.Internal().Bind()
+	default: // the first, or a goroutine that was started before it
+		m.outside = now
+	}
+}
+
+// Begin is called when a message has been received, on the goroutine that End was called on.
+func (m *Messages) Begin() {
+	if m.last++; m.mine {
+		m.outside.With(slog.Int64(m.Key, m.last)).Internal().Bind()
+	}
+}

@@ -1,0 +1,121 @@
+package entry_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/scope"
+)
+
+func TestMethodName(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for name, want := range map[string]string{
+		"Say": "Say", "": "", long: long, strings.Repeat("x", 2000): strings.Repeat("x", 1024) + "…", "\xff evil": "\uFFFD evil",
+	} {
+		if got := entry.MethodName(name); got != want {
+			t.Errorf("%.20q: %.20q", name, got)
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	var c entry.Tally
+	if got := c.AppendSize(nil, "size"); got != nil {
+		t.Errorf("of no message: %v", got)
+	}
+	c.Add(3, true)
+	c.Add(4, true)
+	if got := c.AppendSize(nil, "size"); len(got) != 1 || !got[0].Equal(slog.Int64("size", 7)) || c.Messages() != 2 {
+		t.Errorf("%d messages, %v", c.Messages(), got)
+	}
+	c.Add(0, false)
+	if got := c.AppendSize(nil, "size"); got != nil || c.Messages() != 3 {
+		t.Errorf("%d messages, one without a size: %v", c.Messages(), got)
+	}
+}
+
+// Whoever has ended a call, it isn't another one.
+func TestWhoHasEndedACall(t *testing.T) {
+	start := time.Now()
+	within := func(d time.Duration) context.Context {
+		ctx, cancel := context.WithDeadline(t.Context(), start.Add(d))
+		t.Cleanup(cancel)
+		return ctx
+	}
+	stopped := func(ctx context.Context, cause error) context.Context {
+		ctx, cancel := context.WithCancelCause(ctx)
+		cancel(cause)
+		return ctx
+	}
+	for _, c := range []struct {
+		rule     string
+		ctx      context.Context
+		canceled bool
+		want     string
+	}{
+		{"goes on", t.Context(), false, ""},
+		{"goes on, and is answered so", t.Context(), true, "handler"},
+		{"within a deadline", within(time.Hour), false, ""},
+		{"its deadline has passed", within(-time.Hour), false, "deadline"},
+		{"canceled", stopped(t.Context(), nil), true, "client"},
+		{"canceled long before its deadline", stopped(within(time.Hour), nil), true, "client"},
+		{"canceled a little before its deadline", stopped(within(40*time.Second), nil), true, "client"},
+		{"canceled for a cause", stopped(t.Context(), errors.New("oops")), true, "handler"},
+	} {
+		var w entry.CancelWatch
+		w.Start(c.ctx, start)
+		if got := w.Who(c.canceled); got != c.want {
+			t.Errorf("%s: %q", c.rule, got)
+		}
+	}
+
+	// The client's clock may be a little ahead: it has seen its deadline pass before the server.
+	// What counts is when the call was canceled, not when the handler has returned.
+	long := start.Add(-time.Hour)
+	for _, c := range []struct {
+		left, takes time.Duration
+		want        string
+	}{{30 * time.Millisecond, 0, "deadline"}, {500 * time.Millisecond, 470 * time.Millisecond, "client"}} {
+		deadline, release := context.WithTimeout(t.Context(), c.left)
+		ctx, cancel := context.WithCancel(deadline)
+		var w entry.CancelWatch
+		w.Start(ctx, long)
+		cancel()
+		time.Sleep(c.takes)
+		if got := w.Who(true); got != c.want {
+			t.Errorf("canceled %v before its deadline: %q", c.left, got)
+		}
+		release()
+	}
+}
+
+func TestEachMessageHasAScope(t *testing.T) {
+	scope.New("call", 1).Run(func() {
+		m := entry.Messages{Key: "n", Task: scope.Current()}
+		scope.Set("before", true)
+		for i := int64(1); i <= 2; i++ {
+			m.End()
+			m.Begin()
+			if n, _ := scope.Get("n"); n != i || scope.Current().Has("message") || !scope.Current().Has("before") {
+				t.Errorf("message %d: %s", i, scope.Current())
+			}
+			scope.Set("message", i)
+		}
+		m.End()
+		if got := scope.Current().String(); got != "call=1 before=true" {
+			t.Errorf("at the end: %s", got)
+		}
+		scope.New("other", 1).Run(func() {
+			m.End()
+			m.Begin()
+			if scope.Current().Has("n") {
+				t.Error("another task has the number of a message")
+			}
+		})
+	})
+}

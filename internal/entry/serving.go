@@ -1,0 +1,51 @@
+package entry
+
+import (
+	"context"
+
+	"github.com/taskscope/taskscope/scope"
+)
+
+// ServingKey is the key under which the context of a request has its Serving, for the entries of
+// other protocols that run inside that request.
+type ServingKey struct{}
+
+// A Serving is an entry that is around others.
+type Serving interface {
+	// Request returns the request that is being served with ctx, in which the Serving was
+	// found. It returns false if that request is over, or isn't the one that ctx is of.
+	Request(ctx context.Context) (Request, bool)
+}
+
+// A Request is what an entry tells those inside it about what it serves.
+type Request struct {
+	ID   string
+	Logs bool // the entry, or one around it, writes a line: the task's last
+}
+
+// An Outer is the entry around another one. The zero Outer is none.
+type Outer struct {
+	Request
+	serving Serving
+}
+
+// OuterOf returns the entry in ctx that serves what has come with these ids. inner is that of
+// what is already being served inside: what it calls in this process, with its own context, is
+// another call, with a task of its own.
+func OuterOf(ctx context.Context, ids []string, inner Outer) (o Outer) {
+	serving, _ := ctx.Value(ServingKey{}).(Serving)
+	if serving == nil || serving == inner.serving {
+		return Outer{}
+	}
+	r, ok := serving.Request(ctx)
+	if !ok || len(ids) != 1 || ids[0] != r.ID {
+		return Outer{}
+	}
+	return Outer{r, serving}
+}
+
+// Found reports whether there is an outer entry.
+func (o Outer) Found() bool { return o.serving != nil }
+
+// Run calls fn in the task of the outer entry.
+func (o Outer) Run(ctx context.Context, fn func()) { scope.Current().Pick(ctx).Run(fn) }
