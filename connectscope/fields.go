@@ -72,7 +72,7 @@ func (c *call) setFields() (rejected int) {
 		scope.SetAttrs(attrs...)
 		return rejected
 	}
-	scope.SetAttrs(append(attrs, c.opts.Fields(c.Context, c.rpc)...)...)
+	scope.SetAttrs(entry.Join(attrs, c.opts.Fields(c.Context, c.rpc), c.in.TraceID, c.in.ParentSpanID)...)
 	key := n.requestID
 	if key == "" {
 		key = string(RequestID)

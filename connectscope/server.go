@@ -189,9 +189,13 @@ func (c *call) finish(err *error) {
 		code := codeOf(*err)
 		c.canceledBy = c.watch.Who(code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded)
 	}
-	if c.opts.Finish != nil {
-		c.opts.Finish(c.ctx)
+	if c.opts.Finish == nil {
+		return
 	}
+	if p := recover(); p != nil {
+		defer panic(p) // and not what Finish may panic with
+	}
+	c.opts.Finish(c.ctx)
 }
 
 // end is the last that is done within the scope. It is a deferred call: unless the options say

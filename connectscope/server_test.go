@@ -176,6 +176,25 @@ func TestTwoTraceparentsAreAsGoodAsNone(t *testing.T) {
 	}
 }
 
+// What a traceparent says of another trace would be wrong on the call's lines.
+func TestFieldsOfAnotherTraceTakeAllOfIt(t *testing.T) {
+	h, got := noted()
+	for own, want := range map[string][]string{
+		traceID: {"request_id", "trace_id", "parent_span_id", "trace_flags", "trace_state", "rpc.system", "rpc.service", "rpc.method"},
+		"other": {"request_id", "trace_id", "rpc.system", "rpc.service", "rpc.method"},
+	} {
+		conn := start(t, h, &connectscope.Options{Fields: func(context.Context, connectscope.Call) []slog.Attr {
+			return []slog.Attr{slog.String("trace_id", own)}
+		}})
+		_ = call(with(t.Context(), "traceparent", traceparent, "tracestate", "a=1"), conn, unary, "")
+		fields := <-got
+		wantKeys(t, fields, want...)
+		if fields["trace_id"] != own {
+			t.Errorf("trace_id is %v", fields["trace_id"])
+		}
+	}
+}
+
 var _ = scope.NewKey[string]("test.tenant", scope.Propagated)
 
 func TestBaggageIsTakenOnlyIfItIsTrusted(t *testing.T) {
@@ -524,6 +543,31 @@ func TestOptionsMayPanic(t *testing.T) {
 			t.Errorf("%s: %v", name, a)
 		}
 		lines.Next(t).Want(t, testkit.Line{"exception.message": "oops", "rpc.connect_rpc.error_code": "internal"})
+	}
+}
+
+// Who reads the line of a panic must not be sent to what has panicked because of it.
+func TestTheHandlersPanicGoesBeforeThatOfAnOption(t *testing.T) {
+	for name, opts := range map[string]connectscope.Options{
+		"Finish": {Finish: func(context.Context) { panic("Finish's") }},
+		"Log":    {Log: func(context.Context, slog.Level, string, ...slog.Attr) { panic("Log's") }},
+	} {
+		logger, lines := logs()
+		if opts.Log == nil {
+			opts.Log = logger.LogAttrs
+		}
+		handle := connectscope.NewInterceptor(&opts).WrapUnary(func(context.Context, connect.AnyRequest) (connect.AnyResponse, error) { panic("oops") })
+		func() {
+			defer func() {
+				if p := recover(); p != "oops" {
+					t.Errorf("%s: the panic is %v", name, p)
+				}
+			}()
+			_, _ = handle(t.Context(), connect.NewRequest(new(text)))
+		}()
+		if name != "Log" {
+			lines.Next(t).Want(t, testkit.Line{"exception.message": "oops"})
+		}
 	}
 }
 

@@ -136,7 +136,7 @@ type outgoing struct {
 	logs  bool
 	ended atomic.Bool
 
-	received, sent tally
+	received, sent entry.Tally
 }
 
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
@@ -173,9 +173,9 @@ func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
 }
 
 // count counts a message for the call's line, if there is to be one.
-func (o *outgoing) count(t *tally, message any) {
+func (o *outgoing) count(t *entry.Tally, message any) {
 	if o.logs {
-		t.add(message)
+		t.Add(sizeOf(message))
 	}
 }
 
@@ -189,11 +189,11 @@ func (o *outgoing) end(err error) {
 	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(o.start).Seconds()))
 	if o.rpc.streams() {
 		attrs = append(attrs,
-			slog.Int64("rpc.client.requests_per_rpc", o.sent.messages.Load()),
-			slog.Int64("rpc.client.responses_per_rpc", o.received.messages.Load()))
+			slog.Int64("rpc.client.requests_per_rpc", o.sent.Messages()),
+			slog.Int64("rpc.client.responses_per_rpc", o.received.Messages()))
 	}
-	attrs = o.sent.appendSize(attrs, "rpc.client.request.size")
-	attrs = o.received.appendSize(attrs, "rpc.client.response.size")
+	attrs = o.sent.AppendSize(attrs, "rpc.client.request.size")
+	attrs = o.received.AppendSize(attrs, "rpc.client.response.size")
 	if err != nil {
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}

@@ -31,9 +31,9 @@ func (c *call) setFields() (rejected int) {
 		attrs = c.in.AppendTrace(attrs, traceparent, in(propagation.TracestateHeader))
 	}
 	put(n.system, "grpc")
-	put(n.service, method(c.rpc.Service))
-	put(n.method, method(c.rpc.Method))
-	put(n.fullMethod, method(c.rpc.full()))
+	put(n.service, entry.MethodName(c.rpc.Service))
+	put(n.method, entry.MethodName(c.rpc.Method))
+	put(n.fullMethod, entry.MethodName(c.rpc.full()))
 	if n.clientAddress != "" {
 		put(n.clientAddress, c.clientAddress())
 	}
@@ -48,22 +48,13 @@ func (c *call) setFields() (rejected int) {
 		scope.SetAttrs(attrs...)
 		return rejected
 	}
-	scope.SetAttrs(append(attrs, c.opts.Fields(c.Context, c.rpc)...)...)
+	scope.SetAttrs(entry.Join(attrs, c.opts.Fields(c.Context, c.rpc), c.in.TraceID, c.in.ParentSpanID)...)
 	key := n.requestID
 	if key == "" {
 		key = string(RequestID)
 	}
 	c.id = entry.Agree(key, c.id, true)
 	return rejected
-}
-
-// method returns a part of a method's name as a field has it. Most are constants of generated
-// code. What a server with a handler for unknown services gets may be any text.
-func method(name string) string {
-	if len(name) <= 256 && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return name
-	}
-	return entry.Clip(name)
 }
 
 // clientAddress returns the address of the peer, without the port.

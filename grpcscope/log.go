@@ -1,7 +1,6 @@
 package grpcscope
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -27,11 +26,11 @@ func (c *call) log() {
 	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(c.start).Seconds()))
 	if c.rpc.streams() {
 		attrs = append(attrs,
-			slog.Int64("rpc.server.requests_per_rpc", c.received.messages.Load()),
-			slog.Int64("rpc.server.responses_per_rpc", c.sent.messages.Load()))
+			slog.Int64("rpc.server.requests_per_rpc", c.received.Messages()),
+			slog.Int64("rpc.server.responses_per_rpc", c.sent.Messages()))
 	}
-	attrs = c.received.appendSize(attrs, "rpc.server.request.size")
-	attrs = c.sent.appendSize(attrs, "rpc.server.response.size")
+	attrs = c.received.AppendSize(attrs, "rpc.server.request.size")
+	attrs = c.sent.AppendSize(attrs, "rpc.server.response.size")
 	if c.canceledBy != "" {
 		attrs = append(attrs, slog.String("rpc.canceled_by", c.canceledBy))
 	}
@@ -111,28 +110,3 @@ var codeNames = [...]string{
 	codes.DataLoss:           "DATA_LOSS",
 	codes.Unauthenticated:    "UNAUTHENTICATED",
 }
-
-// whoCanceled returns who has ended the call before the handler did, or "" if nobody has.
-func (c *call) whoCanceled(err error) string {
-	over := c.Context.Err()
-	at := c.watch.stop()
-	switch {
-	case over == nil:
-		if code := codeOf(err); code == codes.Canceled || code == codes.DeadlineExceeded {
-			return "handler"
-		}
-		return ""
-	case over == context.DeadlineExceeded:
-		return "deadline"
-	case context.Cause(c.Context) != context.Canceled: // gRPC gives none
-		return "handler"
-	}
-	if deadline, ok := c.Context.Deadline(); ok && deadline.Sub(at) <= slack(deadline.Sub(c.start)) {
-		return "deadline"
-	}
-	return "client"
-}
-
-// slack returns how much before its deadline a call of this length may seem to be over if it is
-// the client that has seen it pass: the server's clock for a call starts when the call arrives.
-func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }

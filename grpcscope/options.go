@@ -26,7 +26,8 @@ type Options struct {
 	// task, before the scope has any field but the process's, with gRPC's context: in that it
 	// finds the span of a stats handler. Its fields replace those of the interceptors that have
 	// their names. A request id among them is the call's id, in its metadata and in the answer
-	// too, if metadata can hold it.
+	// too, if metadata can hold it. If the trace id among them isn't that of the client's
+	// traceparent, nothing else is taken from that.
 	Fields func(context.Context, Call) []slog.Attr
 
 	// ValidID reports whether the x-request-id that a client has sent may be the id of its
@@ -69,7 +70,7 @@ type Options struct {
 	// Finish is called when the handler has returned or ended early, before the last line and
 	// within the call's scope, with the context that the handler was given. What is known only
 	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
-	// so far; what it sets is on the last line. A panic in it is one of the handler. nil calls nothing.
+	// so far; what it sets is on the last line. nil calls nothing.
 	Finish func(context.Context)
 
 	// Log writes one line for each call, at its end, within its scope: with all that the handler
@@ -95,6 +96,10 @@ type Options struct {
 	//     nobody else has ended the call, or who has done so gave the context a cause. Otherwise
 	//     it is the client. gRPC gives no cause: a connection that is lost, and the method Stop
 	//     of a server, look like the client.
+	//
+	// A panic or a runtime.Goexit in Log, CodeToLevel or Finish goes on to whoever called the
+	// interceptor, unless the handler has panicked: then that panic does. A panic of Finish is on
+	// the line, and is one of the handler for Recover, which ends no other of these.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].

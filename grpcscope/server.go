@@ -47,7 +47,7 @@ func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
 		c.rpc.ClientStream, c.rpc.ServerStream = info.IsClientStream, info.IsServerStream
 		return s.serve(c, func(ctx context.Context) error {
 			if c.ctx != nil { // it has a scope of its own
-				ss = &serverStream{ServerStream: ss, call: c}
+				ss = newServerStream(ss, c)
 			}
 			return handler(srv, ss)
 		})
@@ -109,9 +109,9 @@ type call struct {
 	untrusted string // members of baggage that came in and aren't trusted
 	task      scope.Scope
 	ctx       context.Context // the handler's; nil until it is called
-	watch     deadlineWatch
+	watch     entry.CancelWatch
 
-	received, sent tally
+	received, sent entry.Tally
 	returned       bool // the handler has; false if it has ended with a panic or with runtime.Goexit
 	panicked       any
 	err            error // that the handler has returned, or that the call is answered with
@@ -163,7 +163,7 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 	c.adoptID()
 	c.ctx = scope.NewContext(c, c.task)
 	if c.opts.Log != nil {
-		c.watch.start(c.Context)
+		c.watch.Start(c.Context, c.start)
 	}
 	defer c.finish(&err)
 	if rejected > 0 && c.opts.BadID != nil {
@@ -190,20 +190,25 @@ func (c *call) adoptID() {
 }
 
 // count counts a message for the last line, if there is to be one.
-func (c *call) count(t *tally, message any) {
+func (c *call) count(t *entry.Tally, message any) {
 	if c.opts.Log != nil {
-		t.add(message)
+		t.Add(sizeOf(message))
 	}
 }
 
 // finish is called when the handler has returned or ended early.
 func (c *call) finish(err *error) {
 	if c.opts.Log != nil {
-		c.canceledBy = c.whoCanceled(*err)
+		code := codeOf(*err)
+		c.canceledBy = c.watch.Who(code == codes.Canceled || code == codes.DeadlineExceeded)
 	}
-	if c.opts.Finish != nil {
-		c.opts.Finish(c.ctx)
+	if c.opts.Finish == nil {
+		return
 	}
+	if p := recover(); p != nil {
+		defer panic(p) // and not what Finish may panic with
+	}
+	c.opts.Finish(c.ctx)
 }
 
 // end is the last that is done within the scope. It is a deferred call: unless the options say

@@ -162,6 +162,25 @@ func TestTwoTraceparentsAreAsGoodAsNone(t *testing.T) {
 	}
 }
 
+// What a traceparent says of another trace would be wrong on the call's lines.
+func TestFieldsOfAnotherTraceTakeAllOfIt(t *testing.T) {
+	h, got := noted()
+	for own, want := range map[string][]string{
+		traceID: {"request_id", "trace_id", "parent_span_id", "trace_flags", "trace_state", "rpc.system", "rpc.service", "rpc.method"},
+		"other": {"request_id", "trace_id", "rpc.system", "rpc.service", "rpc.method"},
+	} {
+		conn := start(t, h, &grpcscope.Options{Fields: func(context.Context, grpcscope.Call) []slog.Attr {
+			return []slog.Attr{slog.String("trace_id", own)}
+		}})
+		_ = call(with(t.Context(), "traceparent", traceparent, "tracestate", "a=1"), conn, unary, "")
+		fields := <-got
+		wantKeys(t, fields, want...)
+		if fields["trace_id"] != own {
+			t.Errorf("trace_id is %v", fields["trace_id"])
+		}
+	}
+}
+
 var _ = scope.NewKey[string]("test.tenant", scope.Propagated)
 
 func TestBaggageIsTakenOnlyIfItIsTrusted(t *testing.T) {
@@ -435,6 +454,31 @@ func TestOptionsMayPanic(t *testing.T) {
 			t.Errorf("%s: %v", name, a)
 		}
 		lines.Next(t).Want(t, testkit.Line{"exception.message": "oops", "rpc.grpc.status_code": 13.})
+	}
+}
+
+// Who reads the line of a panic must not be sent to what has panicked because of it.
+func TestTheHandlersPanicGoesBeforeThatOfAnOption(t *testing.T) {
+	for name, opts := range map[string]grpcscope.Options{
+		"Finish": {Finish: func(context.Context) { panic("Finish's") }},
+		"Log":    {Log: func(context.Context, slog.Level, string, ...slog.Attr) { panic("Log's") }},
+	} {
+		logger, lines := logs()
+		if opts.Log == nil {
+			opts.Log = logger.LogAttrs
+		}
+		in := grpcscope.UnaryServerInterceptor(&opts)
+		func() {
+			defer func() {
+				if p := recover(); p != "oops" {
+					t.Errorf("%s: the panic is %v", name, p)
+				}
+			}()
+			_, _ = in(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) { panic("oops") })
+		}()
+		if name != "Log" {
+			lines.Next(t).Want(t, testkit.Line{"exception.message": "oops"})
+		}
 	}
 }
 

@@ -2,14 +2,13 @@ package grpcscope
 
 import (
 	"context"
-	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -17,11 +16,12 @@ import (
 // A serverStream is a stream with the scope of its call.
 type serverStream struct {
 	grpc.ServerStream
-	call *call
+	call     *call
+	messages entry.Messages // with Options.PerMessage
+}
 
-	// With Options.PerMessage. Only one goroutine at a time may call RecvMsg.
-	message int64       // the number of the last one
-	outside scope.Scope // what was bound before the first one
+func newServerStream(ss grpc.ServerStream, c *call) *serverStream {
+	return &serverStream{ss, c, entry.Messages{Key: c.names.messageID, Task: c.task}}
 }
 
 // Context returns the handler's context.
@@ -54,32 +54,18 @@ func (s *serverStream) SendMsg(m any) error {
 }
 
 func (s *serverStream) RecvMsg(m any) error {
-	mine := s.call.opts.PerMessage && s.endMessage()
+	if s.call.opts.PerMessage {
+		s.messages.End()
+	}
 	err := s.ServerStream.RecvMsg(m)
 	if err != nil {
 		return err
 	}
 	s.call.count(&s.call.received, m)
-	s.message++
-	if mine {
-		s.outside.With(slog.Int64(s.call.names.messageID, s.message)).Internal().Bind()
+	if s.call.opts.PerMessage {
+		s.messages.Begin()
 	}
 	return nil
-}
-
-// endMessage puts back what was bound before the first message. It reports whether the goroutine
-// is one of the call's: on others nothing must stay bound.
-func (s *serverStream) endMessage() bool {
-	now := scope.Current()
-	switch {
-	case !now.SameTask(s.call.task):
-		return false
-	case s.message > 0 && now.Has(s.call.names.messageID):
-		s.outside.Internal().Bind()
-	default: // the first, or a goroutine that was started before it
-		s.outside = now
-	}
-	return true
 }
 
 // A clientStream calls gRPC with no scope bound: sending and receiving may connect anew.
@@ -115,7 +101,7 @@ func (s *clientStream) RecvMsg(m any) (err error) {
 		s.set(func() { s.receiving = true })
 		defer func() {
 			if err == nil {
-				s.call.received.add(m)
+				s.call.received.Add(sizeOf(m))
 			}
 			s.set(func() { s.receiving = false })
 		}()
@@ -136,28 +122,6 @@ func (s *clientStream) set(change func()) {
 	if write {
 		s.call.end(err)
 	}
-}
-
-// A tally counts messages. Goroutines may share it.
-type tally struct {
-	messages, bytes, unsized atomic.Int64
-}
-
-func (t *tally) add(m any) {
-	t.messages.Add(1)
-	if size, ok := sizeOf(m); ok {
-		t.bytes.Add(int64(size))
-	} else {
-		t.unsized.Add(1)
-	}
-}
-
-// appendSize appends how many bytes all messages are, if that is known.
-func (t *tally) appendSize(attrs []slog.Attr, key string) []slog.Attr {
-	if t.unsized.Load() > 0 || t.messages.Load() == 0 {
-		return attrs
-	}
-	return append(attrs, slog.Int64(key, t.bytes.Load()))
 }
 
 // sizeOf returns how long m is when it is encoded, without compression, if m can tell.
