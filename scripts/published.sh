@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The nested modules that programs import.
-modules="otelscope"
+modules="otelscope grpcscope connectscope"
 
 root=$(sed -n 's/^module //p' go.mod)
 version=none # so far
