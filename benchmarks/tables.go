@@ -40,7 +40,7 @@ func tables() []table {
 	all = append(all, growing())
 	all = append(all, items()...)
 	all = append(append(all, sharedLine()...), wideEvent())
-	return append(all, withOnTop(), httpRequest(), otelRecord(), otelRequest())
+	return append(all, withOnTop(), httpRequest(), grpcCall(), connectCall(), otelRecord(), otelRequest())
 }
 
 // Results go here, so that the compiler can't leave the work out.

@@ -73,8 +73,7 @@
 //
 // # What it costs
 //
-// A unary call through the interceptor of a server allocates some fourteen times more than one that
-// is answered with its id only, and through that of a client some twelve times. A line at the end
-// of it adds as many, and twice that on a client. [Options.Sizes] takes the time to see how long
-// each message is.
+// To the 120 or so allocations that a unary call has over a connection, the interceptor adds 15 on
+// a server and 14 on a client. With a line at the end of the call these are 16 and 25, without what
+// the logger makes of it. [Options.Sizes] takes the time to see how long each message is.
 package connectscope

@@ -58,7 +58,8 @@
 //
 // # What it costs
 //
-// A unary call through an interceptor of a server allocates some eleven times more than one that is
-// answered with its id only, and through one of a client some ten times. A line at the end of it adds as many, and
-// the time to see how long each message is.
+// Of the 150 or so allocations that a unary call has over a connection, the interceptor of a server
+// makes 15, four of which are for the header with the id; that of a client makes 10. For a line at
+// the end of the call these are 16 and 20, without what the logger makes of it, and it takes the
+// time to see how long each message is.
 package grpcscope
