@@ -26,7 +26,7 @@ func heap() int64 {
 // request, isn't.
 func TestNothingOfARequestIsPinned(t *testing.T) {
 	const size = 900 << 10 // net/http takes 1 MiB
-	requests := 200
+	requests := 50
 	if testkit.Race || testing.Short() {
 		requests = 20 // of which three, if they were kept, would be too many
 	}

@@ -33,7 +33,7 @@ import (
 // which request it expects to be attributed to, by way of a plain variable, and which it
 // has been attributed to, by way of the scope. Not one may differ.
 func TestTorture(t *testing.T) {
-	total := 50_000
+	total := 25_000
 	if testkit.Race || testing.Short() || !inherits {
 		total = 10_000
 	}
