@@ -177,6 +177,13 @@ func TestOtherConversions(t *testing.T) {
 		{func() {}, attribute.StringValue("!BADVALUE: func()"), attribute.StringValue("!BADVALUE: func()")},
 		{[]any{slog.GroupValue(slog.Int("a", 1))}, attribute.SliceValue(attribute.MapValue(attribute.Int("a", 1))), attribute.SliceValue(attribute.MapValue(attribute.Int("a", 1)))},
 		{uintptr(1), attribute.IntValue(1), attribute.IntValue(1)},
+		{[]any{slog.Int("a", 1)}, attribute.SliceValue(attribute.StringValue("a=1")), attribute.StringSliceValue([]string{"a=1"})},
+		{map[point]int{{1, 2}: 3}, attribute.MapValue(attribute.Int("{1 2}", 3)), attribute.MapValue(attribute.Int("{1 2}", 3))},
+		{attribute.StringValue("\xff"), attribute.StringValue("\uFFFD"), attribute.StringValue("\uFFFD")},
+		{attribute.StringSliceValue([]string{"\xff"}), attribute.StringSliceValue([]string{"\uFFFD"}), attribute.StringSliceValue([]string{"\uFFFD"})},
+		{attribute.SliceValue(attribute.MapValue(attribute.String("\xff", "\xff"), attribute.Int("a", 1))),
+			attribute.SliceValue(attribute.MapValue(attribute.String("\uFFFD", "\uFFFD"), attribute.Int("a", 1))),
+			attribute.SliceValue(attribute.MapValue(attribute.String("\uFFFD", "\uFFFD"), attribute.Int("a", 1)))},
 	} {
 		log, span := otelscope.LogValueOf(slog.AnyValue(c.value)), otelscope.AttributeValueOf(slog.AnyValue(c.value))
 		if !reflect.DeepEqual(log, c.log) || !reflect.DeepEqual(span, c.span) {
@@ -195,11 +202,18 @@ func TestNoValueIsTooLarge(t *testing.T) {
 	self = &self
 	loop := map[string]any{}
 	loop["self"] = loop
+	own := attribute.IntValue(1)
+	for range 100 {
+		own = attribute.SliceValue(own)
+	}
 	for name, value := range map[string]any{
 		"deep": deep, "wide": make([]any, 1_000_000), "a slice in itself": endless(), "a pointer to itself": self, "a map in itself": loop,
 		"in a struct":       struct{ V any }{endless()},
 		"a map in a struct": struct{ v map[string]any }{loop},
 		"LogValuers":        []any{testkit.Endless{}},
+		"in a map's key":    map[any]int{&struct{ V any }{endless()}: 1},
+		"in a slog.Attr":    []any{slog.Any("a", endless())},
+		"an attribute":      own,
 	} {
 		testkit.InTime(t, func() {
 			got := otelscope.LogValueOf(slog.AnyValue(value)).String()
