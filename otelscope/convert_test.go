@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/otelscope"
@@ -225,4 +226,39 @@ func TestNoValueIsTooLarge(t *testing.T) {
 	if got := otelscope.AttributeValueOf(slog.AnyValue(make([]int, 9000))); len(got.AsInt64Slice()) != 9000 {
 		t.Errorf("a slice of 9000: %.100s", got)
 	}
+}
+
+type panicsEndlessly struct{}
+
+func (panicsEndlessly) String() string { panic(endless()) }
+
+// What package slog, or fmt, has no end for shows that it is so, on records, spans and in baggage.
+func TestAFieldWithoutAnEnd(t *testing.T) {
+	members := []slog.Attr{slog.Int("a", 1)}
+	loop := slog.GroupValue(members...)
+	members[0].Value = loop
+	wide := slog.IntValue(1)
+	for range 40 {
+		wide = slog.GroupValue(slog.Attr{Key: "a", Value: wide}, slog.Attr{Key: "b", Value: wide})
+	}
+	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless())} {
+		testkit.InTime(t, func() {
+			l, k := newLogger(nil)
+			tracer, spans := newTracer()
+			carrier := propagation.MapCarrier{}
+			scope.New(slog.Attr{Key: "t.user", Value: v}, slog.Attr{Key: "t.region", Value: v}).Run(func() {
+				emit(l, background)
+				_, span := tracer.Start(background, "work")
+				span.End()
+				otelscope.Propagator().Inject(background, carrier)
+			})
+			const says = "!BADVALUE: nested too deep, or too large"
+			wantLines(t, k, "hello t.user="+says+" t.region="+says)
+			want(t, "span", text(spans.Ended()[0].Attributes()), "t.user="+says)
+			want(t, "baggage", carrier["baggage"], "")
+		})
+	}
+	l, k := newLogger(nil)
+	scope.New("k", panicsEndlessly{}).Run(func() { emit(l, background) })
+	wantLines(t, k, "hello k=!PANIC: !BADVALUE: nested too deep, or too large")
 }
