@@ -1,7 +1,6 @@
 package otelscope
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -54,7 +53,8 @@ func newAttributes(p scope.KeyOption, without ...string) *logadapters.Cache[*key
 	}
 }
 
-// declared returns a filter for the fields of keys that are declared p, flat.
+// declared returns a filter for the fields of keys that are declared p, flat, with keys that are UTF-8:
+// what has attributes of its own is asked for these.
 func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
 	return func(a slog.Attr) (slog.Attr, bool) {
 		if scope.Policy(a.Key)&p != p || isNil(a.Value) {
@@ -68,16 +68,25 @@ func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
 // else as it is: that is how attributes are put together in the semantic conventions.
 func flat(a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindGroup {
+		a.Key = valid(a.Key)
 		return a
 	}
-	return slog.Attr{Value: slog.GroupValue(appendFlat(nil, a)...)}
+	c := converter{left: maxValues}
+	list := c.appendFlat(nil, a, 0)
+	if c.left <= 0 {
+		return slog.String(valid(a.Key), tooLarge)
+	}
+	return slog.Attr{Value: slog.GroupValue(list...)}
 }
 
-func appendFlat(list []slog.Attr, a slog.Attr) []slog.Attr {
+func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.Attr {
+	if c.spend(depth) {
+		return nil
+	}
 	if a.Value.Kind() == slog.KindGroup {
 		for _, m := range a.Value.Group() {
 			m.Key = a.Key + "." + m.Key
-			list = appendFlat(list, m)
+			list = c.appendFlat(list, m, depth+1)
 		}
 		return list
 	}
@@ -87,6 +96,7 @@ func appendFlat(list []slog.Attr, a slog.Attr) []slog.Attr {
 	case p&scope.Redacted != 0:
 		a.Value = slog.StringValue(scope.RedactedText)
 	}
+	a.Key = valid(a.Key)
 	return append(list, a)
 }
 
@@ -155,7 +165,7 @@ type fixed struct{ metric.MeasurementOption }
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(fmt.Sprintf("!PANIC: %v", p))})
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + sprint(p))})
 		}
 	}()
 	return appendAttributes(list, []slog.Attr{a})

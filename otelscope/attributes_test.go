@@ -2,6 +2,7 @@ package otelscope_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -78,6 +79,26 @@ func TestGroupsAreFlat(t *testing.T) {
 	_ = scope.NewKey[any]("g.a", scope.Traced)
 	want(t, "a field of that name", text(otelscope.Attributes(s.With("g.a", 2), scope.Traced)), "g.a=2 g.b.c=x g.card=[REDACTED]")
 	want(t, "a group that is empty", text(otelscope.Attributes(scope.New(slog.Group("g")), scope.Traced)), "")
+}
+
+// A group that is too large, or too deep, is no attributes, but one that says so.
+func TestAGroupMayBeTooLarge(t *testing.T) {
+	members := make([]slog.Attr, 10_001)
+	for i := range members {
+		members[i] = slog.Int(fmt.Sprint("m", i), i)
+	}
+	deep := slog.IntValue(1)
+	for range 40 {
+		deep = slog.GroupValue(slog.Attr{Key: "a", Value: deep})
+	}
+	for _, v := range []slog.Value{slog.GroupValue(members...), deep} {
+		got := otelscope.Attributes(scope.New(slog.Attr{Key: "t.user", Value: v}, "t.late", 1), scope.Traced)
+		want(t, "attributes", text(got), "t.user=!BADVALUE: nested too deep, or too large t.late=1")
+	}
+	got := otelscope.Attributes(scope.New(slog.Attr{Key: "t.user", Value: slog.GroupValue(members[:2000]...)}), scope.Traced)
+	if len(got) != 2000 {
+		t.Errorf("%d attributes of 2000 members", len(got))
+	}
 }
 
 func TestNothingIsNoAttribute(t *testing.T) {

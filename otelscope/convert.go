@@ -142,9 +142,11 @@ func (c *converter) any(v any, depth int) attribute.Value {
 	}
 	switch v := v.(type) {
 	case attribute.Value:
-		return v
+		return c.own(v, depth)
 	case slog.Value:
 		return c.nested(v, depth+1)
+	case slog.Attr: // its String has no end for a value that leads back to itself
+		return ofString(v.Key + "=" + c.nested(v.Value, depth+1).String())
 	case slog.LogValuer:
 		return c.nested(slog.AnyValue(v), depth)
 	case []byte:
@@ -199,10 +201,7 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 	case reflect.Map:
 		members := make([]attribute.KeyValue, 0, min(r.Len(), maxValues))
 		for entries := r.MapRange(); entries.Next() && c.left > 0; {
-			key := entries.Key().String()
-			if entries.Key().Kind() != reflect.String {
-				key = fmt.Sprint(entries.Key().Interface())
-			}
+			key := c.mapKey(entries.Key(), depth)
 			members = append(members, attribute.KeyValue{Key: keyOf(key), Value: c.any(entries.Value().Interface(), depth+1)})
 		}
 		return attribute.MapValue(members...)
@@ -213,6 +212,41 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 		return ofString(fmt.Sprintf("%+v", r.Interface()))
 	}
 	return attribute.StringValue("!BADVALUE: " + r.Type().String()) // a chan, a func
+}
+
+// mapKey returns the text of a map's key.
+func (c *converter) mapKey(key reflect.Value, depth int) string {
+	if key.Kind() == reflect.String {
+		return key.String()
+	}
+	c.measureTop(key.Interface(), depth)
+	if c.left <= 0 {
+		return ""
+	}
+	return fmt.Sprint(key.Interface())
+}
+
+// own returns v, which is an attribute's value already, with text that is UTF-8.
+func (c *converter) own(v attribute.Value, depth int) attribute.Value {
+	switch v.Type() {
+	case attribute.STRING:
+		return ofString(v.AsString())
+	case attribute.STRINGSLICE:
+		return attribute.StringSliceValue(each(v.AsStringSlice(), valid))
+	case attribute.SLICE:
+		if c.spend(depth) {
+			return attribute.Value{}
+		}
+		return attribute.SliceValue(each(v.AsSlice(), func(item attribute.Value) attribute.Value { return c.own(item, depth+1) })...)
+	case attribute.MAP:
+		if c.spend(depth) {
+			return attribute.Value{}
+		}
+		return attribute.MapValue(each(v.AsMap(), func(member attribute.KeyValue) attribute.KeyValue {
+			return attribute.KeyValue{Key: keyOf(string(member.Key)), Value: c.own(member.Value, depth+1)}
+		})...)
+	}
+	return v
 }
 
 // list returns a slice or an array.
@@ -255,12 +289,26 @@ func homogeneous(items []attribute.Value) attribute.Value {
 	return attribute.SliceValue(items...)
 }
 
-func each[T any](items []attribute.Value, as func(attribute.Value) T) []T {
+func each[V, T any](items []V, as func(V) T) []T {
 	list := make([]T, len(items))
 	for i, item := range items {
 		list[i] = as(item)
 	}
 	return list
+}
+
+// measureTop counts the values that package fmt would go through for v: there it follows a pointer. What
+// has a text of its own isn't gone through.
+func (c *converter) measureTop(v any, depth int) {
+	switch v.(type) {
+	case nil, error, fmt.Stringer, fmt.Formatter:
+		return
+	}
+	r := reflect.ValueOf(v)
+	if r.Kind() == reflect.Pointer && !r.IsNil() {
+		r = r.Elem()
+	}
+	c.measure(r, depth)
 }
 
 // measure counts the values that package fmt would go through for r, a part of a struct: it has
@@ -288,4 +336,37 @@ func (c *converter) measure(r reflect.Value, depth int) {
 			c.measure(entries.Value(), depth+1)
 		}
 	}
+}
+
+// sprint is fmt.Sprint for any value, also for one that leads back to itself, for which fmt has no end, and
+// for one whose method panics with such a value, or with one whose own method panics.
+func sprint(v any) (text string) {
+	c := converter{left: maxValues}
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		defer func() {
+			if recover() != nil {
+				text = fmt.Sprintf("!PANIC: %T", p)
+			}
+		}()
+		if c.measureTop(p, 0); c.left > 0 {
+			text = fmt.Sprint(v) // which says what has panicked
+		} else {
+			text = "!PANIC: " + tooLarge
+		}
+	}()
+	switch v := v.(type) {
+	case fmt.Formatter:
+	case error:
+		return v.Error()
+	case fmt.Stringer:
+		return v.String()
+	}
+	if c.measureTop(v, 0); c.left <= 0 {
+		return tooLarge
+	}
+	return fmt.Sprint(v)
 }

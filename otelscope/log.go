@@ -72,9 +72,10 @@ type logProcessor struct {
 
 // A stamp is what records of one scope get. It must not be changed.
 type stamp struct {
-	list  []attribute.KeyValue
-	trace trace.TraceID // zero, as span, if there is none
-	span  trace.SpanID
+	list    []attribute.KeyValue
+	trace   trace.TraceID // zero, as span, if there is none
+	span    trace.SpanID
+	renamed bool // iff a key on the record isn't the field's, which isn't UTF-8
 }
 
 // Enabled reports false: the processor exports nothing, so it is no reason to make a record.
@@ -93,12 +94,12 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	if !record.TraceID().IsValid() {
 		d.Value.setIDs(s, record)
 	}
-	repeats := false
+	st := d.Value
+	repeats := st.renamed
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		repeats = d.Has(string(a.Key))
+		repeats = repeats || d.Has(string(a.Key))
 		return !repeats
 	})
-	st := d.Value
 	if repeats {
 		st = d.Without(func(key string) bool { return hasKey(record, key) })
 	}
@@ -108,9 +109,10 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	return nil
 }
 
+// hasKey reports whether record has an attribute of what a field of key is there.
 func hasKey(record *sdklog.Record, key string) (has bool) {
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		has = string(a.Key) == key
+		has = string(a.Key) == key || valid(string(a.Key)) == valid(key)
 		return !has
 	})
 	return has
@@ -156,11 +158,13 @@ func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 
 // attach returns what records get that have st and fields.
 func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
-	with := &stamp{nil, st.trace, st.span}
+	with := &stamp{nil, st.trace, st.span, st.renamed || valid(fields.Group) != fields.Group}
 	list := make([]attribute.KeyValue, 0, len(fields.Attrs)+1)
 	for _, a := range fields.Attrs {
 		if !with.takeID(a) {
-			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forLogs.value(a.Value)})
+			key := keyOf(a.Key)
+			with.renamed = with.renamed || string(key) != a.Key
+			list = append(list, attribute.KeyValue{Key: key, Value: forLogs.value(a.Value)})
 		}
 	}
 	if p.max > 0 {
@@ -191,12 +195,12 @@ func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
 func (st *stamp) takeID(a slog.Attr) (ok bool) {
 	switch a.Key {
 	case propagation.TraceIDKey:
-		id, err := trace.TraceIDFromHex(a.Value.String())
+		id, err := trace.TraceIDFromHex(forLogs.value(a.Value).AsString())
 		if ok = err == nil; ok {
 			st.trace = id
 		}
 	case spanIDKey:
-		id, err := trace.SpanIDFromHex(a.Value.String())
+		id, err := trace.SpanIDFromHex(forLogs.value(a.Value).AsString())
 		if ok = err == nil; ok {
 			st.span = id
 		}

@@ -3,6 +3,7 @@ package otelscope
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 
@@ -25,7 +26,7 @@ import (
 // sees; an attribute of opts wins. A span that isn't recorded has ids, too. A tracer that makes
 // none, such as a no-op one, changes nothing on lines.
 //
-// An error of fn makes the span's status Error, with error.type, and is recorded as an event
+// An error of fn makes the span's status Error, with error.type if fn has set none, and is recorded as an event
 // exception, with the Traced fields of its scope if [scope.Error] has made it. It is so also if
 // the error says that ctx is over: the conventions know no other. So is a panic, with its stack, which
 // then goes on to Run's caller, and runtime.Goexit, which has the error.type goexit and no event.
@@ -58,6 +59,10 @@ func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 		r.err = fn(scope.NewContext(ctx, scope.Current()))
 		r.returned = true
 	})
+	if !r.returned { // with GODEBUG=panicnil=1, and look took it for runtime.Goexit, which doesn't come here
+		r.panicked = new(runtime.PanicNilError)
+		panic(nil)
+	}
 	return r.err
 }
 
@@ -114,8 +119,8 @@ func (r *spanRun) look() {
 	if r.returned {
 		return
 	}
+	r.stack = debug.Stack()
 	if r.panicked = recover(); r.panicked != nil {
-		r.stack = debug.Stack()
 		panic(r.panicked)
 	}
 }
@@ -138,24 +143,24 @@ func (r *spanRun) end() {
 }
 
 func (r *spanRun) recordPanic() {
-	text, name := valid(fmt.Sprint(r.panicked)), fmt.Sprintf("%T", r.panicked)
+	name := fmt.Sprintf("%T", r.panicked)
 	if err, ok := r.panicked.(error); ok {
 		name = typeOf(err)
 	}
-	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.panicked),
-		semconv.ExceptionType(name),
-		semconv.ExceptionMessage(text),
-		semconv.ExceptionStacktrace(valid(string(r.stack))))...))
-	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
-	r.span.SetStatus(codes.Error, text)
+	r.record(r.panicked, name, semconv.ExceptionStacktrace(valid(string(r.stack))))
 }
 
-func (r *spanRun) recordError() {
-	name, text := typeOf(r.err), valid(fmt.Sprint(r.err))
-	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.err),
-		semconv.ExceptionType(name),
-		semconv.ExceptionMessage(text))...))
-	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+func (r *spanRun) recordError() { r.record(r.err, typeOf(r.err)) }
+
+// record records what fn has ended with: an event, error.type, unless fn has set it, and the status.
+func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
+	text := valid(sprint(what))
+	event := append([]attribute.KeyValue{semconv.ExceptionType(name), semconv.ExceptionMessage(text)}, more...)
+	fields := slices.DeleteFunc(fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
+	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fields, event...)...))
+	if !has(attributesOf(r.span), string(semconv.ErrorTypeKey)) {
+		r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+	}
 	r.span.SetStatus(codes.Error, text)
 }
 
@@ -175,10 +180,38 @@ func fieldsOf(v any) []attribute.KeyValue {
 // typeOf returns the type of an error as the semantic conventions want it: not that of a wrapper
 // that says nothing about the failure.
 func typeOf(err error) (name string) {
+	own := func() string { return fmt.Sprintf("%T", logadapters.BareErrors(err)[0]) }
 	defer func() {
 		if recover() != nil { // its Unwrap or ErrorType
-			name = fmt.Sprintf("%T", logadapters.BareErrors(err)[0])
+			name = own()
 		}
 	}()
+	if countErrors(err, maxErrors) == 0 {
+		return own()
+	}
 	return valid(semconv.ErrorType(err).Value.AsString())
+}
+
+// maxErrors bounds the errors of a tree that is looked through: one may lead back to itself, and package
+// errors has no end for it.
+const maxErrors = 1000
+
+// countErrors returns what is left of that many errors when those of err's tree have been counted; 0 if
+// there are too many.
+func countErrors(err error, left int) int {
+	for err != nil && left > 0 {
+		left--
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, branch := range e.Unwrap() {
+				left = countErrors(branch, left)
+			}
+			return left
+		default:
+			return left
+		}
+	}
+	return left
 }

@@ -84,6 +84,10 @@ func SpanFields(ctx context.Context) []slog.Attr {
 
 // parseFlags returns the trace flags that a field stands for.
 func parseFlags(v slog.Value) trace.TraceFlags {
+	if v.Kind() == slog.KindAny {
+		flags, _ := v.Any().(trace.TraceFlags)
+		return flags
+	}
 	if v.Kind() != slog.KindString || len(v.String()) != 2 {
 		return 0
 	}
@@ -100,19 +104,24 @@ func Finish(ctx context.Context) {
 	if !span.IsRecording() {
 		return
 	}
-	var own []attribute.KeyValue
-	if readable, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok {
-		own = readable.Attributes()
-	}
+	own := attributesOf(span)
 	s := logadapters.Pick(ctx)
 	var late []attribute.KeyValue
 	if d := traced.Lookup(s); d != nil {
 		late = slices.Clip(missing(d, own)) // it is shared
 	}
 	for _, total := range s.Totals() {
-		if !has(own, total.Key) {
+		if key := valid(total.Key); !has(own, key) && !has(late, key) {
 			late = appendSafely(late, total)
 		}
 	}
 	span.SetAttributes(late...)
+}
+
+// attributesOf returns what span has; nothing if it can't be asked.
+func attributesOf(span trace.Span) []attribute.KeyValue {
+	if readable, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok {
+		return readable.Attributes()
+	}
+	return nil
 }

@@ -121,6 +121,25 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"]")
 }
 
+// Keys are compared as they are on a span, which is UTF-8.
+func TestASpansOwnAttributeWinsOverARenamedField(t *testing.T) {
+	_ = scope.NewKey[string]("k\xff", scope.Traced)
+	own := trace.WithAttributes(attribute.String("k\uFFFD", "own"), attribute.String("rows\uFFFD", "own"))
+	tracer, spans := newTracer()
+	scope.New("k\xff", "field").Run(func() {
+		scope.Add("rows\xff", 1)
+		ctx, span := tracer.Start(background, "work", own)
+		otelscope.Finish(ctx)
+		span.End()
+		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return nil }, own)
+		_, span = tracer.Start(background, "work")
+		span.End()
+	})
+	for i, attrs := range []string{"k\uFFFD=own rows\uFFFD=own", "k\uFFFD=own rows\uFFFD=own", "k\uFFFD=field"} {
+		want(t, "span", text(spans.Ended()[i].Attributes()), attrs)
+	}
+}
+
 // readless is a span that can't be read, as one of another implementation.
 type readless struct {
 	trace.Span
