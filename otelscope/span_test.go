@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -148,6 +150,39 @@ func TestFinishWithOtherSpans(t *testing.T) {
 		otelscope.Finish(trace.ContextWithSpan(scope.NewContext(background, other), span))
 		want(t, "the context of another task", text(span.attrs), "t.user=other task's")
 	})
+}
+
+// A nil context is one without a scope and without a span, for whatever takes one.
+func TestANilContext(t *testing.T) {
+	tracer, spans := newTracer()
+	scope.New("t.user", "ann", "t.region", "eu").Run(func() {
+		l, k := newLogger(nil)
+		emit(l, background)
+		r := k.all[0]
+		r.SetAttributes()
+		if err := otelscope.NewLogProcessor(nil).OnEmit(noContext, &r); err != nil {
+			t.Error(err)
+		}
+		want(t, "a record", describe(r), "hello t.user=ann t.region=eu")
+		var span trace.Span
+		scope.Outside(func() { _, span = tracer.Start(background, "work") })
+		otelscope.NewSpanProcessor(nil).OnStart(noContext, span.(sdktrace.ReadWriteSpan))
+		span.End()
+		want(t, "a span", text(spans.Ended()[0].Attributes()), "t.user=ann")
+	})
+	for what, call := range map[string]func(){
+		"Run":     func() { _ = otelscope.Run(noContext, tracer, "", func(context.Context) error { return nil }) },
+		"Extract": func() { otelscope.Propagator().Extract(noContext, propagation.MapCarrier{"baggage": "a=1"}) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s doesn't panic", what)
+				}
+			}()
+			call()
+		}()
+	}
 }
 
 // What a value's method does while a span starts doesn't come back to itself.
