@@ -73,7 +73,7 @@
 //
 // nil options are the defaults. Where nothing is bound, and the context carries no scope, each signal
 // is as it would be without this package. A nil context means one without a scope and without a span,
-// except for Run and the propagator's Extract, which panic.
+// except for Run and the propagator's Extract, which panic without one.
 //
 // # What it costs
 //

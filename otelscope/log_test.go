@@ -113,6 +113,7 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 		`hello task={"a":1,"b":2,"c":3}` + ids:             {Group: "task"},
 		`hello task={"b":2,"c":3,"scope_dropped":1}` + ids: {Group: "task", MaxFields: 2},
 		"hello a=1 b=2 c=3 scope_ended=true" + ids:         {},
+		"hello a=1 b=2 c=3" + ids:                          {MaxFields: -1},
 		"hello scope_ended=true":                           {Ended: logadapters.DropEnded},
 		"hello scope_ended=true ":                          {Ended: logadapters.DropEnded, MaxFields: 1},
 	} {

@@ -110,6 +110,7 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 		scope.Add("db.queries", 2)
 		scope.Add("t.redacted", 1)
 		scope.Add("t.hidden_total", 1)
+		scope.Add("t.sent", 1) // Hidden
 		scope.Add("wait", 1500*time.Millisecond)
 		scope.Append("items", "umbrella")
 		scope.Append("items", "boots")
