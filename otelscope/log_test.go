@@ -232,6 +232,15 @@ func TestTheScopeOfAnErrorIsNotSeen(t *testing.T) {
 	wantLines(t, k, "hello exception.message=out of stock exception.type=*errors.errorString request_id=r-1 cause=out of stock")
 }
 
+// The SDK calls processors in their order: what exports in front of ours gets no fields.
+func TestAProcessorInFrontSeesTheBareRecord(t *testing.T) {
+	front, behind := new(records), new(records)
+	l := sdklog.NewLoggerProvider(sdklog.WithProcessor(front), sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(behind)).Logger("test")
+	scope.New("request_id", "r-1").Run(func() { emit(l, background) })
+	wantLines(t, front, "hello")
+	wantLines(t, behind, "hello request_id=r-1")
+}
+
 // The processor alone is no reason to make a record.
 func TestTheProcessorExportsNothing(t *testing.T) {
 	p := otelscope.NewLogProcessor(nil)

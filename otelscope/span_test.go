@@ -96,6 +96,16 @@ func TestFieldsAreTheIDsOfTheCurrentSpan(t *testing.T) {
 	})
 }
 
+func TestWithoutFinishASpanHasWhatItHasStartedWith(t *testing.T) {
+	tracer, spans := newTracer()
+	scope.New("t.user", "ann").Run(func() {
+		_, span := tracer.Start(background, "server")
+		scope.Set("t.late", 3)
+		span.End()
+	})
+	want(t, "span", text(spans.Ended()[0].Attributes()), "t.user=ann")
+}
+
 // Finish brings what came after the span's start. What is there stays.
 func TestFinishAddsWhatCameLate(t *testing.T) {
 	tracer, spans := newTracer()
