@@ -13,9 +13,10 @@ import (
 )
 
 // Attributes returns the fields of s, and the shared ones of its task, whose keys are declared p,
-// as attributes of a span. [scope.Hidden] ones are left out, [scope.Redacted] ones show
-// [scope.RedactedText]. p is one of the policies: [scope.Traced], say. Of several (Traced|Measured)
-// a key must have all. If p is 0, there are none. Whether the task of s is over plays no part.
+// in the form that attributes of a span have. [scope.Hidden] ones are left out, and [scope.Redacted]
+// ones show [scope.RedactedText]. p is a policy, such as [scope.Traced]. If it is several
+// (Traced|Measured), a key must have all of them; if it is 0, the result is nil, as it is for the zero
+// Scope. An ended task makes no difference: there is no scope_ended. The caller may change the slice.
 func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 	if p == 0 {
 		return nil
@@ -64,8 +65,8 @@ func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
 	}
 }
 
-// flat returns a group as one without a key that has members with names like a.b, and anything
-// else as it is: that is how attributes are put together in the semantic conventions.
+// flat returns a group's members with names like a.b, as the semantic conventions name attributes.
+// They are in a group without a key, which stands for its members. Anything else stays as it is.
 func flat(a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindGroup {
 		a.Key = valid(a.Key)
@@ -103,10 +104,10 @@ func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.
 // isNil reports whether v is nil: an attribute without a value says nothing.
 func isNil(v slog.Value) bool { return v.Kind() == slog.KindAny && v.Any() == nil }
 
-// attachAttributes returns what a span gets that has l and fields.
+// attachAttributes returns l with fields added.
 func attachAttributes(l *keyValues, fields logadapters.Fields) *keyValues {
 	if len(l.list) == 0 && len(fields.Attrs) == 1 && fields.Attrs[0].Key == logadapters.EndedKey {
-		return l // nothing is declared, and what isn't there isn't late
+		return l // there are no fields that could be of an ended task
 	}
 	return &keyValues{appendAttributes(slices.Clip(l.list), fields.Attrs)}
 }
@@ -128,8 +129,8 @@ func appendAttributes(list []attribute.KeyValue, attrs []slog.Attr) []attribute.
 //
 // [scope.Hidden] ones are left out, and [scope.Redacted] ones show [scope.RedactedText]. Where the
 // measurement has an attribute of the same key, the option that comes last wins: give its own
-// behind this one. The option is remembered with the scope, so it costs a look-up. Whether the task
-// of s is over plays no part.
+// behind this one. The option is remembered with the scope, so it costs a look-up. For the zero Scope
+// the option adds nothing. An ended task makes no difference.
 //
 // Don't use it in the callback of an asynchronous instrument: that belongs to no task.
 func MetricOption(s scope.Scope) metric.MeasurementOption {
@@ -157,11 +158,12 @@ var measured = logadapters.Cache[*measurement]{
 
 var unmeasured metric.MeasurementOption = fixed{metric.WithAttributeSet(*attribute.EmptySet())}
 
-// A fixed option has no method that changes it: all measurements of a scope share one.
+// A fixed option hides the method Set that OpenTelemetry's options have: all measurements of a scope
+// share one option, so nobody may change it.
 type fixed struct{ metric.MeasurementOption }
 
-// appendSafely appends an attribute that is no field, and so none that a cache converts. If a
-// method of its value panics, it says so.
+// appendSafely appends a total. A cache that converts fields handles panics of their methods; here
+// nothing else does. If a method of the value panics, the attribute shows it.
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {

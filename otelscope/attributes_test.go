@@ -138,8 +138,12 @@ func TestMetricOption(t *testing.T) {
 	want(t, "the task is over", text(config(otelscope.MetricOption(s.With("t.tenant", "other")))), "t.both=1 t.redacted=[REDACTED] t.tenant=other")
 	own := metric.WithAttributes(attribute.String("t.tenant", "own"), attribute.Int("n", 1))
 	want(t, "with its own behind", text(config(otelscope.MetricOption(s), own)), "n=1 t.both=1 t.redacted=[REDACTED] t.tenant=own")
-	if _, ok := otelscope.MetricOption(s).(interface{ Set(attribute.Set) }); ok {
-		t.Error("the option can be changed: all measurements share it")
+	for _, option := range []metric.MeasurementOption{otelscope.MetricOption(s), otelscope.MetricOption(scope.Scope{})} {
+		_, ofSet := option.(interface{ Set(attribute.Set) })
+		_, ofList := option.(interface{ Set([]attribute.KeyValue) })
+		if ofSet || ofList { // those of metric.WithAttributeSet and metric.WithAttributes have one
+			t.Errorf("%T can be changed, and all measurements share it", option)
+		}
 	}
 }
 

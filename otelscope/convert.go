@@ -57,15 +57,14 @@ func (t target) value(v slog.Value) attribute.Value {
 	return converted
 }
 
-// ofString returns text as UTF-8: an exporter of OTLP would lose all that it sends together with
-// anything else.
+// ofString makes text UTF-8: an OTLP exporter can't encode anything else, and would lose the batch.
 func ofString(text string) attribute.Value { return attribute.StringValue(valid(text)) }
 
 func keyOf(name string) attribute.Key { return attribute.Key(valid(name)) }
 
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// ofUint returns a number as text if an int64 can't hold it: as a float64 it would be another one.
+// ofUint returns a number as text if an int64 can't hold it. A float64 would round it.
 func ofUint(n uint64) attribute.Value {
 	if n > math.MaxInt64 {
 		return attribute.StringValue(strconv.FormatUint(n, 10))
@@ -81,7 +80,7 @@ func (t target) ofDuration(d time.Duration) attribute.Value {
 }
 
 func (t target) ofTime(at time.Time) attribute.Value {
-	if year := at.Year(); t == forLogs && year >= 1678 && year < 2262 { // what UnixNano can tell
+	if year := at.Year(); t == forLogs && year >= 1678 && year < 2262 { // the range of UnixNano, in whole years
 		return attribute.Int64Value(at.UnixNano())
 	}
 	return attribute.StringValue(at.UTC().Format(time.RFC3339Nano))
@@ -90,7 +89,7 @@ func (t target) ofTime(at time.Time) attribute.Value {
 // A converter converts one value and those in it.
 type converter struct {
 	target
-	left int // how many more values there may be; 0 once there were too many
+	left int // how many more values there may be; 0 or less once there were too many
 }
 
 func (c *converter) nested(v slog.Value, depth int) attribute.Value {
@@ -311,8 +310,8 @@ func (c *converter) measureTop(v any, depth int) {
 	c.measure(r, depth)
 }
 
-// measure counts the values that package fmt would go through for r, a part of a struct: it has
-// no end for one that leads back to itself.
+// measure counts the values that package fmt would visit to print r, which is a struct or a part of
+// one. Printing a value that leads back to itself would never end.
 func (c *converter) measure(r reflect.Value, depth int) {
 	if c.spend(depth) {
 		return

@@ -134,6 +134,7 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 		`hello task={"a":1,"b":2,"c":3}` + ids:             {Group: "task"},
 		`hello task={"b":2,"c":3,"scope_dropped":1}` + ids: {Group: "task", MaxFields: 2},
 		"hello a=1 b=2 c=3 scope_ended=true" + ids:         {},
+		"hello a=1 b=2 c=3" + ids:                          {MaxFields: -1},
 		"hello scope_ended=true":                           {Ended: logadapters.DropEnded},
 		"hello scope_ended=true ":                          {Ended: logadapters.DropEnded, MaxFields: 1},
 	} {
@@ -250,6 +251,15 @@ func TestTheScopeOfAnErrorIsNotSeen(t *testing.T) {
 	r.SetErr(err)
 	scope.New("request_id", "r-1", "cause", err).Run(func() { l.Emit(background, r) })
 	wantLines(t, k, "hello exception.message=out of stock exception.type=*errors.errorString request_id=r-1 cause=out of stock")
+}
+
+// The SDK calls processors in their order: what exports in front of ours gets no fields.
+func TestAProcessorInFrontSeesTheBareRecord(t *testing.T) {
+	front, behind := new(records), new(records)
+	l := sdklog.NewLoggerProvider(sdklog.WithProcessor(front), sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(behind)).Logger("test")
+	scope.New("request_id", "r-1").Run(func() { emit(l, background) })
+	wantLines(t, front, "hello")
+	wantLines(t, behind, "hello request_id=r-1")
 }
 
 // The processor alone is no reason to make a record.
