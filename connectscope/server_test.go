@@ -544,6 +544,18 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// A panic whose text is a panic of the same kind doesn't end the program.
+func TestAPanicWithoutAText(t *testing.T) {
+	logger, lines := logs()
+	conn := start(t, each(func(context.Context) (string, error) { panic(testkit.PanickingText{}) }), &connectscope.Options{Log: logger.LogAttrs, Recover: true})
+	for _, method := range kinds {
+		if a := call(t.Context(), conn, method, ""); connect.CodeOf(a.err) != connect.CodeInternal {
+			t.Error(a)
+		}
+		lines.Next(t).Want(t, testkit.Line{"level": "ERROR", "exception.message": "!PANIC: text of testkit.PanickingText"})
+	}
+}
+
 // Behind the interceptor connect.WithRecover ends the panic within the scope.
 func TestRecoverInside(t *testing.T) {
 	logger, lines := logs()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -22,12 +23,12 @@ func (j *job) log() {
 		slog.Float64("job.duration", time.Since(j.start).Seconds()))
 	switch outcome {
 	case Error:
-		attrs = append(attrs, slog.String("error.type", typeOf(j.err)), slog.String("error.message", fmt.Sprint(j.err)))
+		attrs = append(attrs, slog.String("error.type", typeOf(j.err)), slog.String("error.message", values.Text(j.err)))
 	case Canceled, Deadline:
 		attrs = append(attrs, slog.String("error.message", j.why()))
 	case Panic:
 		attrs = append(attrs,
-			slog.String("exception.message", fmt.Sprint(j.panicked)),
+			slog.String("exception.message", values.Text(j.panicked)),
 			slog.String("exception.stacktrace", string(debug.Stack())))
 	}
 	level := levelOf
@@ -68,12 +69,12 @@ func is(err, target error) (same bool) {
 }
 
 // why returns the text of the error of a job that was stopped, with the cause. It is made by
-// package fmt, as any text of an error here: a method of the program's that panics costs no
+// values.Text, as any text of an error here: a method of the program's that panics costs no
 // more than the text.
 func (j *job) why() string {
-	text, cause := fmt.Sprint(j.err), fmt.Sprint(context.Cause(j.ctx))
+	text, cause := values.Text(j.err), values.Text(context.Cause(j.ctx))
 	switch {
-	case text == fmt.Sprint(j.ctx.Err()):
+	case text == values.Text(j.ctx.Err()):
 		return cause
 	case strings.Contains(text, cause):
 		return text

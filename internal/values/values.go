@@ -161,6 +161,16 @@ func logValue(v slog.Value) (r slog.Value) {
 
 // Panic returns what is shown in place of a value whose method panicked with p.
 func Panic(p any) (text slog.Value) {
-	// p is a user's too: its own Error or String may panic, which fmt catches, or log.
-	return slog.StringValue(fmt.Sprintf("!PANIC: %v", p))
+	return slog.StringValue("!PANIC: " + Text(p)) // p is a user's too: its own Error or String may log
+}
+
+// Text is fmt.Sprint for a user's value. fmt survives a method that panics, but not one that panics
+// with a value whose own method panics with such a value again: then the text is that it does so.
+func Text(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("!PANIC: text of %T", v)
+		}
+	}()
+	return fmt.Sprint(v)
 }
