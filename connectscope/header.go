@@ -1,6 +1,7 @@
 package connectscope
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -83,3 +84,40 @@ func withoutID(resp connect.AnyResponse) connect.AnyResponse {
 	}
 	return &response{resp, header}
 }
+
+// errorWithoutID returns err without a request id in its Meta, which Connect would send too: a
+// handler that makes its error of that of another call may have copied all headers. Other calls
+// may return the same error meanwhile, so it isn't changed. Of a wire error Connect sends none.
+func errorWithoutID(err error) (answered error) {
+	defer func() {
+		if recover() != nil { // a method of the error's; Connect sees to it
+			answered = err
+		}
+	}()
+	coded := (*connect.Error)(nil)
+	if !errors.As(err, &coded) || coded == nil || connect.IsWireError(coded) {
+		return err
+	}
+	own := *coded // Meta makes a map where there is none, which must not be seen in coded
+	header := own.Meta()
+	kept := maps.Clone(header)
+	maps.DeleteFunc(kept, func(key string, _ []string) bool { return strings.EqualFold(key, idHeader) })
+	if len(kept) == len(header) {
+		return err
+	}
+	replaced := connect.NewError(coded.Code(), coded.Unwrap())
+	for _, detail := range coded.Details() {
+		replaced.AddDetail(detail)
+	}
+	maps.Copy(replaced.Meta(), kept)
+	return &codedError{err, replaced}
+}
+
+// A codedError is an error that is answered with another connect.Error than its own.
+type codedError struct {
+	error
+	coded *connect.Error
+}
+
+// Unwrap has the one that is answered with first, where Connect finds it.
+func (e *codedError) Unwrap() []error { return []error{e.coded, e.error} }

@@ -3,7 +3,6 @@ package connectscope
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -47,7 +47,7 @@ func (c *call) log() {
 	case c.panicked != nil:
 		level = slog.LevelError
 		attrs = append(attrs,
-			slog.String("exception.message", fmt.Sprint(c.panicked)),
+			slog.String("exception.message", values.Text(c.panicked)),
 			slog.String("exception.stacktrace", string(debug.Stack())))
 	case !c.returned:
 		attrs = append(attrs, slog.String("error.type", "goexit"))
@@ -72,7 +72,7 @@ func statusOf(err error) (code connect.Code, message string) {
 	}
 	defer func() {
 		if recover() != nil {
-			code, message = connect.CodeUnknown, fmt.Sprint(err) // fmt survives it
+			code, message = connect.CodeUnknown, values.Text(err)
 		}
 	}()
 	if coded := (*connect.Error)(nil); errors.As(err, &coded) && coded != nil {

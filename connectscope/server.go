@@ -56,10 +56,13 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 		}
 		return err
 	})
-	if err != nil {
-		resp = nil
+	if err == nil {
+		return resp, nil
 	}
-	return resp, err
+	if c.ctx != nil {
+		err = errorWithoutID(err)
+	}
+	return nil, err
 }
 
 // stream serves a stream. The scope lasts until the handler returns; goroutines that the handler
@@ -67,12 +70,16 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 func (s *server) stream(ctx context.Context, conn connect.StreamingHandlerConn, next connect.StreamingHandlerFunc) error {
 	c := &call{Context: ctx, server: s, rpc: callOf(conn.Spec(), conn.Peer(), conn.RequestHeader()), header: conn.ResponseHeader}
 	c.info, _ = connect.CallInfoForHandlerContext(ctx) // of a call around this one
-	return s.serve(c, func(ctx context.Context) error {
+	err := s.serve(c, func(ctx context.Context) error {
 		if c.ctx != nil { // it has a scope of its own
 			conn = newHandlerConn(conn, c)
 		}
 		return next(ctx, conn)
 	})
+	if c.ctx != nil {
+		err = errorWithoutID(err)
+	}
+	return err
 }
 
 // A call is one that is being served. It is in the context of its handler.

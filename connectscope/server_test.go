@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -323,6 +324,64 @@ func TestTheAnswerHasOneID(t *testing.T) {
 	}
 }
 
+// An error may have an id in its Meta: that of an answer from which it was copied. Others may return
+// the same error at the same time. Of a wire error Connect sends no Meta.
+func TestAnErrorHandsOnNoID(t *testing.T) {
+	handedOn := connect.NewError(connect.CodeNotFound, errOops)
+	detail, err := connect.NewErrorDetail(wrapperspb.String("detail"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	handedOn.AddDetail(detail)
+	handedOn.Meta().Set("X-Request-Id", "of another call")
+	handedOn.Meta()["x-request-id"] = []string{"in lower case"}
+	handedOn.Meta().Set("More", "1")
+	plain := connect.NewError(connect.CodeNotFound, errOops) // without a Meta
+	wire := connect.NewWireError(connect.CodeNotFound, errOops)
+	wire.Meta().Set("X-Request-Id", "of another call")
+	var returned atomic.Pointer[error]
+	around := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			resp, err := next(ctx, req)
+			returned.Store(&err)
+			return resp, err
+		}
+	})
+	for _, err := range []error{handedOn, plain, wire, fmt.Errorf("wrapped: %w", handedOn)} {
+		h := each(func(context.Context) (string, error) { return "", err })
+		server := serve(t, h.mux(connect.WithInterceptors(around), scoped(nil)))
+		for _, protocol := range protocols {
+			conn := dial(t, server, protocol)
+			for _, method := range kinds {
+				var calls sync.WaitGroup
+				for range 4 {
+					calls.Go(func() {
+						a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, "")
+						var got *connect.Error
+						if !errors.As(a.err, &got) {
+							t.Errorf("%s %s: %v", protocol, method, a.err)
+							return
+						}
+						if id := ids(got.Meta()); id != "r-1" || got.Code() != connect.CodeNotFound || got.Message() != "oops" {
+							t.Errorf("%s %s: %v, ids %s", protocol, method, got, id)
+						}
+						if err != plain && err != wire && (got.Meta().Get("More") != "1" || len(got.Details()) != 1) {
+							t.Errorf("%s %s: %v, details %v", protocol, method, got.Meta(), got.Details())
+						}
+					})
+				}
+				calls.Wait()
+			}
+		}
+		if got := *returned.Load(); !errors.Is(got, err) || !errors.Is(got, errOops) || got.Error() != err.Error() || connect.IsWireError(got) != (err == wire) {
+			t.Errorf("an interceptor around gets %v", got)
+		}
+	}
+	if ids(handedOn.Meta()) != "of another call" {
+		t.Error("the handler's error is changed")
+	}
+}
+
 // HTTP/1 serves many calls on one goroutine. What one sets must be gone for the next, skipped
 // ones too.
 func TestConnectionsKeepNothing(t *testing.T) {
@@ -482,6 +541,18 @@ func TestPanics(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A panic whose text is a panic of the same kind doesn't end the program.
+func TestAPanicWithoutAText(t *testing.T) {
+	logger, lines := logs()
+	conn := start(t, each(func(context.Context) (string, error) { panic(testkit.PanickingText{}) }), &connectscope.Options{Log: logger.LogAttrs, Recover: true})
+	for _, method := range kinds {
+		if a := call(t.Context(), conn, method, ""); connect.CodeOf(a.err) != connect.CodeInternal {
+			t.Error(a)
+		}
+		lines.Next(t).Want(t, testkit.Line{"level": "ERROR", "exception.message": "!PANIC: text of testkit.PanickingText"})
 	}
 }
 

@@ -1,7 +1,6 @@
 package grpcscope
 
 import (
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -39,7 +39,7 @@ func (c *call) log() {
 	case c.panicked != nil:
 		level = slog.LevelError
 		attrs = append(attrs,
-			slog.String("exception.message", fmt.Sprint(c.panicked)),
+			slog.String("exception.message", values.Text(c.panicked)),
 			slog.String("exception.stacktrace", string(debug.Stack())))
 	case !c.returned:
 		attrs = append(attrs, slog.String("error.type", "goexit"))
@@ -56,7 +56,7 @@ func (c *call) log() {
 func statusOf(err error) (s *status.Status) {
 	defer func() {
 		if recover() != nil {
-			s = status.New(codes.Unknown, fmt.Sprint(err)) // fmt survives it
+			s = status.New(codes.Unknown, values.Text(err))
 		}
 	}()
 	s, ok := status.FromError(err)

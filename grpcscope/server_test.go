@@ -376,6 +376,20 @@ func TestTwoInterceptorsAreAsOne(t *testing.T) {
 
 var errOops = errors.New("oops")
 
+// A panic whose text is a panic of the same kind doesn't end the program.
+func TestAPanicWithoutAText(t *testing.T) {
+	logger, lines := logs()
+	_, addr := serve(t, each(func(context.Context) (string, error) { panic(testkit.PanickingText{}) }),
+		grpcscope.ServerOptions(&grpcscope.Options{Log: logger.LogAttrs, Recover: true})...)
+	conn := dial(t, addr)
+	for _, method := range kinds {
+		if a := call(t.Context(), conn, method, ""); status.Code(a.err) != codes.Internal {
+			t.Error(a)
+		}
+		lines.Next(t).Want(t, testkit.Line{"level": "ERROR", "exception.message": "!PANIC: text of testkit.PanickingText"})
+	}
+}
+
 // A panic goes on to whoever recovers it, unless Recover ends it.
 func TestPanics(t *testing.T) {
 	logger, lines := logs()

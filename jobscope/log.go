@@ -69,12 +69,12 @@ func is(err, target error) (same bool) {
 }
 
 // why returns the text of the error of a job that was stopped, with the cause. It is made by
-// package fmt, as any text of an error here: a method of the program's that panics costs no
+// values.Text, as any text of an error here: a method of the program's that panics costs no
 // more than the text.
 func (j *job) why() string {
-	text, cause := fmt.Sprint(j.err), fmt.Sprint(context.Cause(j.ctx))
+	text, cause := values.Text(j.err), values.Text(context.Cause(j.ctx))
 	switch {
-	case text == fmt.Sprint(j.ctx.Err()):
+	case text == values.Text(j.ctx.Err()):
 		return cause
 	case strings.Contains(text, cause):
 		return text

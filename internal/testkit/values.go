@@ -38,12 +38,14 @@ type (
 	PanickingJSON     struct{ A int }
 	PanickingError    struct{}
 	PanickingString   struct{}
+	PanickingText     struct{} // with itself: package fmt doesn't survive that
 )
 
 func (PanickingLogValue) LogValue() slog.Value     { panic("no value") }
 func (PanickingJSON) MarshalJSON() ([]byte, error) { panic("no JSON") }
 func (PanickingError) Error() string               { panic("no text") }
 func (PanickingString) String() string             { panic("no text") }
+func (v PanickingText) String() string             { panic(v) }
 
 // A FailingWriter writes nothing and returns its error.
 type FailingWriter struct{ Err error }

@@ -42,7 +42,7 @@ func Text(v any) (text string) {
 		}
 		defer func() {
 			if recover() != nil {
-				text = fmt.Sprintf("!PANIC: %T", p)
+				text = fmt.Sprintf("!PANIC: text of %T", v)
 			}
 		}()
 		m := meter{maxPrinted}

@@ -58,8 +58,8 @@ func TestTextOfWhatHasNoEnd(t *testing.T) {
 		{1, "1"}, {nil, "<nil>"}, {errors.New("boom"), "boom"}, {[]any{"a", 2}, "[a 2]"}, {&struct{ A int }{1}, "&{1}"}, {error((*panics)(nil)), "<nil>"},
 		{panics{"boom"}, "%!v(PANIC=Error method: boom)"},
 		{panics{endless()}, "!PANIC: " + tooLarge},
-		{panics{panics{"boom"}}, "!PANIC: values.panics"},
-		{panics{panics{endless()}}, "!PANIC: values.panics"},
+		{panics{panics{"boom"}}, "!PANIC: text of values.panics"},
+		{panics{panics{endless()}}, "!PANIC: text of values.panics"},
 	} {
 		if got := Text(c.v); got != c.want {
 			t.Errorf("%T: %q, want %q", c.v, got, c.want)

@@ -156,4 +156,16 @@ func TestPanicSaysWhatItWas(t *testing.T) {
 	if got := Panic(panicsTwice{}).String(); !strings.HasPrefix(got, "!PANIC: ") {
 		t.Error(got)
 	}
+	if got := Panic(testkit.PanickingText{}).String(); got != "!PANIC: !PANIC: text of testkit.PanickingText" {
+		t.Error(got)
+	}
+}
+
+func TestTextSurvivesAnyMethod(t *testing.T) {
+	if got := Text(1) + Text("x") + Text(panicsTwice{}); got != "1x%!v(PANIC=Error method: again)" {
+		t.Error(got)
+	}
+	if got := Text(testkit.PanickingText{}); got != "!PANIC: text of testkit.PanickingText" {
+		t.Error(got)
+	}
 }
