@@ -330,7 +330,7 @@ func (n *node) shown(base *node) []slog.Attr {
 	if n == nil {
 		return nil
 	}
-	if l := n.several(); l != nil && n.parent == base && !slices.ContainsFunc(l.attrs, isRestricted) {
+	if l := n.several(); l != nil && n.parent == base && !areRestricted(l.attrs) {
 		return slices.Clip(l.attrs)
 	}
 	attrs := make([]slog.Attr, n.len(base))
@@ -341,6 +341,9 @@ func (n *node) shown(base *node) []slog.Attr {
 		} else if l := n.several(); l != nil {
 			copy(attrs[i:], l.attrs)
 		}
+	}
+	if !areRestricted(attrs) {
+		return attrs
 	}
 	kept := attrs[:0]
 	for _, a := range attrs {
