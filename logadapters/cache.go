@@ -184,7 +184,7 @@ func (d *Derived[L]) attach(base *Derived[L], f Fields) {
 		}
 	}
 	if len(f.Attrs) > 0 {
-		value, f = c.attachOrSay(value, f)
+		c.attachOrSay(&value, &f)
 	}
 	for i := range f.Attrs {
 		d.bloom.add(cmp.Or(f.Group, f.Attrs[i].Key))
@@ -198,33 +198,34 @@ func (d *Derived[L]) attach(base *Derived[L], f Fields) {
 
 // attachOrSay is Attach for fields that it may panic with, because of a method of some value.
 // With the logger's own With that would have ended the program or not, depending on the
-// logger. Each field is tried alone, and those at fault say so in the fields that are
-// returned. If Attach panics all the same, one field says so for all; if even that can't be
-// had, there are none.
-func (c *Cache[L]) attachOrSay(l L, f Fields) (L, Fields) {
-	with, panicked := c.try(l, f)
+// logger. Each field is tried alone, and those at fault say so in f from then on. If Attach panics
+// all the same, one field says so for all; if even that can't be had, there are none.
+func (c *Cache[L]) attachOrSay(l *L, f *Fields) {
+	panicked := c.try(l, f)
 	if panicked == nil {
-		return with, f
+		return
 	}
 	said := Fields{Group: f.Group}
 	for _, a := range f.Attrs {
-		orig := f.orig[a.Key]
-		if _, panicked := c.try(l, Fields{f.Group, []slog.Attr{a}, f.orig}); panicked != nil {
+		alone, orig := *l, f.orig[a.Key]
+		if panicked := c.try(&alone, &Fields{f.Group, []slog.Attr{a}, f.orig}); panicked != nil {
 			a.Value, orig = values.Panic(panicked), nil
 		}
 		said.add(a, orig)
 	}
-	if with, panicked = c.try(l, said); panicked == nil {
-		return with, said
+	*f = said
+	if panicked = c.try(l, f); panicked == nil {
+		return
 	}
-	said = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}
-	if with, panicked = c.try(l, said); panicked == nil {
-		return with, said
+	*f = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}
+	if c.try(l, f) != nil {
+		f.Attrs = nil
 	}
-	return l, Fields{Group: f.Group}
 }
 
-func (c *Cache[L]) try(l L, f Fields) (with L, panicked any) {
+// try attaches f to l, which stays as it is if Attach panics.
+func (c *Cache[L]) try(l *L, f *Fields) (panicked any) {
 	defer func() { panicked = recover() }()
-	return c.Attach(l, f), nil
+	*l = c.Attach(*l, *f)
+	return nil
 }

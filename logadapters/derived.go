@@ -39,7 +39,7 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 	attach := func() {
 		value = c.Base
 		if len(f.Attrs) > 0 {
-			value, _ = c.attachOrSay(value, f)
+			c.attachOrSay(&value, &f)
 		}
 		if c.Finish != nil {
 			value = c.Finish(value)

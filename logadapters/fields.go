@@ -97,9 +97,11 @@ func (f Fields) plus(g Fields) Fields {
 // without returns f less the fields whose keys drop names. Of fields in a group it goes by
 // the name of that.
 func (f Fields) without(drop func(key string) bool) Fields {
-	dropped := func(a slog.Attr) bool { return drop(cmp.Or(f.Group, a.Key)) }
-	if slices.ContainsFunc(f.Attrs, dropped) {
-		f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), dropped)
+	for i := range f.Attrs {
+		if drop(cmp.Or(f.Group, f.Attrs[i].Key)) {
+			f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), func(a slog.Attr) bool { return drop(cmp.Or(f.Group, a.Key)) })
+			break
+		}
 	}
 	return f
 }

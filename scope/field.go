@@ -70,7 +70,17 @@ func (l *list) put(i int, f field) {
 	(*l.orig)[i] = f.orig
 }
 
-func isRestricted(a slog.Attr) bool { return Policy(a.Key)&(Hidden|Redacted) != 0 }
+func isRestricted(key string) bool { return Policy(key)&(Hidden|Redacted) != 0 }
+
+// areRestricted reports whether some of attrs are.
+func areRestricted(attrs []slog.Attr) bool {
+	for i := range attrs {
+		if isRestricted(attrs[i].Key) {
+			return true
+		}
+	}
+	return false
+}
 
 // shown returns f as the policy of its key has it, and whether it may be shown at all.
 func (f field) shown() (a slog.Attr, ok bool) {

@@ -347,14 +347,26 @@ func (n *node) shown(base *node) []slog.Attr {
 	if n == nil {
 		return nil
 	}
-	if l := n.several(); l != nil && n.parent == base && !slices.ContainsFunc(l.attrs, isRestricted) {
+	if l := n.several(); l != nil && n.parent == base && !areRestricted(l.attrs) {
 		return slices.Clip(l.attrs)
 	}
-	attrs := make([]slog.Attr, 0, n.len(base))
-	n.each(base, func(f field) {
-		if a, ok := f.shown(); ok {
-			attrs = append(attrs, a)
+	attrs := make([]slog.Attr, n.len(base))
+	for i := len(attrs); n != base; n = n.parent { // as each does it, but sooner: from the end
+		i -= n.ownLen()
+		if n.key != "" {
+			attrs[i] = slog.Any(n.key, n.value)
+		} else if l := n.several(); l != nil {
+			copy(attrs[i:], l.attrs)
 		}
-	})
-	return attrs
+	}
+	if !areRestricted(attrs) {
+		return attrs
+	}
+	kept := attrs[:0]
+	for _, a := range attrs {
+		if a, ok := (field{Attr: a}).shown(); ok {
+			kept = append(kept, a)
+		}
+	}
+	return kept
 }

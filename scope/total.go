@@ -253,7 +253,7 @@ func (t *total) read(last bool) (value slog.Value, marks []slog.Attr, used bool)
 		if t.n > 0 {
 			marks = append(marks, slog.Int64(t.key+"_dropped", t.n))
 		}
-		if last && isRestricted(slog.Attr{Key: t.key}) {
+		if last && isRestricted(t.key) {
 			clear(*t.list) // nobody is shown them
 		}
 	case t.kind == durationTotal:

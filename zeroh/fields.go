@@ -29,14 +29,15 @@ type settled[L any] struct {
 }
 
 type variables struct {
-	level, message, time string // the names of zerolog's own fields
+	usual                bool   // zerolog's own fields have the names that they have at first
+	level, message, time string // these names
 	stacks               bool   // iff there is an ErrorStackMarshaler
 }
 
 func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
 	last := c.last.Load()
 	if last == nil || !last.areCurrent() {
-		last = &settled[L]{variables: variables{zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}}
+		last = &settled[L]{variables: variables{areUsual(), zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}}
 		last.Options, last.Base, last.Attach, last.Quiet = c.options, c.base, c.attach, true
 		last.Reserved = []string{last.level, last.message, last.time}
 		c.last.Store(last)
@@ -45,7 +46,13 @@ func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
 }
 
 func (v *variables) areCurrent() bool {
-	return v.level == zerolog.LevelFieldName && v.message == zerolog.MessageFieldName && v.time == zerolog.TimestampFieldName && v.stacks == (zerolog.ErrorStackMarshaler != nil)
+	return v.usual == areUsual() && v.stacks == (zerolog.ErrorStackMarshaler != nil) &&
+		(v.usual || v.level == zerolog.LevelFieldName && v.message == zerolog.MessageFieldName && v.time == zerolog.TimestampFieldName)
+}
+
+// areUsual is asked for each line: to compare with constants takes no call.
+func areUsual() bool {
+	return zerolog.LevelFieldName == "level" && zerolog.MessageFieldName == "message" && zerolog.TimestampFieldName == "time"
 }
 
 // A fragment is a piece of a line: the fields of a scope. The zero fragment has none.

@@ -13,10 +13,15 @@ import (
 	"github.com/taskscope/taskscope/logadapters"
 )
 
-// An encoder is a logger that writes to memory.
+// An encoder is a logger that keeps the members of the last object that it has written.
 type encoder struct {
-	bytes.Buffer
-	logger zerolog.Logger
+	logger  zerolog.Logger
+	members []byte
+}
+
+func (e *encoder) Write(line []byte) (int, error) {
+	e.members = slices.Clone(bytes.TrimSuffix(bytes.TrimPrefix(line, []byte("{")), []byte("}\n")))
+	return len(line), nil
 }
 
 var encoders = sync.Pool{New: func() any {
@@ -29,18 +34,14 @@ var encoders = sync.Pool{New: func() any {
 // an object. It returns nothing while all logging is disabled.
 func encode(fields *logadapters.Fields) (f fragment, members []byte) {
 	e := encoders.Get().(*encoder)
-	defer func() {
-		if e.Reset(); e.Cap() <= 64<<10 {
-			encoders.Put(e)
-		}
-	}()
 	event := e.logger.Log()
 	if event == nil {
 		return f, nil
 	}
 	addAll(event, fields, false)
 	event.Send()
-	members = slices.Clone(bytes.TrimSuffix(bytes.TrimPrefix(e.Bytes(), []byte("{")), []byte("}\n")))
+	members, e.members = e.members, nil
+	encoders.Put(e) // unless a value's method has panicked
 	// Behind "key": with the key as it was escaped.
 	end := 1
 	for end < len(members) && members[end] != '"' {

@@ -1,6 +1,8 @@
 package zeroh
 
 import (
+	"log/slog"
+
 	"github.com/rs/zerolog"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -26,7 +28,19 @@ func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
 }
 
 func attachToLogger(l zerolog.Logger, fields logadapters.Fields) zerolog.Logger {
-	return l.With().EmbedObject(&object{fields}).Logger()
+	c := l.With()
+	for i := range fields.Attrs {
+		a := &fields.Attrs[i]
+		switch kind := a.Value.Kind(); {
+		case kind == slog.KindString && fields.Group == "":
+			c = c.Str(a.Key, a.Value.String())
+		case kind == slog.KindInt64 && fields.Group == "":
+			c = c.Int64(a.Key, a.Value.Int64())
+		default:
+			return l.With().EmbedObject(&object{fields}).Logger()
+		}
+	}
+	return c.Logger()
 }
 
 // An object adds fields to an event.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -446,11 +447,19 @@ func TestTheNamesOfZerologsOwnFieldsMayChange(t *testing.T) {
 			}
 		}
 	}
-	for range 2 {
-		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = "level", "message", "time"
-		log("severity", 4, "msg", 5, "ts", 6, "z", 7)
-		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = "severity", "msg", "ts"
-		log("level", 1, "message", 2, "time", 3, "z", 7)
+	usual := [3]string{"level", "message", "time"}
+	for _, names := range [][3]string{
+		usual, {"severity", "msg", "ts"}, usual, {"severity", "msg", "ts"},
+		usual, {"severity", "message", "time"}, usual, {"level", "msg", "time"}, usual, {"level", "message", "ts"}, usual,
+	} {
+		zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName = names[0], names[1], names[2]
+		var own []any
+		for i := 0; i < len(args); i += 2 {
+			if !slices.Contains(names[:], args[i].(string)) {
+				own = append(own, args[i], args[i+1])
+			}
+		}
+		log(own...)
 	}
 }
 

@@ -42,7 +42,11 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 		return
 	}
 	if d := h.cache.lookup(s); d != nil {
-		d.Value.addTo(e, s)
+		if f := &d.Value; f.json != nil && f.before == nil {
+			e.RawJSON(f.key, f.json) // as addTo does it, but sooner: it is so mostly
+		} else {
+			f.addTo(e, s)
+		}
 	}
 	if after != nil {
 		e.Ctx(after) // not earlier: what a method of some value logs may be given the context

@@ -73,15 +73,21 @@ func Bind(h *Header, labels []Label) {
 		bindPortable(h)
 		return
 	}
-	bind(getSlot(), h, labels)
+	if slot := getSlot(); isPlain(slot, h, labels) {
+		setSlot(unsafe.Pointer(h))
+	} else {
+		bind(slot, h, labels)
+	}
+}
+
+// isPlain reports whether what binds h, with the labels of slot and these, is h itself: newSet says
+// the same, but this is sooner, and it is so mostly.
+func isPlain(slot unsafe.Pointer, h *Header, labels []Label) bool {
+	return Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0) &&
+		(h == nil || isHeader(unsafe.Pointer(h)))
 }
 
 func bind(slot unsafe.Pointer, h *Header, labels []Label) {
-	empty := Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0)
-	if empty && (h == nil || isHeader(unsafe.Pointer(h))) {
-		setSlot(unsafe.Pointer(h)) // as newSet says, but sooner: it is so mostly
-		return
-	}
 	var shown *Header
 	if Active() == Labels {
 		shown = h
@@ -108,7 +114,11 @@ func Swap(h *Header, labels []Label) (s Saved) {
 	if Active() == Direct && s.slot != nil {
 		s.list, s.len = *(*unsafe.Pointer)(s.slot), len((*labelSet)(s.slot).list)
 	}
-	bind(s.slot, h, labels)
+	if isPlain(s.slot, h, labels) {
+		setSlot(unsafe.Pointer(h))
+	} else {
+		bind(s.slot, h, labels)
+	}
 	return s
 }
 
