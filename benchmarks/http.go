@@ -13,7 +13,7 @@ import (
 	"github.com/taskscope/taskscope/slogh"
 )
 
-func init() { add(5, "HTTP", httpRequest) }
+func init() { add(7, "HTTP", httpRequest) }
 
 // httpRequest measures a server over a real connection on loopback.
 func httpRequest() table {

@@ -52,7 +52,7 @@ var chapters []chapter
 // add is called by the init of each file that has tables. place says where they stand in RESULTS.md.
 func add(place int, title string, tables ...func() table) {
 	chapters = append(chapters, chapter{place, title, tables})
-	slices.SortFunc(chapters, func(a, b chapter) int { return a.place - b.place })
+	slices.SortStableFunc(chapters, func(a, b chapter) int { return a.place - b.place })
 }
 
 // each returns what makes a table for each argument.
@@ -76,7 +76,7 @@ var commands []command
 // behind the tables.
 func addCommand(place int, name string, measure func(m measuring) (string, error)) {
 	commands = append(commands, command{place, name, measure})
-	slices.SortFunc(commands, func(a, b command) int { return a.place - b.place })
+	slices.SortStableFunc(commands, func(a, b command) int { return a.place - b.place })
 }
 
 // What runs in processes that commands start.
@@ -145,6 +145,11 @@ func main() {
 	if err := report.write(*out); err != nil {
 		log.Fatal(err)
 	}
+	if *out == "." {
+		if err := report.quote("../README.md"); err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 // run runs a command, or what a command starts.
@@ -165,8 +170,13 @@ func (m measuring) run(name string) error {
 // print prints a result: for people, or as a line of go test -bench.
 func (r result) print(t table, bench bool) {
 	if bench {
-		name := strings.NewReplacer(" ", "_", "/", "_", "=", "").Replace
-		fmt.Printf("Benchmark%s/%s/%s 1 %.2f ns/op %.0f B/op %.2f allocs/op\n", name(t.name), name(t.column), name(r.name), r.ns, r.bytes, r.allocs)
+		name := ""
+		for _, part := range []string{t.name, t.column, r.name} {
+			if part != "" {
+				name += "/" + strings.NewReplacer(" ", "_", "/", "_", "=", "").Replace(part)
+			}
+		}
+		fmt.Printf("Benchmark%s 1 %.2f ns/op %.0f B/op %.2f allocs/op\n", name[1:], r.ns, r.bytes, r.allocs)
 		return
 	}
 	fmt.Printf("%-34s %-54s %10.1f ns  × %-12s %7.0f B %5.1f allocs", strings.TrimSpace(t.name+", "+t.column), r.name, r.ns, ratios(r.ratios), r.bytes, r.allocs)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -66,6 +67,42 @@ func TestReport(t *testing.T) {
 	charts, err := filepath.Glob(filepath.Join(folder, "charts", "*.svg"))
 	if err != nil || len(charts) != len(r.sections) {
 		t.Errorf("%d charts for %d tables (%v)", len(charts), len(r.sections), err)
+	}
+	testQuotes(t, &r)
+}
+
+// testQuotes looks at what README.md quotes: the rows that the report has, in this order.
+func testQuotes(t *testing.T, r *report) {
+	one := func(s service) *server {
+		return &server{service: s, cpu: []float64{1}, p50: []float64{1}, p99: []float64{1}, allocs: []float64{1}}
+	}
+	var servers []*server
+	for _, s := range services {
+		servers = append(servers, one(s))
+	}
+	r.commands = serviceTable(servers)
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "README.md")
+	if err := os.WriteFile(copied, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.quote(copied); err != nil {
+		t.Fatal(err)
+	}
+	quoting, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ratio := regexp.MustCompile(`\d+\.\d\d`)
+	before, after := ratio.ReplaceAllLiteralString(string(text), "x"), ratio.ReplaceAllLiteralString(string(quoting), "x")
+	if before != after {
+		t.Errorf("README.md doesn't quote what it should: make bench would write\n%s", readmeTable.FindString(after))
+	}
+	if !strings.Contains(after, serviceQuote+" | x, x, x |") {
+		t.Error("the service isn't quoted")
 	}
 }
 
@@ -157,5 +194,35 @@ func TestSharedWrites(t *testing.T) {
 	}
 	if !some {
 		t.Error("there is no shared write at all: is anything counted?")
+	}
+}
+
+func TestRowsThatAllocateMoreFail(t *testing.T) {
+	folder := t.TempDir()
+	file := func(name string, lines ...string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	line := func(row, allocs string) string {
+		return "Benchmark" + row + " 1 10.00 ns/op 0 B/op " + allocs + " allocs/op"
+	}
+	base := file("base", line("a/taskscope", "1.00"), line("a/taskscope", "1.40"), line("a/peer", "1.00"), line("b/taskscope", "100.00"))
+	for name, c := range map[string]struct {
+		head string
+		bad  bool
+	}{
+		"the same":          {file("1", line("a/taskscope", "1.00"), line("b/taskscope", "100.30")), false},
+		"noise":             {file("2", line("a/taskscope", "1.00"), line("a/taskscope", "7.00")), false},
+		"more":              {file("3", line("a/taskscope", "2.00"), line("a/taskscope", "2.10")), true},
+		"more, of many":     {file("4", line("b/taskscope", "102.00")), true},
+		"a peer's":          {file("5", line("a/peer", "9.00")), false},
+		"a row that is new": {file("6", line("c/taskscope", "9.00")), false},
+	} {
+		if err := compareAllocs(base, c.head); (err != nil) != c.bad {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

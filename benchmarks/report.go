@@ -111,7 +111,11 @@ func cell(row int, ns float64, x []float64, must float64) string {
 	if row == 0 {
 		return fmt.Sprintf("%.0f ns", ns)
 	}
-	return ratios(x) + verdict(x[0], must)
+	text := fmt.Sprintf("%.2f", x[0]) + verdict(x[0], must)
+	if len(x) > 1 {
+		text += " / " + ratios(x[1:])
+	}
+	return text
 }
 
 // memory is "690 B, 11 allocs", and the ratio if there is one worth telling.
@@ -158,6 +162,15 @@ func (r *report) write(folder string) error {
 	for _, peer := range regexp.MustCompile(`(?m)^\t(\S+) (\S+)$`).FindAllStringSubmatch(goMod, -1) {
 		if !strings.HasPrefix(peer[1], "github.com/taskscope/") {
 			fmt.Fprintf(&all, "| %s | %s |\n", peer[1], peer[2])
+		}
+	}
+	old, err := filepath.Glob(filepath.Join(folder, "charts", "*.svg"))
+	if err != nil {
+		return err
+	}
+	for _, file := range old {
+		if err := os.Remove(file); err != nil {
+			return err
 		}
 	}
 	chapter := ""

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
-	"slices"
 	"strconv"
 
 	"github.com/rs/zerolog"
@@ -18,12 +16,13 @@ import (
 )
 
 func init() {
-	lines := []int{1, 2, 5, 10}
-	add(3, "A request", slices.Concat(each(slogRequest, lines...), each(zapRequest, lines...), each(zerologRequest, lines...))...)
-	add(3, "A request", growing)
-	add(3, "A request", each(item, "slog", "zap", "zerolog")...)
-	add(3, "A request", withOnTop)
+	add(5, "A request", growing)
+	add(5, "A request", each(item, "slog", "zap", "zerolog")...)
+	add(5, "A request", withOnTop)
 }
+
+// Of how many lines the requests are that are measured for each logger.
+var requestLines = []int{1, 2, 5, 10}
 
 const requestFloor = "What the logger's own With does is in all rows, " +
 	"and on top of it come the scope, which other loggers, goroutines and Get use too, what is remembered with it, and some 40 ns for each line. Saved are boxed arguments, " +
@@ -53,66 +52,6 @@ const (
 	each4    = ", Set four times"
 	once     = ", SetAttrs once"
 )
-
-func slogRequest(lines int) table {
-	base, stamped := slog.New(slogBase()), slog.New(slogh.New(slogBase(), nil))
-	must := map[int]float64{1: 1.10, 2: 1.10, 5: 1.06, 10: 1.05}[lines]
-	write := func() { repeat(lines, func() { slogHello(stamped) }) }
-	return request("slog", lines, []row{
-		{variable, 0, times(func() {
-			l := slogChild(base)
-			repeat(lines, func() { slogHello(l) })
-		})},
-		{inCtx, 0, times(func() {
-			ctx := context.WithValue(context.Background(), ctxKey("logger"), slogChild(base))
-			repeat(lines, func() { slogHello(ctx.Value(ctxKey("logger")).(*slog.Logger)) })
-		})},
-		{"taskscope slogh" + each4, must, times(func() { setEach(write) })},
-		{"taskscope slogh" + once, must, times(func() { setOnce(write) })},
-	})
-}
-
-func zapRequest(lines int) table {
-	base, stamped := zap.New(zapBase()), zap.New(zaph.New(zapBase(), nil))
-	must := map[int]float64{1: 1.15, 2: 1.12, 5: 1.08, 10: 1.06}[lines]
-	write := func() { repeat(lines, func() { zapHello(stamped) }) }
-	return request("zap", lines, []row{
-		{variable, 0, times(func() {
-			l := zapChild(base)
-			repeat(lines, func() { zapHello(l) })
-		})},
-		{inCtx, 0, times(func() {
-			ctx := context.WithValue(context.Background(), ctxKey("logger"), zapChild(base))
-			repeat(lines, func() { zapHello(ctx.Value(ctxKey("logger")).(*zap.Logger)) })
-		})},
-		{"taskscope zaph" + each4, must, times(func() { setEach(write) })},
-		{"taskscope zaph" + once, must, times(func() { setOnce(write) })},
-	})
-}
-
-func zerologRequest(lines int) table {
-	base := zerolog.New(io.Discard)
-	hooked, each := base.Hook(zeroh.New(nil)), zeroh.For(base, nil)
-	must := map[int]float64{1: 1.8, 2: 1.6, 5: 1.35, 10: 1.25}[lines]
-	mustFor := map[int]float64{1: 1.5, 2: 1.3, 5: 1.12, 10: 1.08}[lines]
-	write := func() { repeat(lines, func() { zeroHello(&hooked) }) }
-	writeFor := func() { repeat(lines, func() { each.Info().Str("path", "/x").Int("status", 200).Msg("hello") }) }
-	return request("zerolog", lines, []row{
-		{variable, 0, times(func() {
-			l := zeroChild(&base)
-			repeat(lines, func() { zeroHello(&l) })
-		})},
-		{inCtx, 0, times(func() {
-			l := zeroChild(&base)
-			ctx := l.WithContext(context.Background())
-			repeat(lines, func() { zeroHello(zerolog.Ctx(ctx)) })
-		})},
-		{"taskscope zeroh hook" + each4, must, times(func() { setEach(write) })},
-		{"taskscope zeroh hook" + once, must, times(func() { setOnce(write) })},
-		{"taskscope zeroh.For" + each4, mustFor, times(func() { setEach(writeFor) })},
-		{"taskscope zeroh.For" + once, mustFor, times(func() { setOnce(writeFor) })},
-	})
-}
 
 func growing() table {
 	base := slog.New(slogBase())

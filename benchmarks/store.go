@@ -23,7 +23,7 @@ func get() table {
 	local := routine.NewInheritableThreadLocal[string]()
 	local.Set("r1")
 	manager := gls.NewContextManager()
-	return table{name: "Get, 1 of 3", about: "Reading the field that was set first, of three.", note: "Reading the slot takes a third of the time, finding and comparing the key the rest. From build to build it is 0.36 to 0.41, with the same code: it depends on where the linker puts it.", rows: []row{
+	return table{name: "Get, 1 of 3", about: "Reading the field that was set first, of three.", note: "Reading the slot takes a third of the time, finding and comparing the key the rest. From build to build it differs with the same code: it depends on where the linker puts it, see Get in 10 builds.", rows: []row{
 		{"context.Value", 0, func(n int) {
 			for range n {
 				SinkAny = ctx.Value(ctxKey("request_id"))

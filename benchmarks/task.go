@@ -22,7 +22,7 @@ import (
 )
 
 func init() {
-	add(4, "What belongs to the whole task", slices.Concat(each(sharedLine, "slog", "zap", "zerolog"), []func() table{sharing, failing, job, wideEvent})...)
+	add(6, "What belongs to the whole task", slices.Concat(each(sharedLine, "slog", "zap", "zerolog"), []func() table{sharing, failing, job, wideEvent})...)
 }
 
 // sharedLine compares lines of a scope that has all fields of its own with those of one that has
