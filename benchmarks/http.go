@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -19,6 +20,15 @@ func init() { add(7, "HTTP", httpRequest) }
 func httpRequest() table {
 	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	answering := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header()["X-Request-Id"] = []string{id} })
+	base := slog.New(slogBase())
+	byHand := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start, id := time.Now(), httpscope.NewID()
+		w.Header()["X-Request-Id"] = []string{id}
+		answer := &recording{ResponseWriter: w, status: http.StatusOK}
+		empty.ServeHTTP(answer, r)
+		base.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("request_id", id), slog.String("http.request.method", r.Method),
+			slog.Int("http.response.status_code", answer.status), slog.Int64("http.response.body.size", answer.size), slog.Float64("http.server.request.duration", time.Since(start).Seconds()))
+	})
 	scoped := httpscope.Handler(empty, nil)
 	logging := &httpscope.Options{Log: slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil)).LogAttrs}
 	return table{
@@ -29,6 +39,7 @@ func httpRequest() table {
 			{"bare server that answers with an id", 0, requests(answering, "")},
 			{"bare server", 0, requests(empty, "")},
 			{"taskscope httpscope.Handler, no Log", 1.06, requests(scoped, "")},
+			{"bare server that answers with an id, and logs a line by hand", 0, requests(byHand, "")},
 			{"taskscope httpscope.Handler, Log", 0, requests(httpscope.Handler(empty, logging), "")},
 			{"bare server that answers with an id, behind chi", 0, requests(behindChi(answering), "")},
 			{"taskscope httpscope.Handler, Log, behind chi", 0, requests(behindChi(empty, httpscope.Middleware(logging)), "")},
@@ -100,3 +111,21 @@ type header http.Header
 func (w header) Header() http.Header         { return http.Header(w) }
 func (w header) Write(p []byte) (int, error) { return len(p), nil }
 func (w header) WriteHeader(int)             {}
+
+// A recording remembers what the line at the end says of an answer.
+type recording struct {
+	http.ResponseWriter
+	status int
+	size   int64
+}
+
+func (r *recording) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recording) Write(p []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(p)
+	r.size += int64(n)
+	return n, err
+}

@@ -57,7 +57,7 @@ func growing() table {
 	base := slog.New(slogBase())
 	stamped := slog.New(slogh.New(slogBase(), nil))
 	keys := []string{"a", "b", "c", "d", "e", "f"}
-	return table{name: "slog request that gains fields", about: "Four fields, then six times: one field more, one line.", note: "Each line's handler is derived from that of the scope before, as in the chain. The scopes, and what is remembered with each, come on top of it.", rows: []row{
+	return table{name: "slog request that gains fields", cores: true, about: "Four fields, then six times: one field more, one line.", note: "Each line's handler is derived from that of the scope before, as in the chain. The scopes, and what is remembered with each, come on top of it.", rows: []row{
 		{"With chain", 0, times(func() {
 			l := slogChild(base)
 			for _, key := range keys {
@@ -96,7 +96,7 @@ func item(logger string) table {
 			zeroHello(&l)
 		}
 	}
-	return table{name: logger + " line for each item", about: "Under a request of four fields, each item of a list is done with one field more, and logs a line.",
+	return table{name: logger + " line for each item", cores: true, about: "Under a request of four fields, each item of a list is done with one field more, and logs a line.",
 		note: "The request logs nothing itself, so nothing is remembered for it: all five fields are attached for each item, where the child logger attaches one. On top of it come the scope, and what is remembered with it, which one line doesn't earn back.",
 		rows: []row{
 			{"With per item", 0, times(with)},
@@ -114,7 +114,7 @@ func withOnTop() table {
 		c.Info("hello")
 		c.Info("bye")
 	}
-	return table{name: "slog With per request", about: "A child logger for each request, and two lines with it; on a scope seen before, or without taskscope.", note: "What the child attaches is passed on at once, and the scope's fields are attached behind it: two times the logger's With, and a handler and a memory of its own, which two lines don't earn back.", rows: []row{
+	return table{name: "slog With per request", cores: true, about: "A child logger for each request, and two lines with it; on a scope seen before, or without taskscope.", note: "What the child attaches is passed on at once, and the scope's fields are attached behind it: two times the logger's With, and a handler and a memory of its own, which two lines don't earn back.", rows: []row{
 		{"With", 0, func(n int) {
 			l := slogChild(base)
 			repeat(n, func() { lines(l) })

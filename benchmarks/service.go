@@ -123,24 +123,6 @@ func handmade[L any](base L, log logging[L]) http.Handler {
 	return mux
 }
 
-// A recording remembers what the line at the end says of an answer.
-type recording struct {
-	http.ResponseWriter
-	status int
-	size   int64
-}
-
-func (r *recording) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recording) Write(p []byte) (int, error) {
-	n, err := r.ResponseWriter.Write(p)
-	r.size += int64(n)
-	return n, err
-}
-
 func scoped(line func(), log func(context.Context, slog.Level, string, ...slog.Attr)) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+route, func(w http.ResponseWriter, r *http.Request) {

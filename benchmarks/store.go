@@ -117,6 +117,9 @@ func set() table {
 					scope.SetAttrs(slog.String("request_id", "r1"), slog.String("tenant", "acme"), slog.String("user", "u1"))
 				})
 			}},
+			{"taskscope New of 3, and Run", 0, func(n int) {
+				fresh(n, func() { scope.New("request_id", "r1", "tenant", "acme", "user", "u1").Run(func() {}) })
+			}},
 			{"3 allocations of 96 B", 0, func(n int) {
 				for range n {
 					for range 3 {
