@@ -24,7 +24,7 @@ var rate = flag.Int("rate", 1000, "the requests a second of the whole service")
 func init() {
 	addCommand(1, "service", func(m measuring) (string, error) {
 		servers, err := measureService(max(1, m.rounds/5), *rate, m.heap)
-		return serviceTable(servers), err
+		return serviceTable(servers, m.heap), err
 	})
 	children["serve"] = func(m measuring) error { return serve(flag.Arg(1), flag.Arg(2), m.heap) }
 }
@@ -33,6 +33,7 @@ func init() {
 type usage struct {
 	CPU     time.Duration // user and system
 	GC      float64       // seconds, as of the end of the last collection
+	Cycles  uint32        // collections
 	Mallocs uint64
 }
 
@@ -62,7 +63,7 @@ func serve(logger, how string, heap int) error {
 		runtime.ReadMemStats(&stats)
 		gc := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
 		metrics.Read(gc)
-		_ = json.NewEncoder(w).Encode(usage{cpuTime(), gc[0].Value.Float64(), stats.Mallocs})
+		_ = json.NewEncoder(w).Encode(usage{cpuTime(), gc[0].Value.Float64(), stats.NumGC, stats.Mallocs})
 		_ = file.Truncate(0)
 	}))
 	fmt.Println(l.Addr())
@@ -208,13 +209,13 @@ func measureService(rounds, n, heap int) (servers []*server, err error) {
 }
 
 // serviceTable returns what RESULTS.md has of services. They are measured in pairs.
-func serviceTable(servers []*server) string {
+func serviceTable(servers []*server, heap int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n## A whole service\n\nnet/http in a process of its own, on loopback, JSON to a file. A request writes 20 lines: %d in its handler, %d in a task that it starts and doesn't wait for, "+
 		"and one at the end; with its id, method and route, and two fields more. By hand there is a child logger for the request and one for the task, which are passed along, and a ResponseWriter that remembers the status. "+
 		"taskscope is `httpscope.Handler`, `scope.Set` and `scope.Go`. %d requests a second come at times that are fixed beforehand, and latencies count from then. "+
-		"CPU is what getrusage says of the server, × the median of its ratios round by round; GC is the collector's share of it.\n\n"+
-		"| logger | fields | CPU a request | × | to reach | p50 | p99 | allocs a request | GC |\n|---|---|---|---|---|---|---|---|---|\n", ownLines, taskLines, *rate)
+		"CPU is what getrusage says of the server, × the median of its ratios round by round; GC is the collector's share of it, and how many collections there were: the server holds %d MB.\n\n"+
+		"| logger | fields | CPU a request | × | to reach | p50 | p99 | allocs a request | GC |\n|---|---|---|---|---|---|---|---|---|\n", ownLines, taskLines, *rate, heap)
 	for i, s := range servers {
 		pair := servers[i/2*2]
 		x := compare([][]float64{pair.cpu, s.cpu}, 1, 1)[0]
@@ -222,7 +223,7 @@ func serviceTable(servers []*server) string {
 		if s.how == byScope {
 			must = 1.04
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.0f µs | %.2f | %s | %.2f ms | %.2f ms | %.0f | %.2f %% |\n", s.logger, s.how, median(s.cpu), x, strings.Trim(verdict(x, must), " ()"), median(s.p50), median(s.p99), median(s.allocs), 100*s.gc)
+		fmt.Fprintf(&b, "| %s | %s | %.0f µs | %.2f | %s | %.2f ms | %.2f ms | %.0f | %.2f %%, %d |\n", s.logger, s.how, median(s.cpu), x, strings.Trim(verdict(x, must), " ()"), median(s.p50), median(s.p99), median(s.allocs), 100*s.gc, s.last.Cycles-s.begin.Cycles)
 	}
 	return b.String()
 }

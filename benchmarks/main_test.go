@@ -80,7 +80,7 @@ func testQuotes(t *testing.T, r *report) {
 	for _, s := range services {
 		servers = append(servers, one(s))
 	}
-	r.commands = serviceTable(servers)
+	r.commands = serviceTable(servers, 64)
 	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)

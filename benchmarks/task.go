@@ -107,7 +107,7 @@ func failing() table {
 			})
 		}
 	}
-	return table{name: "A line with an error", about: "An error is wrapped once, in a function that has two fields more than its caller, which logs it. By hand it is a type with fields, which errors.As finds.", note: "The scope with two fields more is what With makes, and Error's line is made for this error: nothing of it is remembered.", rows: []row{
+	return table{name: "A line with an error", about: "An error is wrapped once, in a function that has two fields more than its caller, which logs it. By hand it is a type with fields, which errors.As finds.", note: "With makes a scope of two fields more for each error here. A line that is given such an error is looked through, and gets the fields anew: nothing of it is remembered.", rows: []row{
 		{"by hand, an error with fields", 0, times(func() {
 			err := passed(&fieldError{errNoStock, []any{"order", "o-7", "sku", id}})
 			attrs := []any{"err", err}
