@@ -144,8 +144,16 @@ func TestServicesWriteTheSame(t *testing.T) {
 	}
 }
 
+// onlyDirect skips a test on other carrier paths, which have a lock.
+func onlyDirect(t *testing.T) {
+	if scope.Carrier() != "direct" {
+		t.Skip("other carrier paths have a lock")
+	}
+}
+
 // Nobody waits for anybody in taskscope on the way of a line or a request.
 func TestNoWaitIsOurs(t *testing.T) {
+	onlyDirect(t)
 	for pkg, sum := range waits(100 * time.Microsecond) {
 		if isOurs(pkg) {
 			t.Errorf("%s: %v waits", pkg, sum[0])
@@ -179,6 +187,7 @@ func TestSharedWrites(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program")
 	}
+	onlyDirect(t)
 	counts, err := measureWrites()
 	if err != nil {
 		t.Fatal(err)
