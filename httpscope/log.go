@@ -2,13 +2,13 @@ package httpscope
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -82,7 +82,7 @@ func (e *exchange) outcome() (slog.Level, []slog.Attr) {
 	switch {
 	case e.panicked != nil && e.panicked != http.ErrAbortHandler:
 		return slog.LevelError, []slog.Attr{
-			slog.String("exception.message", fmt.Sprint(e.panicked)),
+			slog.String("exception.message", values.Text(e.panicked)),
 			slog.String("exception.stacktrace", string(debug.Stack())),
 		}
 	case !e.returned && e.panicked == nil:

@@ -626,3 +626,21 @@ func TestPipelinedRequestsHaveALineEach(t *testing.T) {
 	out.Next(t).Want(t, testkit.Line{"request_id": "b"})
 	out.None(t)
 }
+
+// A handler may panic with a value that leads back to itself: package fmt would end the process.
+func TestAPanicWithoutAnEnd(t *testing.T) {
+	loop := []any{nil}
+	loop[0] = loop
+	out := testkit.NewLines()
+	h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(loop) }),
+		&httpscope.Options{Log: slog.New(slog.NewJSONHandler(out, nil)).LogAttrs})
+	func() {
+		defer func() {
+			if _, same := recover().([]any); !same {
+				t.Error("another panic")
+			}
+		}()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}()
+	out.Next(t).Want(t, testkit.Line{"exception.message": "!BADVALUE: nested too deep, or too large"})
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -22,12 +23,12 @@ func (j *job) log() {
 		slog.Float64("job.duration", time.Since(j.start).Seconds()))
 	switch outcome {
 	case Error:
-		attrs = append(attrs, slog.String("error.type", typeOf(j.err)), slog.String("error.message", fmt.Sprint(j.err)))
+		attrs = append(attrs, slog.String("error.type", typeOf(j.err)), slog.String("error.message", values.Text(j.err)))
 	case Canceled, Deadline:
 		attrs = append(attrs, slog.String("error.message", j.why()))
 	case Panic:
 		attrs = append(attrs,
-			slog.String("exception.message", fmt.Sprint(j.panicked)),
+			slog.String("exception.message", values.Text(j.panicked)),
 			slog.String("exception.stacktrace", string(debug.Stack())))
 	}
 	level := levelOf

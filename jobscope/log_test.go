@@ -594,3 +594,17 @@ func TestAPanicDoesNotAwait(t *testing.T) {
 	out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "scope_running": nil})
 	close(stop)
 }
+
+// A job may panic with a value that leads back to itself: package fmt would end the process.
+func TestAPanicWithoutAnEnd(t *testing.T) {
+	loop := []any{nil}
+	loop[0] = loop
+	out := testkit.NewLines()
+	p := recovered(func() {
+		_ = jobscope.Run(context.Background(), "job", func(context.Context) error { panic(loop) }, &jobscope.Options{Log: slogTo(out).LogAttrs})
+	})
+	if _, same := p.([]any); !same {
+		t.Errorf("another panic: %T", p)
+	}
+	out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "exception.message": "!BADVALUE: nested too deep, or too large"})
+}

@@ -2,6 +2,11 @@ package otelscope_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -9,6 +14,7 @@ import (
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
@@ -80,10 +86,32 @@ func TestAllocations(t *testing.T) {
 	s.Run(func() {
 		check("OnStart with keys that the span has", 0, func() { p.OnStart(ctx, span.(sdktrace.ReadWriteSpan)) })
 	})
-	check("SpanFields", 7, func() { otelscope.SpanFields(ctx) }) // two for each id, and the slice
+	check("SpanFields", 4, func() { otelscope.SpanFields(ctx) }) // one for each id, the flags, and the slice
 	none := func(context.Context) error { return nil }
-	s.Run(func() {
-		bare := testing.AllocsPerRun(100, func() { _, span := tracer.Start(background, "work"); span.End() })
-		check("Run", bare+18, func() { _ = otelscope.Run(background, tracer, "work", none) })
-	})
+	run := func(what string, ctx context.Context, budget float64) {
+		bare := testing.AllocsPerRun(100, func() { _, span := tracer.Start(ctx, "work"); span.End() })
+		check(what, bare+budget, func() { _ = otelscope.Run(ctx, tracer, "work", none) })
+	}
+	s.Run(func() { run("Run where no ids are bound", background, 16) })
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("traceparent", "00-"+traceID+"-"+spanID+"-01")
+	handler := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		scope.Set("t.user", "ann")
+		run("Run in a request", r.Context(), runInARequest)
+		_ = otelscope.Run(r.Context(), tracer, "outer", func(ctx context.Context) error {
+			run("Run in another", ctx, runInARequest)
+			return nil
+		})
+	}), &httpscope.Options{Fields: otelscope.Fields})
+	handler.ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if says := fmt.Sprintf("up to %d allocations more", runInARequest); !strings.Contains(strings.Join(strings.Fields(string(readme)), " "), says) {
+		t.Errorf("README.md doesn't say %q", says)
+	}
 }
+
+// runInARequest is how many allocations README.md says that Run adds.
+const runInARequest = 28

@@ -1,7 +1,6 @@
 package otelscope
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -14,9 +13,10 @@ import (
 )
 
 // Attributes returns the fields of s, and the shared ones of its task, whose keys are declared p,
-// as attributes of a span. [scope.Hidden] ones are left out, [scope.Redacted] ones show
-// [scope.RedactedText]. p is one of the policies: [scope.Traced], say. Of several (Traced|Measured)
-// a key must have all. If p is 0, there are none. Whether the task of s is over plays no part.
+// in the form that attributes of a span have. [scope.Hidden] ones are left out, and [scope.Redacted]
+// ones show [scope.RedactedText]. p is a policy, such as [scope.Traced]. If it is several
+// (Traced|Measured), a key must have all of them; if it is 0, the result is nil, as it is for the zero
+// Scope. An ended task makes no difference: there is no scope_ended. The caller may change the slice.
 func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 	if p == 0 {
 		return nil
@@ -54,7 +54,8 @@ func newAttributes(p scope.KeyOption, without ...string) *logadapters.Cache[*key
 	}
 }
 
-// declared returns a filter for the fields of keys that are declared p, flat.
+// declared returns a filter for the fields of keys that are declared p, flat, with keys that are UTF-8:
+// what has attributes of its own is asked for these.
 func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
 	return func(a slog.Attr) (slog.Attr, bool) {
 		if scope.Policy(a.Key)&p != p || isNil(a.Value) {
@@ -64,20 +65,29 @@ func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
 	}
 }
 
-// flat returns a group as one without a key that has members with names like a.b, and anything
-// else as it is: that is how attributes are put together in the semantic conventions.
+// flat returns a group's members with names like a.b, as the semantic conventions name attributes.
+// They are in a group without a key, which stands for its members. Anything else stays as it is.
 func flat(a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindGroup {
+		a.Key = valid(a.Key)
 		return a
 	}
-	return slog.Attr{Value: slog.GroupValue(appendFlat(nil, a)...)}
+	c := converter{left: maxValues}
+	list := c.appendFlat(nil, a, 0)
+	if c.left <= 0 {
+		return slog.String(valid(a.Key), tooLarge)
+	}
+	return slog.Attr{Value: slog.GroupValue(list...)}
 }
 
-func appendFlat(list []slog.Attr, a slog.Attr) []slog.Attr {
+func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.Attr {
+	if c.spend(depth) {
+		return nil
+	}
 	if a.Value.Kind() == slog.KindGroup {
 		for _, m := range a.Value.Group() {
 			m.Key = a.Key + "." + m.Key
-			list = appendFlat(list, m)
+			list = c.appendFlat(list, m, depth+1)
 		}
 		return list
 	}
@@ -87,16 +97,17 @@ func appendFlat(list []slog.Attr, a slog.Attr) []slog.Attr {
 	case p&scope.Redacted != 0:
 		a.Value = slog.StringValue(scope.RedactedText)
 	}
+	a.Key = valid(a.Key)
 	return append(list, a)
 }
 
 // isNil reports whether v is nil: an attribute without a value says nothing.
 func isNil(v slog.Value) bool { return v.Kind() == slog.KindAny && v.Any() == nil }
 
-// attachAttributes returns what a span gets that has l and fields.
+// attachAttributes returns l with fields added.
 func attachAttributes(l *keyValues, fields logadapters.Fields) *keyValues {
 	if len(l.list) == 0 && len(fields.Attrs) == 1 && fields.Attrs[0].Key == logadapters.EndedKey {
-		return l // nothing is declared, and what isn't there isn't late
+		return l // there are no fields that could be of an ended task
 	}
 	return &keyValues{appendAttributes(slices.Clip(l.list), fields.Attrs)}
 }
@@ -118,8 +129,8 @@ func appendAttributes(list []attribute.KeyValue, attrs []slog.Attr) []attribute.
 //
 // [scope.Hidden] ones are left out, and [scope.Redacted] ones show [scope.RedactedText]. Where the
 // measurement has an attribute of the same key, the option that comes last wins: give its own
-// behind this one. The option is remembered with the scope, so it costs a look-up. Whether the task
-// of s is over plays no part.
+// behind this one. The option is remembered with the scope, so it costs a look-up. For the zero Scope
+// the option adds nothing. An ended task makes no difference.
 //
 // Don't use it in the callback of an asynchronous instrument: that belongs to no task.
 func MetricOption(s scope.Scope) metric.MeasurementOption {
@@ -147,15 +158,16 @@ var measured = logadapters.Cache[*measurement]{
 
 var unmeasured metric.MeasurementOption = fixed{metric.WithAttributeSet(*attribute.EmptySet())}
 
-// A fixed option has no method that changes it: all measurements of a scope share one.
+// A fixed option hides the method Set that OpenTelemetry's options have: all measurements of a scope
+// share one option, so nobody may change it.
 type fixed struct{ metric.MeasurementOption }
 
-// appendSafely appends an attribute that is no field, and so none that a cache converts. If a
-// method of its value panics, it says so.
+// appendSafely appends a total. A cache that converts fields handles panics of their methods; here
+// nothing else does. If a method of the value panics, the attribute shows it.
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(fmt.Sprintf("!PANIC: %v", p))})
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + sprint(p))})
 		}
 	}()
 	return appendAttributes(list, []slog.Attr{a})

@@ -2,6 +2,7 @@ package otelscope_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -80,6 +81,26 @@ func TestGroupsAreFlat(t *testing.T) {
 	want(t, "a group that is empty", text(otelscope.Attributes(scope.New(slog.Group("g")), scope.Traced)), "")
 }
 
+// A group that is too large, or too deep, is no attributes, but one that says so.
+func TestAGroupMayBeTooLarge(t *testing.T) {
+	members := make([]slog.Attr, 10_001)
+	for i := range members {
+		members[i] = slog.Int(fmt.Sprint("m", i), i)
+	}
+	deep := slog.IntValue(1)
+	for range 40 {
+		deep = slog.GroupValue(slog.Attr{Key: "a", Value: deep})
+	}
+	for _, v := range []slog.Value{slog.GroupValue(members...), deep} {
+		got := otelscope.Attributes(scope.New(slog.Attr{Key: "t.user", Value: v}, "t.late", 1), scope.Traced)
+		want(t, "attributes", text(got), "t.user=!BADVALUE: nested too deep, or too large t.late=1")
+	}
+	got := otelscope.Attributes(scope.New(slog.Attr{Key: "t.user", Value: slog.GroupValue(members[:2000]...)}), scope.Traced)
+	if len(got) != 2000 {
+		t.Errorf("%d attributes of 2000 members", len(got))
+	}
+}
+
 func TestNothingIsNoAttribute(t *testing.T) {
 	var nowhere *net.IPNet
 	s := scope.New("t.user", nil, "t.late", nowhere, "t.both", 1, "t.tenant", nowhere)
@@ -117,8 +138,12 @@ func TestMetricOption(t *testing.T) {
 	want(t, "the task is over", text(config(otelscope.MetricOption(s.With("t.tenant", "other")))), "t.both=1 t.redacted=[REDACTED] t.tenant=other")
 	own := metric.WithAttributes(attribute.String("t.tenant", "own"), attribute.Int("n", 1))
 	want(t, "with its own behind", text(config(otelscope.MetricOption(s), own)), "n=1 t.both=1 t.redacted=[REDACTED] t.tenant=own")
-	if _, ok := otelscope.MetricOption(s).(interface{ Set(attribute.Set) }); ok {
-		t.Error("the option can be changed: all measurements share it")
+	for _, option := range []metric.MeasurementOption{otelscope.MetricOption(s), otelscope.MetricOption(scope.Scope{})} {
+		_, ofSet := option.(interface{ Set(attribute.Set) })
+		_, ofList := option.(interface{ Set([]attribute.KeyValue) })
+		if ofSet || ofList { // those of metric.WithAttributeSet and metric.WithAttributes have one
+			t.Errorf("%T can be changed, and all measurements share it", option)
+		}
 	}
 }
 

@@ -57,15 +57,14 @@ func (t target) value(v slog.Value) attribute.Value {
 	return converted
 }
 
-// ofString returns text as UTF-8: an exporter of OTLP would lose all that it sends together with
-// anything else.
+// ofString makes text UTF-8: an OTLP exporter can't encode anything else, and would lose the batch.
 func ofString(text string) attribute.Value { return attribute.StringValue(valid(text)) }
 
 func keyOf(name string) attribute.Key { return attribute.Key(valid(name)) }
 
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// ofUint returns a number as text if an int64 can't hold it: as a float64 it would be another one.
+// ofUint returns a number as text if an int64 can't hold it. A float64 would round it.
 func ofUint(n uint64) attribute.Value {
 	if n > math.MaxInt64 {
 		return attribute.StringValue(strconv.FormatUint(n, 10))
@@ -81,7 +80,7 @@ func (t target) ofDuration(d time.Duration) attribute.Value {
 }
 
 func (t target) ofTime(at time.Time) attribute.Value {
-	if year := at.Year(); t == forLogs && year >= 1678 && year < 2262 { // what UnixNano can tell
+	if year := at.Year(); t == forLogs && year >= 1678 && year < 2262 { // the range of UnixNano, in whole years
 		return attribute.Int64Value(at.UnixNano())
 	}
 	return attribute.StringValue(at.UTC().Format(time.RFC3339Nano))
@@ -90,7 +89,7 @@ func (t target) ofTime(at time.Time) attribute.Value {
 // A converter converts one value and those in it.
 type converter struct {
 	target
-	left int // how many more values there may be; 0 once there were too many
+	left int // how many more values there may be; 0 or less once there were too many
 }
 
 func (c *converter) nested(v slog.Value, depth int) attribute.Value {
@@ -142,9 +141,11 @@ func (c *converter) any(v any, depth int) attribute.Value {
 	}
 	switch v := v.(type) {
 	case attribute.Value:
-		return v
+		return c.own(v, depth)
 	case slog.Value:
 		return c.nested(v, depth+1)
+	case slog.Attr: // its String has no end for a value that leads back to itself
+		return ofString(v.Key + "=" + c.nested(v.Value, depth+1).String())
 	case slog.LogValuer:
 		return c.nested(slog.AnyValue(v), depth)
 	case []byte:
@@ -199,10 +200,7 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 	case reflect.Map:
 		members := make([]attribute.KeyValue, 0, min(r.Len(), maxValues))
 		for entries := r.MapRange(); entries.Next() && c.left > 0; {
-			key := entries.Key().String()
-			if entries.Key().Kind() != reflect.String {
-				key = fmt.Sprint(entries.Key().Interface())
-			}
+			key := c.mapKey(entries.Key(), depth)
 			members = append(members, attribute.KeyValue{Key: keyOf(key), Value: c.any(entries.Value().Interface(), depth+1)})
 		}
 		return attribute.MapValue(members...)
@@ -213,6 +211,41 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 		return ofString(fmt.Sprintf("%+v", r.Interface()))
 	}
 	return attribute.StringValue("!BADVALUE: " + r.Type().String()) // a chan, a func
+}
+
+// mapKey returns the text of a map's key.
+func (c *converter) mapKey(key reflect.Value, depth int) string {
+	if key.Kind() == reflect.String {
+		return key.String()
+	}
+	c.measureTop(key.Interface(), depth)
+	if c.left <= 0 {
+		return ""
+	}
+	return fmt.Sprint(key.Interface())
+}
+
+// own returns v, which is an attribute's value already, with text that is UTF-8.
+func (c *converter) own(v attribute.Value, depth int) attribute.Value {
+	switch v.Type() {
+	case attribute.STRING:
+		return ofString(v.AsString())
+	case attribute.STRINGSLICE:
+		return attribute.StringSliceValue(each(v.AsStringSlice(), valid))
+	case attribute.SLICE:
+		if c.spend(depth) {
+			return attribute.Value{}
+		}
+		return attribute.SliceValue(each(v.AsSlice(), func(item attribute.Value) attribute.Value { return c.own(item, depth+1) })...)
+	case attribute.MAP:
+		if c.spend(depth) {
+			return attribute.Value{}
+		}
+		return attribute.MapValue(each(v.AsMap(), func(member attribute.KeyValue) attribute.KeyValue {
+			return attribute.KeyValue{Key: keyOf(string(member.Key)), Value: c.own(member.Value, depth+1)}
+		})...)
+	}
+	return v
 }
 
 // list returns a slice or an array.
@@ -255,7 +288,7 @@ func homogeneous(items []attribute.Value) attribute.Value {
 	return attribute.SliceValue(items...)
 }
 
-func each[T any](items []attribute.Value, as func(attribute.Value) T) []T {
+func each[V, T any](items []V, as func(V) T) []T {
 	list := make([]T, len(items))
 	for i, item := range items {
 		list[i] = as(item)
@@ -263,8 +296,22 @@ func each[T any](items []attribute.Value, as func(attribute.Value) T) []T {
 	return list
 }
 
-// measure counts the values that package fmt would go through for r, a part of a struct: it has
-// no end for one that leads back to itself.
+// measureTop counts the values that package fmt would go through for v: there it follows a pointer. What
+// has a text of its own isn't gone through.
+func (c *converter) measureTop(v any, depth int) {
+	switch v.(type) {
+	case nil, error, fmt.Stringer, fmt.Formatter:
+		return
+	}
+	r := reflect.ValueOf(v)
+	if r.Kind() == reflect.Pointer && !r.IsNil() {
+		r = r.Elem()
+	}
+	c.measure(r, depth)
+}
+
+// measure counts the values that package fmt would visit to print r, which is a struct or a part of
+// one. Printing a value that leads back to itself would never end.
 func (c *converter) measure(r reflect.Value, depth int) {
 	if c.spend(depth) {
 		return
@@ -288,4 +335,37 @@ func (c *converter) measure(r reflect.Value, depth int) {
 			c.measure(entries.Value(), depth+1)
 		}
 	}
+}
+
+// sprint is fmt.Sprint for any value, also for one that leads back to itself, for which fmt has no end, and
+// for one whose method panics with such a value, or with one whose own method panics.
+func sprint(v any) (text string) {
+	c := converter{left: maxValues}
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		defer func() {
+			if recover() != nil {
+				text = fmt.Sprintf("!PANIC: %T", p)
+			}
+		}()
+		if c.measureTop(p, 0); c.left > 0 {
+			text = fmt.Sprint(v) // which says what has panicked
+		} else {
+			text = "!PANIC: " + tooLarge
+		}
+	}()
+	switch v := v.(type) {
+	case fmt.Formatter:
+	case error:
+		return v.Error()
+	case fmt.Stringer:
+		return v.String()
+	}
+	if c.measureTop(v, 0); c.left <= 0 {
+		return tooLarge
+	}
+	return fmt.Sprint(v)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/otelscope"
@@ -177,6 +178,13 @@ func TestOtherConversions(t *testing.T) {
 		{func() {}, attribute.StringValue("!BADVALUE: func()"), attribute.StringValue("!BADVALUE: func()")},
 		{[]any{slog.GroupValue(slog.Int("a", 1))}, attribute.SliceValue(attribute.MapValue(attribute.Int("a", 1))), attribute.SliceValue(attribute.MapValue(attribute.Int("a", 1)))},
 		{uintptr(1), attribute.IntValue(1), attribute.IntValue(1)},
+		{[]any{slog.Int("a", 1)}, attribute.SliceValue(attribute.StringValue("a=1")), attribute.StringSliceValue([]string{"a=1"})},
+		{map[point]int{{1, 2}: 3}, attribute.MapValue(attribute.Int("{1 2}", 3)), attribute.MapValue(attribute.Int("{1 2}", 3))},
+		{attribute.StringValue("\xff"), attribute.StringValue("\uFFFD"), attribute.StringValue("\uFFFD")},
+		{attribute.StringSliceValue([]string{"\xff"}), attribute.StringSliceValue([]string{"\uFFFD"}), attribute.StringSliceValue([]string{"\uFFFD"})},
+		{attribute.SliceValue(attribute.MapValue(attribute.String("\xff", "\xff"), attribute.Int("a", 1))),
+			attribute.SliceValue(attribute.MapValue(attribute.String("\uFFFD", "\uFFFD"), attribute.Int("a", 1))),
+			attribute.SliceValue(attribute.MapValue(attribute.String("\uFFFD", "\uFFFD"), attribute.Int("a", 1)))},
 	} {
 		log, span := otelscope.LogValueOf(slog.AnyValue(c.value)), otelscope.AttributeValueOf(slog.AnyValue(c.value))
 		if !reflect.DeepEqual(log, c.log) || !reflect.DeepEqual(span, c.span) {
@@ -195,11 +203,18 @@ func TestNoValueIsTooLarge(t *testing.T) {
 	self = &self
 	loop := map[string]any{}
 	loop["self"] = loop
+	own := attribute.IntValue(1)
+	for range 100 {
+		own = attribute.SliceValue(own)
+	}
 	for name, value := range map[string]any{
 		"deep": deep, "wide": make([]any, 1_000_000), "a slice in itself": endless(), "a pointer to itself": self, "a map in itself": loop,
 		"in a struct":       struct{ V any }{endless()},
 		"a map in a struct": struct{ v map[string]any }{loop},
 		"LogValuers":        []any{testkit.Endless{}},
+		"in a map's key":    map[any]int{&struct{ V any }{endless()}: 1},
+		"in a slog.Attr":    []any{slog.Any("a", endless())},
+		"an attribute":      own,
 	} {
 		testkit.InTime(t, func() {
 			got := otelscope.LogValueOf(slog.AnyValue(value)).String()
@@ -211,4 +226,39 @@ func TestNoValueIsTooLarge(t *testing.T) {
 	if got := otelscope.AttributeValueOf(slog.AnyValue(make([]int, 9000))); len(got.AsInt64Slice()) != 9000 {
 		t.Errorf("a slice of 9000: %.100s", got)
 	}
+}
+
+type panicsEndlessly struct{}
+
+func (panicsEndlessly) String() string { panic(endless()) }
+
+// What package slog, or fmt, has no end for shows that it is so, on records, spans and in baggage.
+func TestAFieldWithoutAnEnd(t *testing.T) {
+	members := []slog.Attr{slog.Int("a", 1)}
+	loop := slog.GroupValue(members...)
+	members[0].Value = loop
+	wide := slog.IntValue(1)
+	for range 40 {
+		wide = slog.GroupValue(slog.Attr{Key: "a", Value: wide}, slog.Attr{Key: "b", Value: wide})
+	}
+	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless())} {
+		testkit.InTime(t, func() {
+			l, k := newLogger(nil)
+			tracer, spans := newTracer()
+			carrier := propagation.MapCarrier{}
+			scope.New(slog.Attr{Key: "t.user", Value: v}, slog.Attr{Key: "t.region", Value: v}).Run(func() {
+				emit(l, background)
+				_, span := tracer.Start(background, "work")
+				span.End()
+				otelscope.Propagator().Inject(background, carrier)
+			})
+			const says = "!BADVALUE: nested too deep, or too large"
+			wantLines(t, k, "hello t.user="+says+" t.region="+says)
+			want(t, "span", text(spans.Ended()[0].Attributes()), "t.user="+says)
+			want(t, "baggage", carrier["baggage"], "")
+		})
+	}
+	l, k := newLogger(nil)
+	scope.New("k", panicsEndlessly{}).Run(func() { emit(l, background) })
+	wantLines(t, k, "hello k=!PANIC: !BADVALUE: nested too deep, or too large")
 }

@@ -1,8 +1,8 @@
 // Package otelscope hands the fields of the running goroutine's scope to OpenTelemetry: to log
-// records, spans, metrics and baggage. Lines of slog, zap and zerolog get the ids of the current span
-// in return.
+// records, spans, metrics and baggage. In return, lines that slog, zap and zerolog write through
+// taskscope's adapters have the ids of the current span.
 //
-// These lines at start-up are all that it takes:
+// Three things are registered at start-up, besides what any program with OpenTelemetry does:
 //
 //	logs := sdklog.NewLoggerProvider(
 //		sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), // in front of what exports
@@ -13,31 +13,35 @@
 //	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(
 //		propagation.TraceContext{}, otelscope.Propagator()))
 //
+// Loggers write to logs through a bridge, such as otelslog, and tracers come from spans, which
+// otel.SetTracerProvider gives to libraries. The module's folder examples/shop is a whole program.
+//
 // # Which fields go where
 //
-// A log record has all fields of the scope, as a line has. The other signals have what its key's
-// declaration says, and nothing else:
+// A log record has all fields of the scope, as a line has. The other signals have those whose keys
+// are declared for them:
 //
-//	var User = scope.NewKey[string]("enduser.id", scope.Traced)       // on spans
-//	var Tenant = scope.NewKey[string]("tenant", scope.Measured)       // on measurements
+//	var User = scope.NewKey[string]("enduser.id", scope.Traced)         // on spans
+//	var Tenant = scope.NewKey[string]("tenant", scope.Measured)         // on measurements
 //	var Region = scope.NewKey[string]("cloud.region", scope.Propagated) // in baggage
 //
-// In all of them a scope.Hidden field doesn't appear and a scope.Redacted one shows [REDACTED], but
-// for baggage, which package propagation sends as it is. These are the context-scoped
-// attributes of OpenTelemetry's proposal 4931: an item's own attribute wins over a field of its
-// name; nothing is propagated unless it is declared so; an asynchronous instrument has none.
+// A scope.Hidden field is on none of them, and a scope.Redacted one shows [REDACTED]. Baggage is the
+// exception: package propagation sends values as they are. The semantics are those of
+// OpenTelemetry's proposal OTEP 4931, context-scoped attributes: an item's own attribute wins over a
+// field of its name; nothing is propagated unless it is declared so; an asynchronous instrument has
+// no fields.
 //
 // # Whose span it is
 //
-// No span is bound when it starts: one that ends out of order, elsewhere or never would leave its ids
-// on the goroutine. What encloses the work binds them, and puts back what was there before:
+// Starting a span binds nothing, because one that ends out of order, elsewhere or never would leave
+// its ids on the goroutine. What encloses the work binds the ids, and puts back what was there before:
 //
-//   - an entry, with [Fields] as the option Fields of httpscope, or [SpanFields] of jobscope: the
-//     ids are those of the span that is current there;
-//   - [Run], for a span round a func.
+//   - an entry, with [Fields] as the option Fields of httpscope, or [SpanFields] as that of jobscope:
+//     the ids are those of the span that is current there;
+//   - [Run], which starts a span, calls a func, and ends the span.
 //
-// So a line has the ids of the innermost of these, also if a library has started a span meanwhile. A
-// record that is logged with the context of a span has the ids of that.
+// So a line has the ids of the innermost of these, also if a library has started a span in between. A
+// record that is logged with the context of a span has the ids of that span.
 //
 // # With otelhttp
 //
@@ -47,26 +51,33 @@
 //	handler = otelhttp.NewHandler(handler, "shop")
 //
 // Then each line of the request has the ids of the server's span, and [Finish] gives the span what
-// the request has set and added up. With httpscope outside there is no span yet when it enters: lines
-// have the trace_id of the request's traceparent, if it has one, and those inside [Run] the ids of its
-// span, and for Finish it is too late, as otelhttp has ended its span.
+// the request has set and added up. With httpscope outside, there is no span yet when the scope
+// begins. Lines have the trace_id of the request's traceparent, if it has one, and lines inside [Run]
+// the ids of its span. Finish comes too late: otelhttp has ended its span.
 //
 // # Values
 //
-// README.md has a table of what each kind of value becomes. Groups of a span's or a measurement's
-// attributes are flat, with names like group.member. Text that isn't UTF-8 is made so, since exporters
-// would lose the batch. A value that leads back to itself, or has more than 10,000 others in it, shows
-// that it does, and a method that panics costs its own attribute.
+// README.md has a table of what each kind of value becomes. On spans and measurements groups are
+// flat: their members are attributes with names like group.member. Text that isn't UTF-8 gets
+// replacement characters, because an exporter would lose the whole batch. A value that leads back to
+// itself, or has more than 10,000 others in it, becomes a text that says so. A method of a value
+// that panics costs that value's attribute alone, which shows !PANIC.
 //
 // # Errors
 //
-// The error that a record brings reaches the processor as text, so the fields of scope.Error don't:
-// wrap the handler of otelslog with slogh, or the core of otelzap with zaph, where they should. Such
-// a record is stamped once. Run puts those that are Traced on the exception's event.
+// The error that a record brings reaches the processor as text, without the fields of scope.Error.
+// To have them there, wrap the handler of otelslog with slogh, or the core of otelzap with zaph. Such
+// a record is still stamped once. [Run] puts those fields that are Traced on the exception's event.
+//
+// # What is no error
+//
+// nil options are the defaults. Where nothing is bound, and the context carries no scope, each signal
+// is as it would be without this package. A nil context means one without a scope and without a span,
+// except for Run and the propagator's Extract, which panic without one.
 //
 // # What it costs
 //
-// What a record or a span gets is remembered with the scope. From then on a record costs what it
-// does with the same attributes of its own, in nanoseconds and allocations, and a [MetricOption] a
-// look-up. Run adds some eighteen allocations to a span.
+// What a record or a span gets is remembered with the scope, unless a value is a LogValuer, which is
+// asked each time. From then on a record allocates what it does with the same attributes of its own,
+// and a [MetricOption] costs a look-up. README.md says what Run costs.
 package otelscope

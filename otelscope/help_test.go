@@ -31,6 +31,8 @@ var (
 	_ = scope.NewKey[string]("t.tenant", scope.Measured)
 	_ = scope.NewKey[string]("t.both", scope.Traced, scope.Measured)
 	_ = scope.NewKey[string]("t.region", scope.Propagated)
+	_ = scope.NewKey[string]("t.sent", scope.Propagated, scope.Hidden)
+	_ = scope.NewKey[string]("t.shown", scope.Propagated, scope.Redacted)
 )
 
 const (

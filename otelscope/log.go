@@ -31,10 +31,12 @@ type LogOptions struct {
 	Filter func(slog.Attr) (slog.Attr, bool)
 
 	// MaxFields limits the number of scope fields on a record, the ids of a span not counted.
-	// Beyond it the oldest are left out, and scope_dropped tells how many. 0 means no limit.
+	// Beyond it the oldest are left out, and scope_dropped tells how many. 0 or less means no
+	// limit.
 	MaxFields int
 
-	// Ended says what a record shows that comes after its task has ended.
+	// Ended says what a record shows that comes after its task has ended. The zero value,
+	// logadapters.MarkEnded, means its fields and scope_ended.
 	Ended logadapters.Ended
 }
 
@@ -42,9 +44,9 @@ type LogOptions struct {
 // bound where it is emitted, or that its context carries: see [logadapters.Pick]. nil opts are the
 // defaults.
 //
-// The fields trace_id and span_id become no attributes: they are the ids of a record that has none,
-// since it was logged without a span's context, and so are trace_flags. What isn't a valid
-// id is an attribute like any other.
+// The fields trace_id, span_id and trace_flags don't become attributes. They become the ids of a
+// record that has none because it was logged without a span's context. A trace_id or span_id that
+// isn't a valid id is an attribute like any other.
 //
 // Register the processor before the one that exports: the SDK calls them in this order.
 func NewLogProcessor(opts *LogOptions) sdklog.Processor {
@@ -57,7 +59,7 @@ func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 	if opts.Filter != nil {
 		p.cache.Options.Filter = exceptIDs(opts.Filter)
 	}
-	if p.max > 0 { // attach sees to it, which knows the ids: here it only gets all fields at once
+	if p.max > 0 { // attach limits them, since it knows the ids. This makes the cache pass it all fields at once.
 		p.cache.Options.MaxFields = math.MaxInt
 	}
 	return p
@@ -67,14 +69,15 @@ func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 type logProcessor struct {
 	cache logadapters.Cache[*stamp]
 	max   int
-	over  atomic.Bool
+	over  atomic.Bool // Shutdown was called
 }
 
-// A stamp is what records of one scope get. It must not be changed.
+// A stamp is what records of one scope get. Records share it, so it must not be changed.
 type stamp struct {
-	list  []attribute.KeyValue
-	trace trace.TraceID // zero, as span, if there is none
-	span  trace.SpanID
+	list    []attribute.KeyValue
+	trace   trace.TraceID // zero, as span, if there is none
+	span    trace.SpanID
+	renamed bool // iff a key on the record isn't the field's, which isn't UTF-8
 }
 
 // Enabled reports false: the processor exports nothing, so it is no reason to make a record.
@@ -93,12 +96,12 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	if !record.TraceID().IsValid() {
 		d.Value.setIDs(s, record)
 	}
-	repeats := false
+	st := d.Value
+	repeats := st.renamed
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		repeats = d.Has(string(a.Key))
+		repeats = repeats || d.Has(string(a.Key))
 		return !repeats
 	})
-	st := d.Value
 	if repeats {
 		st = d.Without(func(key string) bool { return hasKey(record, key) })
 	}
@@ -108,23 +111,24 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	return nil
 }
 
+// hasKey reports whether record has an attribute of what a field of key is there.
 func hasKey(record *sdklog.Record, key string) (has bool) {
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		has = string(a.Key) == key
+		has = string(a.Key) == key || valid(string(a.Key)) == valid(key)
 		return !has
 	})
 	return has
 }
 
-// setIDs gives record, which is of s and has no ids, those of st. Where other instrumentation has put
-// ids among its attributes, they must be the same.
+// setIDs gives the ids of st to a record of s that has none. If other instrumentation has put other
+// ids among the record's attributes, it does nothing.
 func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	if !st.trace.IsValid() || st.contradicts(record) {
 		return
 	}
 	record.SetTraceID(st.trace)
 	record.SetSpanID(st.span)
-	for key, value := range s.All() { // it is Hidden, so it isn't in st; Get would allocate it
+	for key, value := range s.All() { // it is Hidden, so it isn't in st; Get would allocate
 		if key == propagation.TraceFlagsKey {
 			record.SetTraceFlags(parseFlags(value))
 		}
@@ -145,7 +149,7 @@ func (st *stamp) contradicts(record *sdklog.Record) (other bool) {
 	return other
 }
 
-// Shutdown ends the stamping.
+// Shutdown stops the stamping: later records stay as they are.
 func (p *logProcessor) Shutdown(context.Context) error {
 	p.over.Store(true)
 	return nil
@@ -154,13 +158,15 @@ func (p *logProcessor) Shutdown(context.Context) error {
 // ForceFlush has nothing to do.
 func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 
-// attach returns what records get that have st and fields.
+// attach returns st with fields added.
 func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
-	with := &stamp{nil, st.trace, st.span}
+	with := &stamp{nil, st.trace, st.span, st.renamed || valid(fields.Group) != fields.Group}
 	list := make([]attribute.KeyValue, 0, len(fields.Attrs)+1)
 	for _, a := range fields.Attrs {
 		if !with.takeID(a) {
-			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forLogs.value(a.Value)})
+			key := keyOf(a.Key)
+			with.renamed = with.renamed || string(key) != a.Key
+			list = append(list, attribute.KeyValue{Key: key, Value: forLogs.value(a.Value)})
 		}
 	}
 	if p.max > 0 {
@@ -173,8 +179,8 @@ func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
 	return with
 }
 
-// newest returns the last attributes of list, at most that many, and how many are left out. A mark
-// that the task is over doesn't count.
+// newest returns the last most attributes of list, and scope_dropped with the number of those that
+// are left out. The mark scope_ended isn't counted.
 func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
 	fields := len(list)
 	if fields > 0 && list[fields-1].Key == logadapters.EndedKey {
@@ -187,16 +193,16 @@ func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
 	return slices.Insert(list[left:], most, attribute.Int(logadapters.DroppedKey, left))
 }
 
-// takeID makes a valid id of st, and reports whether a is one.
+// takeID sets an id of st if a is a valid one, and reports whether it is.
 func (st *stamp) takeID(a slog.Attr) (ok bool) {
 	switch a.Key {
 	case propagation.TraceIDKey:
-		id, err := trace.TraceIDFromHex(a.Value.String())
+		id, err := trace.TraceIDFromHex(forLogs.value(a.Value).AsString())
 		if ok = err == nil; ok {
 			st.trace = id
 		}
 	case spanIDKey:
-		id, err := trace.SpanIDFromHex(a.Value.String())
+		id, err := trace.SpanIDFromHex(forLogs.value(a.Value).AsString())
 		if ok = err == nil; ok {
 			st.span = id
 		}
@@ -204,7 +210,7 @@ func (st *stamp) takeID(a slog.Attr) (ok bool) {
 	return ok
 }
 
-// exceptIDs returns a filter that keeps ids, and of other fields what filter does.
+// exceptIDs returns a filter that keeps valid ids as they are, and calls filter with other fields.
 func exceptIDs(filter func(slog.Attr) (slog.Attr, bool)) func(slog.Attr) (slog.Attr, bool) {
 	return func(a slog.Attr) (slog.Attr, bool) {
 		if new(stamp).takeID(a) {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	otellog "go.opentelemetry.io/otel/log"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
@@ -56,10 +57,26 @@ func TestARecordsOwnAttributeWins(t *testing.T) {
 }
 
 // A record has the ids of the scope if it has none, and never as attributes too.
+// Also where the field's key is another one on a record, which is UTF-8.
+func TestARecordsOwnAttributeWinsOverARenamedField(t *testing.T) {
+	l, k := newLogger(nil)
+	grouped, kg := newLogger(&otelscope.LogOptions{Group: "g\xff"})
+	scope.New("a", 1, "k\xff", "field").Run(func() {
+		scope.Set("b", 2) // what is remembered of the scope before is used again
+		for _, key := range []string{"other", "k\uFFFD", "g\uFFFD"} {
+			emit(l, background, attribute.String(key, "own"))
+			emit(grouped, background, attribute.String(key, "own"))
+		}
+	})
+	wantLines(t, k, "hello other=own a=1 k\uFFFD=field b=2", "hello k\uFFFD=own a=1 b=2", "hello g\uFFFD=own a=1 k\uFFFD=field b=2")
+	wantLines(t, kg, "hello other=own g\uFFFD={\"a\":1,\"b\":2,\"k\uFFFD\":\"field\"}", "hello k\uFFFD=own g\uFFFD={\"a\":1,\"b\":2,\"k\uFFFD\":\"field\"}", "hello g\uFFFD=own")
+}
+
 func TestWhoseIDsARecordHas(t *testing.T) {
 	ids := "[" + traceID + "/" + spanID + "/01]"
 	other := "00000000000000000000000000000001"
 	noSpan := "0000000000000000"
+	remoteSpan := trace.SpanContextFromContext(remote())
 	for _, c := range []struct {
 		name   string
 		fields []any
@@ -74,6 +91,10 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 		{"no flags", []any{"trace_id", traceID, "span_id", spanID}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
 		{"bad flags", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "zz"}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
 		{"flags of another type", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", 1}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
+		{"of OpenTelemetry's types", []any{"trace_id", remoteSpan.TraceID(), "span_id", remoteSpan.SpanID(), "trace_flags", remoteSpan.TraceFlags()}, background, nil, "hello " + ids},
+		{"what leads back to itself", []any{"trace_id", endless(), "span_id", endless(), "trace_flags", endless()}, background, nil,
+			"hello trace_id=!BADVALUE: nested too deep, or too large span_id=!BADVALUE: nested too deep, or too large"},
+		{"what panics", []any{"trace_id", testkit.PanickingString{}}, background, nil, "hello trace_id=!PANIC: no text"},
 		{"a span alone", []any{"span_id", spanID}, background, nil, "hello"},
 		{"another's format", []any{"trace_id", "123456", "span_id", "7"}, background, nil, "hello trace_id=123456 span_id=7"},
 		{"zeros", []any{"trace_id", "00000000000000000000000000000000"}, background, nil, "hello trace_id=00000000000000000000000000000000"},
@@ -113,6 +134,7 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 		`hello task={"a":1,"b":2,"c":3}` + ids:             {Group: "task"},
 		`hello task={"b":2,"c":3,"scope_dropped":1}` + ids: {Group: "task", MaxFields: 2},
 		"hello a=1 b=2 c=3 scope_ended=true" + ids:         {},
+		"hello a=1 b=2 c=3" + ids:                          {MaxFields: -1},
 		"hello scope_ended=true":                           {Ended: logadapters.DropEnded},
 		"hello scope_ended=true ":                          {Ended: logadapters.DropEnded, MaxFields: 1},
 	} {
@@ -229,6 +251,15 @@ func TestTheScopeOfAnErrorIsNotSeen(t *testing.T) {
 	r.SetErr(err)
 	scope.New("request_id", "r-1", "cause", err).Run(func() { l.Emit(background, r) })
 	wantLines(t, k, "hello exception.message=out of stock exception.type=*errors.errorString request_id=r-1 cause=out of stock")
+}
+
+// The SDK calls processors in their order: what exports in front of ours gets no fields.
+func TestAProcessorInFrontSeesTheBareRecord(t *testing.T) {
+	front, behind := new(records), new(records)
+	l := sdklog.NewLoggerProvider(sdklog.WithProcessor(front), sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(behind)).Logger("test")
+	scope.New("request_id", "r-1").Run(func() { emit(l, background) })
+	wantLines(t, front, "hello")
+	wantLines(t, behind, "hello request_id=r-1")
 }
 
 // The processor alone is no reason to make a record.

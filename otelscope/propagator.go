@@ -11,13 +11,16 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-// Propagator returns what stands in for OpenTelemetry's propagation.Baggage, beside its
-// TraceContext. It sends the baggage of the context and, of the scope's fields, those whose keys are
-// declared scope.Propagated, in one header baggage. The scope is the one that is bound, or that the
-// context carries: see [logadapters.Pick]. Of a key in both the context's member is sent; what is
-// beyond W3C's limits of 64 members and 8192 bytes is left out, as package propagation has it. What
-// it takes from a header becomes baggage of the context, as with propagation.Baggage, and no field:
-// whom to trust with that is said by the option TrustBaggage of httpscope.
+// Propagator returns a propagator to use beside OpenTelemetry's TraceContext, in place of its Baggage.
+// In one header baggage it sends the baggage of the context and the scope's fields whose keys are
+// declared scope.Propagated, Hidden and Redacted ones too, with their values. The scope is the one
+// that is bound, or that the context carries: see [logadapters.Pick]. If a key is in both, the
+// context's member is sent. Fields that don't fit into W3C's limits of 64 members and 8192 bytes are
+// left out.
+//
+// What it extracts from a header becomes baggage of the context, as with OpenTelemetry's Baggage,
+// and no field. Fields of a header are taken by the option TrustBaggage of httpscope. As with
+// Baggage, Extract needs a context that isn't nil.
 func Propagator() otelpropagation.TextMapPropagator { return propagator{} }
 
 type propagator struct{ otelpropagation.Baggage }
@@ -41,7 +44,8 @@ func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCar
 	}
 }
 
-// A baggageCarrier is headers of which only baggage counts: its value.
+// A baggageCarrier is the value of the header baggage, for package propagation to add to. It has no
+// other header.
 type baggageCarrier string
 
 func (c *baggageCarrier) Get(key string) string {

@@ -51,6 +51,7 @@ func TestWhatIsSentAsBaggage(t *testing.T) {
 		{"a header", []any{"t.region", "eu"}, background, []string{"x=1", "y=2"}, []string{"x=1,y=2,t.region=eu"}},
 		{"a header and no field", nil, background, []string{"x=1", "y=2"}, []string{"x=1", "y=2"}},
 		{"a header and the context's", []any{"t.region", "eu"}, withBaggage(t, "a=1"), []string{"x=1"}, []string{"a=1,t.region=eu"}},
+		{"a secret that is declared Propagated", []any{"t.sent", "secret", "t.shown", "secret"}, background, nil, []string{"t.sent=secret,t.shown=secret"}},
 		{"no context", []any{"t.region", "eu"}, nil, nil, []string{"t.region=eu"}},
 	} {
 		headers := http.Header{}

@@ -3,6 +3,7 @@ package otelscope
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 
@@ -25,10 +26,12 @@ import (
 // sees; an attribute of opts wins. A span that isn't recorded has ids, too. A tracer that makes
 // none, such as a no-op one, changes nothing on lines.
 //
-// An error of fn makes the span's status Error, with error.type, and is recorded as an event
-// exception, with the Traced fields of its scope if [scope.Error] has made it. It is so also if
-// the error says that ctx is over: the conventions know no other. So is a panic, with its stack, which
-// then goes on to Run's caller, and runtime.Goexit, which has the error.type goexit and no event.
+// If fn returns an error, the span's status is Error, it has the attribute error.type if fn has set
+// none, and an event named exception. If [scope.Error] has made the error, the event has the Traced
+// fields of its scope. This is so for an error that says that ctx is over, too: the semantic
+// conventions know no other kind. A panic is
+// recorded in the same way, with its stack, and goes on to Run's caller. If fn calls runtime.Goexit,
+// the status is Error, error.type is goexit, and there is no event.
 //
 // Run panics if ctx, t or fn is nil.
 func Run(ctx context.Context, t trace.Tracer, name string, fn func(context.Context) error, opts ...trace.SpanStartOption) error {
@@ -41,7 +44,7 @@ func Run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 		panic("otelscope.Run: fn, the func to run, is nil")
 	}
 	// A tracer may label the goroutine for profilers, when a span starts and when it ends, from
-	// contexts that know no scope. What was bound is put back when it has done so.
+	// contexts that know no scope. scope.Run puts back what was bound after the span has ended.
 	var err error
 	scope.Run(func() { err = run(ctx, t, name, fn, opts) })
 	return err
@@ -58,10 +61,14 @@ func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 		r.err = fn(scope.NewContext(ctx, scope.Current()))
 		r.returned = true
 	})
+	if !r.returned { // with GODEBUG=panicnil=1, and look took it for runtime.Goexit, which doesn't come here
+		r.panicked = new(runtime.PanicNilError)
+		panic(nil)
+	}
 	return r.err
 }
 
-// withTraced returns opts and the attributes of s that they lack.
+// withTraced returns opts and an option with the attributes of s that they don't set.
 func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOption {
 	d := traced.Lookup(s)
 	if d == nil {
@@ -71,8 +78,8 @@ func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOp
 	return append(slices.Clip(opts), trace.WithAttributes(missing(d, config.Attributes())...))
 }
 
-// withSpan returns s with the ids of a span. What s has of an outer span beyond these, as its entry
-// has set it, becomes the span's, or goes.
+// withSpan returns s with the ids of a span. An entry may have set the parent's id and the trace state
+// of an outer span, too: they are replaced by the span's, or removed if the span has none.
 func withSpan(s scope.Scope, span, parent trace.SpanContext) scope.Scope {
 	if !span.IsValid() {
 		return s
@@ -103,24 +110,24 @@ func replace(s scope.Scope, key, value string) scope.Scope {
 // A spanRun is one call of Run.
 type spanRun struct {
 	span     trace.Span
-	err      error // that fn has returned
-	returned bool  // fn has; false if it has ended with a panic or with runtime.Goexit
+	err      error // what fn has returned
+	returned bool  // false if fn has ended with a panic or with runtime.Goexit
 	panicked any
 	stack    []byte
 }
 
-// look is deferred around fn: there a panic's stack can be seen.
+// look is deferred around fn, where the stack still has the function that panicked. The panic goes on.
 func (r *spanRun) look() {
 	if r.returned {
 		return
 	}
+	r.stack = debug.Stack()
 	if r.panicked = recover(); r.panicked != nil {
-		r.stack = debug.Stack()
 		panic(r.panicked)
 	}
 }
 
-// end is deferred. It ends the span, with what went wrong.
+// end is deferred. It records what went wrong, and ends the span.
 func (r *spanRun) end() {
 	defer r.span.End()
 	if !r.span.IsRecording() {
@@ -138,28 +145,28 @@ func (r *spanRun) end() {
 }
 
 func (r *spanRun) recordPanic() {
-	text, name := valid(fmt.Sprint(r.panicked)), fmt.Sprintf("%T", r.panicked)
+	name := fmt.Sprintf("%T", r.panicked)
 	if err, ok := r.panicked.(error); ok {
 		name = typeOf(err)
 	}
-	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.panicked),
-		semconv.ExceptionType(name),
-		semconv.ExceptionMessage(text),
-		semconv.ExceptionStacktrace(valid(string(r.stack))))...))
-	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+	r.record(r.panicked, name, semconv.ExceptionStacktrace(valid(string(r.stack))))
+}
+
+func (r *spanRun) recordError() { r.record(r.err, typeOf(r.err)) }
+
+// record records what fn has ended with: an event, error.type, unless fn has set it, and the status.
+func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
+	text := valid(sprint(what))
+	event := append([]attribute.KeyValue{semconv.ExceptionType(name), semconv.ExceptionMessage(text)}, more...)
+	fields := slices.DeleteFunc(fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
+	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fields, event...)...))
+	if !has(attributesOf(r.span), string(semconv.ErrorTypeKey)) {
+		r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+	}
 	r.span.SetStatus(codes.Error, text)
 }
 
-func (r *spanRun) recordError() {
-	name, text := typeOf(r.err), valid(fmt.Sprint(r.err))
-	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fieldsOf(r.err),
-		semconv.ExceptionType(name),
-		semconv.ExceptionMessage(text))...))
-	r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
-	r.span.SetStatus(codes.Error, text)
-}
-
-// fieldsOf returns what the scope of an error says about it. v may be anything.
+// fieldsOf returns the Traced fields of an error that scope.Error has made, and nil for anything else.
 func fieldsOf(v any) []attribute.KeyValue {
 	err, ok := v.(error)
 	if !ok {
@@ -172,13 +179,41 @@ func fieldsOf(v any) []attribute.KeyValue {
 	return Attributes(s, scope.Traced)
 }
 
-// typeOf returns the type of an error as the semantic conventions want it: not that of a wrapper
-// that says nothing about the failure.
+// typeOf returns the type of an error as the semantic conventions want it: that of the failure, not
+// of a wrapper around it.
 func typeOf(err error) (name string) {
+	own := func() string { return fmt.Sprintf("%T", logadapters.BareErrors(err)[0]) }
 	defer func() {
 		if recover() != nil { // its Unwrap or ErrorType
-			name = fmt.Sprintf("%T", logadapters.BareErrors(err)[0])
+			name = own()
 		}
 	}()
+	if countErrors(err, maxErrors) == 0 {
+		return own()
+	}
 	return valid(semconv.ErrorType(err).Value.AsString())
+}
+
+// maxErrors bounds the errors of a tree that is looked through: one may lead back to itself, and package
+// errors has no end for it.
+const maxErrors = 1000
+
+// countErrors returns what is left of that many errors when those of err's tree have been counted; 0 if
+// there are too many.
+func countErrors(err error, left int) int {
+	for err != nil && left > 0 {
+		left--
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, branch := range e.Unwrap() {
+				left = countErrors(branch, left)
+			}
+			return left
+		default:
+			return left
+		}
+	}
+	return left
 }

@@ -215,6 +215,24 @@ type badError struct{}
 func (badError) Error() string     { panic("no text") }
 func (badError) ErrorType() string { panic("no type") }
 
+// A loopError leads back to itself: errors.As has no end for it.
+type loopError struct{}
+
+func (loopError) Error() string { return "loop" }
+func (e loopError) Unwrap() []error {
+	return []error{e, e}
+}
+
+// An endlessError panics with a value that package fmt has no end for.
+type endlessError struct{}
+
+func (endlessError) Error() string { panic(endless()) }
+
+// A worseError panics with what panics with what panics: package fmt gives up.
+type worseError struct{}
+
+func (worseError) Error() string { panic(badError{}) }
+
 func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 	tracer, spans := newTracer()
 	boom := errors.New("boom")
@@ -242,6 +260,14 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 			`Error "context canceled" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=context canceled`, context.Canceled, ""},
 		{"an error that panics", func() error { return badError{} },
 			`Error "%!v(PANIC=Error method: no text)" error.type=otelscope_test.badError / exception exception.type=otelscope_test.badError exception.message=%!v(PANIC=Error method: no text)`, badError{}, ""},
+		{"an error that leads back to itself", func() error { return loopError{} },
+			`Error "loop" error.type=otelscope_test.loopError / exception exception.type=otelscope_test.loopError exception.message=loop`, loopError{}, ""},
+		{"an error that panics endlessly", func() error { return endlessError{} },
+			`Error "!PANIC: !BADVALUE: nested too deep, or too large" error.type=github.com/taskscope/taskscope/otelscope_test.endlessError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.endlessError exception.message=!PANIC: !BADVALUE: nested too deep, or too large`, endlessError{}, ""},
+		{"an error that panics with one that does", func() error { return worseError{} },
+			`Error "!PANIC: otelscope_test.badError" error.type=github.com/taskscope/taskscope/otelscope_test.worseError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.worseError exception.message=!PANIC: otelscope_test.badError`, worseError{}, ""},
+		{"a panic with a value that leads back to itself", func() error { explode(endless()); return nil },
+			`Error "!BADVALUE: nested too deep, or too large" error.type=[]interface {} / exception exception.type=[]interface {} exception.message=!BADVALUE: nested too deep, or too large exception.stacktrace=…`, nil, "panic"},
 		{"a panic", func() error { explode("boom"); return nil },
 			`Error "boom" error.type=string / exception exception.type=string exception.message=boom exception.stacktrace=…`, nil, "panic boom"},
 		{"a panic with an error", func() error { explode(scoped(typedError{})); return nil },
@@ -256,7 +282,10 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 				ends := "goexit"
 				defer func() {
 					if p := recover(); p != nil {
-						ends = fmt.Sprint("panic ", p)
+						ends = "panic"
+						if _, list := p.([]any); !list {
+							ends += fmt.Sprint(" ", p)
+						}
 					}
 					if scope.Current() != before {
 						t.Errorf("%s: bound is %v", c.name, scope.Current())
@@ -264,7 +293,7 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 					ended <- ends
 				}()
 				err := otelscope.Run(background, tracer, "work", func(context.Context) error { return c.fn() })
-				if ends = ""; !errors.Is(err, c.err) {
+				if ends = ""; err != c.err && !errors.Is(err, c.err) {
 					t.Errorf("%s: Run returns %v", c.name, err)
 				}
 			})
@@ -287,6 +316,38 @@ func TestASpanThatSaysOK(t *testing.T) {
 	})
 	if got := spans.Ended()[0].Status().Code; got != codes.Ok {
 		t.Errorf("status %v", got)
+	}
+}
+
+// What the event says itself is there once: a field of its name gives way. And fn knows best of what type
+// its error is.
+func TestWhatAnErrorSaysWins(t *testing.T) {
+	_ = scope.NewKey[string]("exception.message", scope.Traced)
+	tracer, spans := newTracer()
+	scope.New("exception.message", "a field", "t.user", "ann").Run(func() {
+		_ = otelscope.Run(background, tracer, "work", func(ctx context.Context) error {
+			trace.SpanFromContext(ctx).SetAttributes(attribute.String("error.type", "declined"))
+			return scope.Error(errors.New("boom"))
+		})
+	})
+	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" exception.message=a field t.user=ann error.type=declined / exception t.user=ann exception.type=*errors.errorString exception.message=boom`)
+}
+
+// With the old meaning of panic(nil) it is a panic, too.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		tracer, spans := newTracer()
+		returned := false
+		func() {
+			defer func() { _ = recover() }()
+			_ = otelscope.Run(background, tracer, "work", func(context.Context) error { explode(nil); return nil })
+			returned = true
+		}()
+		if returned {
+			t.Errorf("%s: Run has returned", setting)
+		}
+		want(t, setting, outcome(spans.Ended()[0]), `Error "panic called with nil argument" error.type=*runtime.PanicNilError / exception exception.type=*runtime.PanicNilError exception.message=panic called with nil argument exception.stacktrace=…`)
 	}
 }
 

@@ -24,9 +24,9 @@ type SpanOptions struct{ _ struct{} }
 
 // NewSpanProcessor returns a processor that gives each span, when it starts, the fields whose keys
 // are declared [scope.Traced] as attributes. They are those of the scope that is bound there, or
-// that the span's context carries: see [logadapters.Pick]. An attribute that the span has already
-// stays. The processor binds nothing: [Run] and [Fields] do that for spans that enclose the work.
-// nil opts are the defaults.
+// that the span's context carries: see [logadapters.Pick]. If its task has ended, scope_ended is with
+// them. An attribute that the span has already stays. The processor binds nothing: [Run] and [Fields]
+// do that for spans that enclose the work. nil opts are the defaults.
 func NewSpanProcessor(opts *SpanOptions) sdktrace.SpanProcessor { return spanProcessor{} }
 
 type spanProcessor struct{}
@@ -38,7 +38,7 @@ func (spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteSpan
 	}
 }
 
-// missing returns what of d isn't among own.
+// missing returns the attributes of d whose keys aren't in own. They are shared: don't change them.
 func missing(d *logadapters.Derived[*keyValues], own []attribute.KeyValue) []attribute.KeyValue {
 	if !slices.ContainsFunc(own, func(a attribute.KeyValue) bool { return d.Has(string(a.Key)) }) {
 		return d.Value.list
@@ -82,8 +82,12 @@ func SpanFields(ctx context.Context) []slog.Attr {
 	}
 }
 
-// parseFlags returns the trace flags that a field stands for.
+// parseFlags returns the trace flags that a field stands for, and 0 if it isn't two hex digits.
 func parseFlags(v slog.Value) trace.TraceFlags {
+	if v.Kind() == slog.KindAny {
+		flags, _ := v.Any().(trace.TraceFlags)
+		return flags
+	}
 	if v.Kind() != slog.KindString || len(v.String()) != 2 {
 		return 0
 	}
@@ -92,27 +96,32 @@ func parseFlags(v slog.Value) trace.TraceFlags {
 }
 
 // Finish gives the current span of ctx what is known at its end: the fields declared [scope.Traced]
-// that have come since it started, shared ones too, and the totals of the task so far. What the span
-// has already stays as it is. It is for the option Finish of httpscope, and does nothing if the span
-// isn't recording.
+// that have come since it started, shared ones too, and the totals of the task so far, which need no
+// declaration. What the span has already stays as it is. Finish is for the option Finish of
+// httpscope. It does nothing if the span isn't recording, or if ctx is nil or has no span.
 func Finish(ctx context.Context) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return
 	}
-	var own []attribute.KeyValue
-	if readable, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok {
-		own = readable.Attributes()
-	}
+	own := attributesOf(span)
 	s := logadapters.Pick(ctx)
 	var late []attribute.KeyValue
 	if d := traced.Lookup(s); d != nil {
-		late = slices.Clip(missing(d, own)) // it is shared
+		late = slices.Clip(missing(d, own)) // it is shared, so append must copy it
 	}
 	for _, total := range s.Totals() {
-		if !has(own, total.Key) {
+		if key := valid(total.Key); !has(own, key) && !has(late, key) {
 			late = appendSafely(late, total)
 		}
 	}
 	span.SetAttributes(late...)
+}
+
+// attributesOf returns what span has; nothing if it can't be asked.
+func attributesOf(span trace.Span) []attribute.KeyValue {
+	if readable, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok {
+		return readable.Attributes()
+	}
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -94,6 +96,16 @@ func TestFieldsAreTheIDsOfTheCurrentSpan(t *testing.T) {
 	})
 }
 
+func TestWithoutFinishASpanHasWhatItHasStartedWith(t *testing.T) {
+	tracer, spans := newTracer()
+	scope.New("t.user", "ann").Run(func() {
+		_, span := tracer.Start(background, "server")
+		scope.Set("t.late", 3)
+		span.End()
+	})
+	want(t, "span", text(spans.Ended()[0].Attributes()), "t.user=ann")
+}
+
 // Finish brings what came after the span's start. What is there stays.
 func TestFinishAddsWhatCameLate(t *testing.T) {
 	tracer, spans := newTracer()
@@ -108,6 +120,7 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 		scope.Add("db.queries", 2)
 		scope.Add("t.redacted", 1)
 		scope.Add("t.hidden_total", 1)
+		scope.Add("t.sent", 1) // Hidden
 		scope.Add("wait", 1500*time.Millisecond)
 		scope.Append("items", "umbrella")
 		scope.Append("items", "boots")
@@ -119,6 +132,25 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 	})
 	want(t, "span", text(spans.Ended()[0].Attributes()), "rows=own t.user=ann t.late=3 t.both=true db.queries=2 t.redacted=[REDACTED]"+
 		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"]")
+}
+
+// Keys are compared as they are on a span, which is UTF-8.
+func TestASpansOwnAttributeWinsOverARenamedField(t *testing.T) {
+	_ = scope.NewKey[string]("k\xff", scope.Traced)
+	own := trace.WithAttributes(attribute.String("k\uFFFD", "own"), attribute.String("rows\uFFFD", "own"))
+	tracer, spans := newTracer()
+	scope.New("k\xff", "field").Run(func() {
+		scope.Add("rows\xff", 1)
+		ctx, span := tracer.Start(background, "work", own)
+		otelscope.Finish(ctx)
+		span.End()
+		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return nil }, own)
+		_, span = tracer.Start(background, "work")
+		span.End()
+	})
+	for i, attrs := range []string{"k\uFFFD=own rows\uFFFD=own", "k\uFFFD=own rows\uFFFD=own", "k\uFFFD=field"} {
+		want(t, "span", text(spans.Ended()[i].Attributes()), attrs)
+	}
 }
 
 // readless is a span that can't be read, as one of another implementation.
@@ -148,6 +180,39 @@ func TestFinishWithOtherSpans(t *testing.T) {
 		otelscope.Finish(trace.ContextWithSpan(scope.NewContext(background, other), span))
 		want(t, "the context of another task", text(span.attrs), "t.user=other task's")
 	})
+}
+
+// A nil context is one without a scope and without a span, for whatever takes one.
+func TestANilContext(t *testing.T) {
+	tracer, spans := newTracer()
+	scope.New("t.user", "ann", "t.region", "eu").Run(func() {
+		l, k := newLogger(nil)
+		emit(l, background)
+		r := k.all[0]
+		r.SetAttributes()
+		if err := otelscope.NewLogProcessor(nil).OnEmit(noContext, &r); err != nil {
+			t.Error(err)
+		}
+		want(t, "a record", describe(r), "hello t.user=ann t.region=eu")
+		var span trace.Span
+		scope.Outside(func() { _, span = tracer.Start(background, "work") })
+		otelscope.NewSpanProcessor(nil).OnStart(noContext, span.(sdktrace.ReadWriteSpan))
+		span.End()
+		want(t, "a span", text(spans.Ended()[0].Attributes()), "t.user=ann")
+	})
+	for what, call := range map[string]func(){
+		"Run":     func() { _ = otelscope.Run(noContext, tracer, "", func(context.Context) error { return nil }) },
+		"Extract": func() { otelscope.Propagator().Extract(noContext, propagation.MapCarrier{"baggage": "a=1"}) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s doesn't panic", what)
+				}
+			}()
+			call()
+		}()
+	}
 }
 
 // What a value's method does while a span starts doesn't come back to itself.

@@ -113,5 +113,5 @@ func labelText(v slog.Value) (text string) {
 			text = values.Panic(p).String()
 		}
 	}()
-	return strings.ToValidUTF8(values.Resolve(v).String(), "\uFFFD")
+	return strings.ToValidUTF8(values.String(values.Resolve(v)), "\uFFFD")
 }

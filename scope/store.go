@@ -95,13 +95,30 @@ func (b builder) putAttr(a slog.Attr) {
 	case a.Key != "" && b.list.index(a.Key) < 0: // as put does it, but sooner: it is so mostly
 		b.list.attrs = append(b.list.attrs, a)
 	case a.Key == "" && a.Value.Kind() == slog.KindGroup:
-		for _, m := range a.Value.Group() {
-			b.putAttr(m)
+		if b.putMembers(a.Value, 10_000) < 0 {
+			b.putAttr(slog.String("", "!BADVALUE: too many members"))
 		}
 	case !values.IsZero(a):
 		a.Key = normalizeKey(a.Key)
 		b.put(field{Attr: a})
 	}
+}
+
+// putMembers puts the members of a group without a key, at any depth, and returns what is left of that
+// many; less than 0 if there are too many: a group may be a member of itself.
+func (b builder) putMembers(group slog.Value, left int) int {
+	for _, m := range group.Group() {
+		left--
+		switch {
+		case left < 0:
+			return left
+		case m.Key == "" && m.Value.Kind() == slog.KindGroup:
+			left = b.putMembers(m.Value, left)
+		default:
+			b.putAttr(m)
+		}
+	}
+	return left
 }
 
 // newTask returns a node without fields, in a task of its own. They are one allocation: who is

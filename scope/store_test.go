@@ -676,3 +676,14 @@ func TestValuesOfTheStoresOwnTypes(t *testing.T) {
 		}
 	}
 }
+
+// A group may be a member of itself, and have no end.
+func TestAGroupWithoutAKeyThatIsInItself(t *testing.T) {
+	members := []slog.Attr{{}, {}, slog.Int("n", 1)}
+	group := slog.GroupValue(members...)
+	members[0].Value, members[1].Value = group, group
+	s := scope.New("before", 1, slog.Attr{Value: group}, "behind", 2)
+	if got := s.String(); got != `before=1 !BADKEY="!BADVALUE: too many members" behind=2` {
+		t.Errorf("the scope is %s", got)
+	}
+}

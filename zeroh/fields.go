@@ -1,7 +1,6 @@
 package zeroh
 
 import (
-	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -117,7 +116,7 @@ func add(e *zerolog.Event, fields *logadapters.Fields, i int, safe bool) {
 	if safe {
 		defer func() {
 			if p := recover(); p != nil { // zerolog has added nothing then
-				e.Str(a.Key, fmt.Sprintf("!PANIC: %v", p))
+				e.Str(a.Key, "!PANIC: "+values.Text(p))
 			}
 		}()
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -50,6 +51,14 @@ func Usable(id string) bool {
 	return !strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
+// textOf returns the text of an id, or "" if it has none: it may lead back to itself.
+func textOf(v slog.Value) string {
+	if v = v.Resolve(); values.TooLarge(v) {
+		return ""
+	}
+	return v.String()
+}
+
 // Agree returns the id of the task when the program's own fields have been set: what key has
 // now, if it may replace id and a header can hold it. Otherwise id stays, in the field too. What
 // isn't there is left out.
@@ -59,7 +68,7 @@ func Agree(key, id string, mayReplace bool) string {
 		return id
 	}
 	v := slog.AnyValue(value)
-	text := v.Resolve().String()
+	text := textOf(v)
 	if text == id {
 		return id
 	}

@@ -108,3 +108,17 @@ func TestFieldsOfAnotherTraceTakeAllOfIt(t *testing.T) {
 		}
 	}
 }
+
+// A program's field may have a value that leads back to itself, of which there is no text.
+func TestAnIDWithoutAText(t *testing.T) {
+	cyclic := []any{nil}
+	cyclic[0] = cyclic
+	scope.New("request_id", cyclic).Run(func() {
+		if id := entry.Agree("request_id", "r-1", true); id != "r-1" || scope.Current().String() != "request_id=r-1" {
+			t.Errorf("the id is %q", id)
+		}
+	})
+	if got := entry.Join(nil, []slog.Attr{slog.Any("trace_id", cyclic)}, "trace_id", ""); len(got) != 1 {
+		t.Errorf("joined: %d", len(got))
+	}
+}

@@ -78,7 +78,7 @@ func Join(attrs, fields []slog.Attr, traceID, parentSpanID string) []slog.Attr {
 	id := func(attrs []slog.Attr) (text string) {
 		for _, a := range attrs {
 			if a.Key == traceID {
-				text = a.Value.Resolve().String()
+				text = textOf(a.Value)
 			}
 		}
 		return text

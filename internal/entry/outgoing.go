@@ -45,7 +45,7 @@ func (out *Outgoing) standard(s scope.Scope) (standard scope.Scope, id string) {
 		}
 	}
 	if v, ok := s.Get(out.RequestID); ok && out.RequestID != "" {
-		if id = slog.AnyValue(v).Resolve().String(); !out.valid(id) {
+		if id = textOf(slog.AnyValue(v)); !out.valid(id) {
 			id = ""
 		}
 	}

@@ -11,8 +11,12 @@ import (
 // Resolve returns v as log/slog would show it: without LogValuers at any depth, without groups that
 // have nothing to show, with the members of groups that have no key in the place of these. A
 // LogValue method that panics, or answers with LogValuers for ever, is replaced by a text that says
-// so. A group with nothing to show comes back as a group without members.
+// so. A group with nothing to show comes back as a group without members; one that leads back to itself,
+// or has too many members, as a text that says so.
 func Resolve(v slog.Value) slog.Value {
+	if isEndless(v) {
+		return slog.StringValue(tooLarge)
+	}
 	r, _ := resolve(v, 0)
 	return r
 }
@@ -25,7 +29,10 @@ func resolve(v slog.Value, depth int) (r slog.Value, ends bool) {
 		if depth == maxNested {
 			return v, false
 		}
-		if r = logValue(v); r.Kind() == slog.KindGroup {
+		if r = logValue(v); isEndless(r) {
+			return slog.StringValue(tooLarge), true
+		}
+		if r.Kind() == slog.KindGroup {
 			if r, ends = resolve(r, depth+1); !ends && depth == 0 {
 				return neverEnds(v), true
 			}
@@ -80,25 +87,50 @@ func IsZero(a slog.Attr) bool {
 
 // HasLogValuer reports whether v is, or has in it, something to be resolved anew for each line.
 func HasLogValuer(v slog.Value) bool {
-	switch v.Kind() {
-	case slog.KindLogValuer:
-		return true
-	case slog.KindGroup:
-		return slices.ContainsFunc(v.Group(), func(a slog.Attr) bool { return HasLogValuer(a.Value) })
-	}
-	return false
+	found, _ := find(v, func(v slog.Value) bool { return v.Kind() == slog.KindLogValuer })
+	return found
 }
 
 // IsPlain reports whether v is a bool, a number, a string, a time, a duration, or a group of these:
 // encoding it calls no method of a user's type.
 func IsPlain(v slog.Value) bool {
-	switch v.Kind() {
-	case slog.KindAny, slog.KindLogValuer:
-		return false
-	case slog.KindGroup:
-		return !slices.ContainsFunc(v.Group(), func(a slog.Attr) bool { return !IsPlain(a.Value) })
+	found, _ := find(v, func(v slog.Value) bool { return v.Kind() == slog.KindAny || v.Kind() == slog.KindLogValuer })
+	return !found
+}
+
+// isEndless reports whether v is a group that leads back to itself, or one with too many members.
+func isEndless(v slog.Value) bool {
+	_, ends := find(v, func(slog.Value) bool { return false })
+	return !ends
+}
+
+// find reports whether is holds for v or, if that is a group, for a member at any depth; and whether
+// the group isn't too large to be looked through.
+func find(v slog.Value, is func(slog.Value) bool) (found, ends bool) {
+	if v.Kind() != slog.KindGroup {
+		return is(v), true
 	}
-	return true
+	left := maxMembers
+	found = findIn(v, is, 0, &left)
+	return found, left > 0
+}
+
+func findIn(v slog.Value, is func(slog.Value) bool, depth int, left *int) bool {
+	if *left--; depth > maxDepth {
+		*left = 0
+	}
+	if v.Kind() != slog.KindGroup {
+		return is(v)
+	}
+	for _, a := range v.Group() {
+		if *left <= 0 {
+			return false
+		}
+		if findIn(a.Value, is, depth+1, left) {
+			return true
+		}
+	}
+	return false
 }
 
 // CloneGroups returns a with groups of its own: for code that may change what it is given.
@@ -161,6 +193,5 @@ func logValue(v slog.Value) (r slog.Value) {
 
 // Panic returns what is shown in place of a value whose method panicked with p.
 func Panic(p any) (text slog.Value) {
-	// p is a user's too: its own Error or String may panic, which fmt catches, or log.
-	return slog.StringValue(fmt.Sprintf("!PANIC: %v", p))
+	return slog.StringValue("!PANIC: " + Text(p)) // p is a user's too: its own Error or String may panic, or log
 }

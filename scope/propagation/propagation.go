@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -178,6 +179,9 @@ func text(v slog.Value) (text string, ok bool) {
 		case fmt.Stringer:
 			return x.String(), true
 		}
+	}
+	if values.TooLarge(v) {
+		return "", false
 	}
 	return v.String(), true
 }

@@ -554,3 +554,14 @@ func TestFieldsDoNotHoldALongHeader(t *testing.T) {
 		t.Errorf("%v allocations, want that of the copy of the 55 bytes", n)
 	}
 }
+
+// A value that leads back to itself has no text: it is left out.
+func TestAValueWithoutAnEndIsLeftOut(t *testing.T) {
+	loop := map[string]any{}
+	loop["a"] = loop
+	c := Map{}
+	propagation.Inject(scope.New("request_id", loop, "trace_id", loop, "tenant", loop, "plan", "gold"), c)
+	if len(c) != 1 || c["baggage"] != "plan=gold" {
+		t.Errorf("sent %v", c)
+	}
+}

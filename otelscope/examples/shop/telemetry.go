@@ -29,17 +29,17 @@ import (
 var payments metric.Int64Counter
 
 // setUp starts the providers, and makes slog's and zap's global loggers write to them. What is
-// otelscope's stands in front of what exports.
+// otelscope's stands in front of what exports: README.md shows these lines.
 func setUp(ctx context.Context, out io.Writer) (shutdown func(context.Context) error, err error) {
 	spans, records, metrics, err := exporters(ctx, out)
 	if err != nil {
 		return nil, err
 	}
 	tracers := sdktrace.NewTracerProvider(
-		sdktrace.WithSpanProcessor(otelscope.NewSpanProcessor(nil)),
+		sdktrace.WithSpanProcessor(otelscope.NewSpanProcessor(nil)), // in front of what exports
 		sdktrace.WithBatcher(spans))
 	loggers := sdklog.NewLoggerProvider(
-		sdklog.WithProcessor(otelscope.NewLogProcessor(nil)),
+		sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), // in front of what exports
 		sdklog.WithProcessor(sdklog.NewBatchProcessor(records)))
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metrics)))
 	otel.SetTracerProvider(tracers)
