@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 .PHONY: check
 check: formatted ## before a commit: gofmt, go vet, staticcheck and the short tests of the root module
@@ -31,6 +31,12 @@ lint: formatted ## gofmt, go vet, staticcheck (staticcheck.conf), go mod tidy, i
 .PHONY: bench
 bench: ## measure taskscope and its peers side by side, into benchmarks/RESULTS.md
 	cd benchmarks && $(GO) run .
+
+BASE ?= HEAD^
+
+.PHONY: bench-compare
+bench-compare: ## measure the same rows at BASE (default HEAD^) and in this tree, by turns (ROUNDS=10, ONLY='slog request')
+	scripts/bench-compare.sh '$(BASE)'
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (default 10s)

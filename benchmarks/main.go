@@ -3,21 +3,24 @@
 //
 // Absolute times depend on the machine and on what else it does; the ratio of two rows
 // of one table, taken in the same rounds, hardly does. So ratios are what it reports.
+//
+// A row stands in one place: in the func that makes its table. That func stands in the
+// chapter of its file.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
-// A row is one way to do the thing that its table is about.
+// A row is one way to do the thing that its table is about. run does it n times. It may be
+// called on several goroutines at once.
 type row struct {
 	name string
 	must float64 // the ratio to reach, or 0 if there is none
@@ -29,102 +32,167 @@ type table struct {
 	name, about string
 	rows        []row
 	note        string // why a ratio that must be reached isn't, if so
+
+	column     string             // tables of one name, and of the same rows, are shown as one, with a column each
+	references int                // how many rows the others are compared with, the first ones; 0 means 1
+	smallHeap  bool               // the rows are measured with next to no heap, too
+	cores      bool               // and on two cores
+	bytes      map[string]float64 // the ratio of bytes to reach, by the name of the row
 }
 
-// A result is what was measured of a row.
-type result struct {
-	row
-	ns            float64 // median
-	ratio         float64 // median of the ratios to the first row, round by round
-	bytes, allocs float64
+// A chapter has the tables of one file.
+type chapter struct {
+	place  int
+	title  string
+	tables []func() table
 }
+
+var chapters []chapter
+
+// add is called by the init of each file that has tables. place says where they stand in RESULTS.md.
+func add(place int, title string, tables ...func() table) {
+	chapters = append(chapters, chapter{place, title, tables})
+	slices.SortStableFunc(chapters, func(a, b chapter) int { return a.place - b.place })
+}
+
+// each returns what makes a table for each argument.
+func each[T any](make func(T) table, args ...T) (tables []func() table) {
+	for _, arg := range args {
+		tables = append(tables, func() table { return make(arg) })
+	}
+	return tables
+}
+
+// A command measures what isn't rows of a table. It returns what RESULTS.md has of it.
+type command struct {
+	place   int
+	name    string
+	measure func(m measuring) (markdown string, err error)
+}
+
+var commands []command
+
+// addCommand is called by the init of each file that has one. place says where it stands in RESULTS.md,
+// behind the tables.
+func addCommand(place int, name string, measure func(m measuring) (string, error)) {
+	commands = append(commands, command{place, name, measure})
+	slices.SortStableFunc(commands, func(a, b command) int { return a.place - b.place })
+}
+
+// What runs in processes that commands start.
+var children = map[string]func(m measuring) error{}
 
 func main() {
-	rounds := flag.Int("rounds", 41, "how many times each row is timed")
+	log.SetFlags(0)
+	rounds := flag.Int("rounds", 101, "how many times each row is timed")
 	slice := flag.Duration("slice", 4*time.Millisecond, "how long a row is timed in a round, about")
 	out := flag.String("out", ".", "the folder to write RESULTS.md and the charts to")
-	ballast := flag.Int("heap", 64, "the megabytes that the process holds meanwhile, as a service would")
-	only := flag.String("only", "", "the name of the only table to measure")
+	heap := flag.Int("heap", 64, "the megabytes that the process holds meanwhile, as a service would")
+	only := flag.String("only", "", "the name of the only table to measure; nothing is written")
+	list := flag.Bool("list", false, "print the names of tables and commands, and do nothing else")
+	bench := flag.Bool("bench", false, "measure times and allocations of rows only, and print them as go test -bench does; nothing is written")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "go run . [flags] [command]: measures everything and writes RESULTS.md, or runs a command (-list) and prints its table")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
-	log.SetFlags(0)
+	m := measuring{rounds: *rounds, slice: *slice, heap: *heap, plain: *bench}
+	if name := flag.Arg(0); name != "" {
+		if err := m.run(name); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	report := report{measuring: m}
+	for _, c := range chapters {
+		for _, make := range c.tables {
+			t := make()
+			switch {
+			case *list:
+				fmt.Println(t.name)
+				continue
+			case *only != "" && t.name != *only:
+				continue
+			}
+			results := m.measure(t)
+			for _, r := range results {
+				r.print(t, *bench)
+			}
+			report.add(c.title, t, results)
+		}
+	}
+	for _, c := range commands {
+		switch {
+		case *list:
+			fmt.Println("command:", c.name)
+			continue
+		case *only != "" || *bench:
+			continue
+		}
+		text, err := c.measure(m)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Print(text)
+		report.commands += text
+	}
+	if *only != "" || *list || *bench {
+		return
+	}
 	if err := os.MkdirAll(filepath.Join(*out, "charts"), 0o755); err != nil {
 		log.Fatal(err)
 	}
-	// A service has a heap. With next to none the collector would start every 4 MB, and what
-	// is measured would be its write barriers.
-	heap := make([]byte, *ballast<<20)
-	defer runtime.KeepAlive(heap)
-	var report report
-	for _, t := range tables() {
-		if *only != "" && t.name != *only {
-			continue
-		}
-		results := measure(t, *rounds, *slice)
-		for _, r := range results {
-			fmt.Printf("%-44s %-44s %10.1f ns %6.2f × %7.0f B %5.1f allocs\n", t.name, r.name, r.ns, r.ratio, r.bytes, r.allocs)
-		}
-		report.add(t, results)
-	}
-	if *only != "" {
-		return
-	}
-	for _, f := range figures(*rounds) {
-		fmt.Printf("%-90s %8.2f %s\n", f.name, f.value, f.unit)
-		report.figures = append(report.figures, f)
-	}
-	if err := report.write(*out, *rounds, *ballast); err != nil {
+	if err := report.write(*out); err != nil {
 		log.Fatal(err)
 	}
-}
-
-// measure times each row of t in each round, in an order that is drawn anew, so that
-// whatever the machine does meanwhile falls on all rows alike.
-func measure(t table, rounds int, slice time.Duration) []result {
-	counts := make([]int, len(t.rows))
-	times := make([][]float64, len(t.rows))
-	for i, r := range t.rows {
-		counts[i] = calibrate(r.run, slice)
-	}
-	for range rounds {
-		for _, i := range rand.Perm(len(t.rows)) {
-			start := time.Now()
-			t.rows[i].run(counts[i])
-			times[i] = append(times[i], float64(time.Since(start).Nanoseconds())/float64(counts[i]))
-		}
-	}
-	results := make([]result, len(t.rows))
-	for i, r := range t.rows {
-		ratios := make([]float64, rounds)
-		for j := range ratios {
-			ratios[j] = times[i][j] / times[0][j]
-		}
-		results[i] = result{row: r, ns: median(times[i]), ratio: median(ratios)}
-		results[i].bytes, results[i].allocs = memory(r.run, counts[i])
-	}
-	return results
-}
-
-// calibrate returns how many repetitions of run take about as long as slice.
-func calibrate(run func(n int), slice time.Duration) int {
-	for n := 1; ; n *= 2 {
-		start := time.Now()
-		run(n)
-		if d := time.Since(start); d >= slice/2 {
-			return max(1, int(float64(n)*float64(slice)/float64(d)))
+	if *out == "." {
+		if err := report.quote("../README.md"); err != nil {
+			log.Fatal(err)
 		}
 	}
 }
 
-func memory(run func(n int), n int) (bytes, allocs float64) {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	run(n)
-	runtime.ReadMemStats(&after)
-	return float64(after.TotalAlloc-before.TotalAlloc) / float64(n), float64(after.Mallocs-before.Mallocs) / float64(n)
+// run runs a command, or what a command starts.
+func (m measuring) run(name string) error {
+	if child := children[name]; child != nil {
+		return child(m)
+	}
+	for _, c := range commands {
+		if c.name == name {
+			text, err := c.measure(m)
+			fmt.Print(text)
+			return err
+		}
+	}
+	return fmt.Errorf("there is no command %q: see -list", name)
 }
 
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return (x[len(x)/2] + x[(len(x)-1)/2]) / 2
+// print prints a result: for people, or as a line of go test -bench.
+func (r result) print(t table, bench bool) {
+	if bench {
+		name := ""
+		for _, part := range []string{t.name, t.column, r.name} {
+			if part != "" {
+				name += "/" + strings.NewReplacer(" ", "_", "/", "_", "=", "").Replace(part)
+			}
+		}
+		fmt.Printf("Benchmark%s 1 %.2f ns/op %.0f B/op %.2f allocs/op\n", name[1:], r.ns, r.bytes, r.allocs)
+		return
+	}
+	fmt.Printf("%-34s %-54s %10.1f ns  × %-12s %7.0f B %5.1f allocs", strings.TrimSpace(t.name+", "+t.column), r.name, r.ns, ratios(r.ratios), r.bytes, r.allocs)
+	if t.smallHeap {
+		fmt.Printf("  small heap × %s", ratios(r.small))
+	}
+	if t.cores {
+		fmt.Printf("  two cores × %.2f", r.cores)
+	}
+	fmt.Println()
+}
+
+func ratios(x []float64) string {
+	var s []string
+	for _, r := range x {
+		s = append(s, fmt.Sprintf("%.2f", r))
+	}
+	return strings.Join(s, " / ")
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// ---- OpenTelemetry ----
+func init() { add(9, "OpenTelemetry", otelRecord, otelRequest) }
 
 var orderID = scope.NewKey[string]("order.id", scope.Traced)
 

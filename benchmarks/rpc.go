@@ -22,7 +22,7 @@ import (
 	"github.com/taskscope/taskscope/slogh"
 )
 
-// ---- remote procedure calls ----
+func init() { add(8, "Remote procedure calls", grpcCall, connectCall) }
 
 func discardingJSON() *slog.Logger {
 	return slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil))

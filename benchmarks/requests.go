@@ -1,0 +1,126 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"strconv"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/zap"
+
+	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
+	"github.com/taskscope/taskscope/zaph"
+	"github.com/taskscope/taskscope/zeroh"
+)
+
+func init() {
+	add(5, "A request", growing)
+	add(5, "A request", each(item, "slog", "zap", "zerolog")...)
+	add(5, "A request", withOnTop)
+}
+
+// Of how many lines the requests are that are measured for each logger.
+var requestLines = []int{1, 2, 5, 10}
+
+const requestFloor = "What the logger's own With does is in all rows, " +
+	"and on top of it come the scope, which other loggers, goroutines and Get use too, what is remembered with it, and some 40 ns for each line. Saved are boxed arguments, " +
+	"the list of fields, and the child logger. To write the fields with each of the first lines, and to remember nothing until then, was built and measured: for zap, 0.74 for one line and 1.02 for two, " +
+	"but 1.39 for five and 1.62 for ten (the first twelve lines so); with the first line only, 0.9 and 1.5, 1.31, 1.22. Such an adapter would have to know beforehand how many lines there will be."
+
+// request returns a table of which the first two rows are the references.
+func request(logger string, lines int, rows []row) table {
+	bytes := map[string]float64{}
+	for _, r := range rows[2:] {
+		bytes[r.name] = 1.25
+		if logger != "zerolog" && r.name[len(r.name)-len(once):] == once {
+			bytes[r.name] = 1
+		}
+	}
+	column := strconv.Itoa(lines) + " lines"
+	if lines == 1 {
+		column = "1 line"
+	}
+	return table{name: logger + " request", column: column, note: requestFloor, references: 2, smallHeap: true, cores: true, bytes: bytes, rows: rows,
+		about: "Open a scope or a child logger, give it four fields, write the lines, drop it. The child is in a variable, or in a ctx in which each line looks it up. The fields are set by four calls of scope.Set, or by one of scope.SetAttrs."}
+}
+
+const (
+	variable = "With per request, in a variable"
+	inCtx    = "With per request, in a ctx"
+	each4    = ", Set four times"
+	once     = ", SetAttrs once"
+)
+
+func growing() table {
+	base := slog.New(slogBase())
+	stamped := slog.New(slogh.New(slogBase(), nil))
+	keys := []string{"a", "b", "c", "d", "e", "f"}
+	return table{name: "slog request that gains fields", cores: true, about: "Four fields, then six times: one field more, one line.", note: "Each line's handler is derived from that of the scope before, as in the chain. The scopes, and what is remembered with each, come on top of it.", rows: []row{
+		{"With chain", 0, times(func() {
+			l := slogChild(base)
+			for _, key := range keys {
+				l = l.With(key, "x")
+				slogHello(l)
+			}
+		})},
+		{"taskscope slogh", 1.0, times(func() {
+			setOnce(func() {
+				for _, key := range keys {
+					scope.Set(key, "x")
+					slogHello(stamped)
+				}
+			})
+		})},
+	}}
+}
+
+// item compares a scope for each item with a child logger for each.
+func item(logger string) table {
+	var adapter string
+	var with, line func()
+	switch logger {
+	case "slog":
+		l, stamped := slogChild(slog.New(slogBase())), slog.New(slogh.New(slogBase(), nil))
+		adapter, with, line = "slogh", func() { slogHello(l.With("item", id)) }, func() { slogHello(stamped) }
+	case "zap":
+		l, stamped := zapChild(zap.New(zapBase())), zap.New(zaph.New(zapBase(), nil))
+		adapter, with, line = "zaph", func() { zapHello(l.With(zap.String("item", id))) }, func() { zapHello(stamped) }
+	case "zerolog":
+		base := zerolog.New(io.Discard)
+		l, stamped := zeroChild(&base), base.Hook(zeroh.New(nil))
+		adapter, line = "zeroh hook", func() { zeroHello(&stamped) }
+		with = func() {
+			l := l.With().Str("item", id).Logger()
+			zeroHello(&l)
+		}
+	}
+	return table{name: logger + " line for each item", cores: true, about: "Under a request of four fields, each item of a list is done with one field more, and logs a line.",
+		note: "The request logs nothing itself, so nothing is remembered for it: all five fields are attached for each item, where the child logger attaches one. On top of it come the scope, and what is remembered with it, which one line doesn't earn back.",
+		rows: []row{
+			{"With per item", 0, times(with)},
+			{"taskscope " + adapter, 0, func(n int) {
+				setOnce(func() { repeat(n, func() { scope.With("item", id).Run(line) }) })
+			}},
+		}}
+}
+
+func withOnTop() table {
+	base := slog.New(slogBase())
+	stamped := slog.New(slogh.New(slogBase(), &logadapters.Options{}))
+	lines := func(l *slog.Logger) {
+		c := l.With("component", "db")
+		c.Info("hello")
+		c.Info("bye")
+	}
+	return table{name: "slog With per request", cores: true, about: "A child logger for each request, and two lines with it; on a scope seen before, or without taskscope.", note: "What the child attaches is passed on at once, and the scope's fields are attached behind it: two times the logger's With, and a handler and a memory of its own, which two lines don't earn back.", rows: []row{
+		{"With", 0, func(n int) {
+			l := slogChild(base)
+			repeat(n, func() { lines(l) })
+		}},
+		{"taskscope slogh, With", 1.3, func(n int) {
+			setOnce(func() { repeat(n, func() { lines(stamped) }) })
+		}},
+	}}
+}
