@@ -76,7 +76,7 @@ func paths() []path {
 		{"`Add`, to one total", [2]float64{2, 0}, func(scope.Scope) { scope.Add("rows", 1) }},
 		{"`Append`, to one total", [2]float64{2, 0}, func(scope.Scope) { scope.Append("list", 1) }},
 		{"`Share`", [2]float64{1, 0}, func(scope.Scope) { scope.Share("user", "u1") }},
-		{"`Error`", [2]float64{1, 1}, func(scope.Scope) { _ = scope.Error(io.EOF) }},
+		{"`Error`", [2]float64{0, 0}, func(scope.Scope) { _ = scope.Error(io.EOF) }},
 		{"`NewContext`", [2]float64{0, 0}, func(s scope.Scope) { keep(scope.NewContext(context.Background(), s)) }},
 		{"a request: `New`, `Run`, `Set`, a line of slog, `Go`", [2]float64{2, 2}, func(scope.Scope) {
 			scope.New("request_id", id).Run(func() {

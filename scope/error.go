@@ -27,7 +27,9 @@ func Error(err error) error {
 	if err == nil || n == nil {
 		return err
 	}
-	memo.Errors.Store(true)
+	if !memo.Errors.Load() { // no write to what all cores share, but for the first
+		memo.Errors.Store(true)
+	}
 	return &scopedError{err, Scope{n}}
 }
 
