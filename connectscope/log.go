@@ -130,5 +130,5 @@ func grpcName(code connect.Code) string {
 	case code <= connect.CodeUnauthenticated:
 		return strings.ToUpper(code.String())
 	}
-	return "CODE(" + strconv.Itoa(int(code)) + ")"
+	return "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
 }

@@ -88,10 +88,11 @@ func (s *clientConn) CloseRequest() (err error) {
 }
 
 func (s *clientConn) Receive(m any) (err error) {
+	returned := false
 	if s.call.logs {
 		s.set(func() { s.receiving = true })
 		defer func() {
-			if err == nil {
+			if returned && err == nil {
 				s.call.count(&s.call.received, m)
 			}
 			s.set(func() {
@@ -106,7 +107,7 @@ func (s *clientConn) Receive(m any) (err error) {
 			})
 		}()
 	}
-	scope.Outside(func() { err = s.StreamingClientConn.Receive(m) })
+	scope.Outside(func() { err, returned = s.StreamingClientConn.Receive(m), true })
 	return err
 }
 

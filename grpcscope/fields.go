@@ -25,7 +25,11 @@ func (c *call) setFields() (rejected int) {
 	}
 	in := func(key string) []string { return metadata.ValueFromIncomingContext(c.Context, key) }
 	n := &c.names
-	c.id, rejected = c.in.Identify(in(propagation.RequestIDHeader), c.start)
+	if c.outer.Found() {
+		c.id = c.outer.ID
+	} else {
+		c.id, rejected = c.in.Identify(in(propagation.RequestIDHeader), c.start)
+	}
 	put(n.requestID, c.id)
 	if traceparent := in(propagation.TraceparentHeader); len(traceparent) > 0 {
 		attrs = c.in.AppendTrace(attrs, traceparent, in(propagation.TracestateHeader))
@@ -53,7 +57,7 @@ func (c *call) setFields() (rejected int) {
 	if key == "" {
 		key = string(RequestID)
 	}
-	c.id = entry.Agree(key, c.id, true)
+	c.id = entry.Agree(key, c.id, !c.outer.Found())
 	return rejected
 }
 

@@ -48,7 +48,12 @@ func (c *call) log() {
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}
 	line := entry.Line{Log: c.opts.Log, Level: level, Msg: "call", Attrs: attrs, Err: err}
-	line.Write(c.ctx, scope.Current().Pick(c.ctx), entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
+	s := scope.Current().Pick(c.ctx)
+	if c.outer.Logs { // the task's last line is that of the entry around this one
+		line.WriteInner(c.ctx, s)
+		return
+	}
+	line.Write(c.ctx, s, entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
 }
 
 // statusOf returns the status that gRPC makes of a handler's error. A method of the error's that
@@ -81,8 +86,8 @@ func appendCode(attrs []slog.Attr, code codes.Code, number, text string) []slog.
 		attrs = append(attrs, slog.Uint64(number, uint64(code)))
 	}
 	if text != "" {
-		name := "CODE(" + strconv.Itoa(int(code)) + ")"
-		if int(code) < len(codeNames) {
+		name := "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
+		if uint64(code) < uint64(len(codeNames)) { // an int may have 32 bits
 			name = codeNames[code]
 		}
 		attrs = append(attrs, slog.String(text, name))

@@ -26,8 +26,9 @@ type Options struct {
 	// task, before the scope has any field but the process's, with gRPC's context: in that it
 	// finds the span of a stats handler. Its fields replace those of the interceptors that have
 	// their names. A request id among them is the call's id, in its metadata and in the answer
-	// too, if metadata can hold it. If the trace id among them isn't that of the client's
-	// traceparent, nothing else is taken from that.
+	// too, if metadata can hold it; inside an httpscope.Handler, whose id stays, it is dropped. If
+	// the trace id among them isn't that of the client's traceparent, nothing else is taken from
+	// that.
 	Fields func(context.Context, Call) []slog.Attr
 
 	// ValidID reports whether the x-request-id that a client has sent may be the id of its
@@ -57,8 +58,9 @@ type Options struct {
 	// rpc.message.id, counted from 1. RecvMsg binds it to the goroutine that calls it, in place of
 	// that of the message before: what was set between the two calls is gone, also where the
 	// stream ends. The last line has it only if the handler returns without another RecvMsg.
-	// What is to be on that line in any case is for scope.Share and scope.Add. A goroutine that
-	// isn't in the call's task gets no such scope.
+	// What is to be on that line in any case is for scope.Share and scope.Add. If goroutines
+	// take turns to receive, what each has set stays with it. A goroutine that isn't in the
+	// call's task gets no such scope.
 	PerMessage bool
 
 	// Recover has a call that panics answered with codes.Internal, and the panic ended. false lets
@@ -108,8 +110,8 @@ type Options struct {
 	// Await has the line written when the task of the call is over: when the handler has
 	// returned and all that it has started with scope.Go is done, in a goroutine of its own. What that
 	// adds up and shares is on the line too. Code, duration and level are as the handler has
-	// left them. The line of a panic or of runtime.Goexit is written at once. A Log that panics
-	// ends the program there.
+	// left them. The line of a panic or of runtime.Goexit is written at once, and so is that of a
+	// call inside an httpscope.Handler that writes a line. A Log that panics ends the program there.
 	Await bool
 
 	// AwaitLimit is how long Await waits after the handler has returned. If something is going

@@ -22,6 +22,11 @@ import (
 //
 // Chain it first, with [StreamServerInterceptor] beside it, or use [ServerOptions]. A call that
 // comes through two of these interceptors has one task, and one last line: those of the first.
+//
+// Inside an httpscope.Handler that serves the same request, where the server answers to net/http by
+// its method ServeHTTP, the call is in the request's task: it has the request's id, adds its fields,
+// and if that Handler writes a line, the task's last line with its totals is that. It has a line of
+// its own too, if Log says so.
 func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 	s := newServer(opts)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -104,6 +109,7 @@ type call struct {
 	*server
 	rpc       Call
 	header    func(metadata.MD) error
+	outer     entry.Outer
 	start     time.Time
 	id        string
 	untrusted string // members of baggage that came in and aren't trusted
@@ -130,25 +136,39 @@ func (c *call) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// around reports whether an interceptor of this package is around this one, and serves the same
-// call. A handler may call another one with its context.
-func (c *call) around() bool {
-	outer, _ := c.Context.Value(callKey{}).(*call)
-	return outer != nil && !outer.task.Ended() && outer.rpc.FullMethod == c.rpc.FullMethod &&
+// inside returns the call that is being served where c comes from, and whether it is c itself,
+// with another interceptor of this package around this one. A handler may call another one in
+// this process with its own context.
+func (c *call) inside() (outer *call, same bool) {
+	outer, _ = c.Context.Value(callKey{}).(*call)
+	if outer == nil || outer.task.Ended() {
+		return nil, false
+	}
+	return outer, outer.rpc.FullMethod == c.rpc.FullMethod &&
 		grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
 }
 
 // serve calls handle with the context for the handler.
 func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
+	outer, same := c.inside()
 	switch {
-	case c.around():
+	case same:
 		return handle(c.Context)
 	case s.opts.Skip != nil && s.opts.Skip(c.Context, c.rpc):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
 		scope.Run(func() { err = handle(c.Context) })
 		return err
 	}
-	s.base.Detach().Run(func() { err = c.serve(handle) })
+	var inner entry.Outer
+	if outer != nil {
+		inner = outer.outer
+	}
+	c.outer = entry.OuterOf(c.Context, metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader), inner)
+	run := s.base.Detach().Run
+	if c.outer.Found() {
+		run = func(fn func()) { c.outer.Run(c.Context, fn) }
+	}
+	run(func() { err = c.serve(handle) })
 	return err
 }
 

@@ -97,16 +97,17 @@ func (s *clientStream) SendMsg(m any) (err error) {
 }
 
 func (s *clientStream) RecvMsg(m any) (err error) {
+	returned := false
 	if s.call.logs {
 		s.set(func() { s.receiving = true })
 		defer func() {
-			if err == nil {
+			if returned && err == nil {
 				s.call.received.Add(sizeOf(m))
 			}
 			s.set(func() { s.receiving = false })
 		}()
 	}
-	scope.Outside(func() { err = s.ClientStream.RecvMsg(m) })
+	scope.Outside(func() { err, returned = s.ClientStream.RecvMsg(m), true })
 	return err
 }
 

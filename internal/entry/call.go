@@ -110,7 +110,7 @@ type Messages struct {
 	Task scope.Scope // any scope of the call's task
 
 	last    int64       // the number of the last message
-	outside scope.Scope // what was bound before the first one
+	outside scope.Scope // what was bound before that on its goroutine, without its Key
 	mine    bool        // the goroutine is one of the call's
 }
 
@@ -118,13 +118,17 @@ type Messages struct {
 func (m *Messages) End() {
 	now := scope.Current()
 	m.mine = now.SameTask(m.Task) // on other goroutines nothing must stay bound
-	switch {
-	case !m.mine:
-	case m.last > 0 && now.Has(m.Key):
-		m.outside.Internal().Bind()
-	default: // the first, or a goroutine that was started before it
-		m.outside = now
+	if !m.mine {
+		return
 	}
+	switch number, _ := now.Get(m.Key); {
+	case m.last == 0 || number == nil: // the first, or a goroutine that was started before it
+		m.outside = now
+		return
+	case number != m.last: // goroutines take turns: what is outside was bound on another one
+		m.outside = now.Without(m.Key)
+	}
+	m.outside.Internal().Bind()
 }
 
 // Begin is called when a message has been received, on the goroutine that End was called on.

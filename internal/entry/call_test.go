@@ -3,6 +3,7 @@ package entry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -117,5 +118,35 @@ func TestEachMessageHasAScope(t *testing.T) {
 				t.Error("another task has the number of a message")
 			}
 		})
+	})
+}
+
+// What one of them has set is on no line of another.
+func TestGoroutinesThatTakeTurnsReceiveTheirOwn(t *testing.T) {
+	scope.New("call", 1).Run(func() {
+		m := entry.Messages{Key: "n", Task: scope.Current()}
+		turn, done := make(chan int), make(chan string)
+		defer close(turn)
+		receive := func(who string) {
+			scope.Set("who", who)
+			for range turn {
+				m.End()
+				m.Begin()
+				done <- scope.Current().String()
+			}
+		}
+		go receive("b")
+		scope.Set("who", "a")
+		for i := 1; i <= 3; i++ {
+			m.End()
+			m.Begin()
+			if got, want := scope.Current().String(), fmt.Sprintf("call=1 who=a n=%d", 2*i-1); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+			turn <- i
+			if got, want := <-done, fmt.Sprintf("call=1 who=b n=%d", 2*i); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
 	})
 }
