@@ -48,7 +48,7 @@ func (c *call) setFields() (rejected int) {
 	if c.outer.Found() {
 		c.id = c.outer.ID
 	} else {
-		c.id, rejected = c.in.Identify(in[idHeader], c.start)
+		c.id, rejected = c.in.Identify(c.ids(), c.start)
 	}
 	if n.requestID != "" {
 		attrs = append(attrs, slog.String(n.requestID, c.id))

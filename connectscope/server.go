@@ -136,6 +136,9 @@ func (c *call) inside() (outer *call, same bool) {
 	return outer, outer.rpc.Spec.Procedure == c.rpc.Spec.Procedure && info == c.info
 }
 
+// ids returns the ids that the call came with.
+func (c *call) ids() []string { return c.rpc.Header[idHeader] }
+
 // serve calls handle with the context for the handler.
 func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
 	outer, same := c.inside()
@@ -151,12 +154,13 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	if outer != nil {
 		inner = outer.outer
 	}
-	c.outer = entry.OuterOf(c.Context, c.rpc.Header[idHeader], inner)
-	run := s.base.Detach().Run
+	c.outer = entry.OuterOf(c.Context, c.ids, inner)
+	serve := func() { err = c.serve(handle) }
 	if c.outer.Found() {
-		run = func(fn func()) { c.outer.Run(c.Context, fn) }
+		c.outer.Run(c.Context, serve)
+	} else {
+		s.base.Detach().Run(serve)
 	}
-	run(func() { err = c.serve(handle) })
 	return err
 }
 

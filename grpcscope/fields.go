@@ -28,7 +28,7 @@ func (c *call) setFields() (rejected int) {
 	if c.outer.Found() {
 		c.id = c.outer.ID
 	} else {
-		c.id, rejected = c.in.Identify(in(propagation.RequestIDHeader), c.start)
+		c.id, rejected = c.in.Identify(c.ids(), c.start)
 	}
 	put(n.requestID, c.id)
 	if traceparent := in(propagation.TraceparentHeader); len(traceparent) > 0 {

@@ -148,6 +148,11 @@ func (c *call) inside() (outer *call, same bool) {
 		grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
 }
 
+// ids returns the ids that the call came with.
+func (c *call) ids() []string {
+	return metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader)
+}
+
 // serve calls handle with the context for the handler.
 func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
 	outer, same := c.inside()
@@ -163,12 +168,13 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	if outer != nil {
 		inner = outer.outer
 	}
-	c.outer = entry.OuterOf(c.Context, metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader), inner)
-	run := s.base.Detach().Run
+	c.outer = entry.OuterOf(c.Context, c.ids, inner)
+	serve := func() { err = c.serve(handle) }
 	if c.outer.Found() {
-		run = func(fn func()) { c.outer.Run(c.Context, fn) }
+		c.outer.Run(c.Context, serve)
+	} else {
+		s.base.Detach().Run(serve)
 	}
-	run(func() { err = c.serve(handle) })
 	return err
 }
 

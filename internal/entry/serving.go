@@ -29,16 +29,19 @@ type Outer struct {
 	serving Serving
 }
 
-// OuterOf returns the entry in ctx that serves what has come with these ids. inner is that of
-// what is already being served inside: what it calls in this process, with its own context, is
-// another call, with a task of its own.
-func OuterOf(ctx context.Context, ids []string, inner Outer) (o Outer) {
+// OuterOf returns the entry in ctx that serves what has come with these ids, which are asked for
+// only if there may be one. inner is that of what is already being served inside: what it calls in
+// this process, with its own context, is another call, with a task of its own.
+func OuterOf(ctx context.Context, ids func() []string, inner Outer) (o Outer) {
 	serving, _ := ctx.Value(ServingKey{}).(Serving)
 	if serving == nil || serving == inner.serving {
 		return Outer{}
 	}
 	r, ok := serving.Request(ctx)
-	if !ok || len(ids) != 1 || ids[0] != r.ID {
+	if !ok {
+		return Outer{}
+	}
+	if came := ids(); len(came) != 1 || came[0] != r.ID {
 		return Outer{}
 	}
 	return Outer{r, serving}
