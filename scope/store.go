@@ -92,8 +92,6 @@ func (b builder) put(f field) {
 // the members.
 func (b builder) putAttr(a slog.Attr) {
 	switch {
-	case a.Key != "" && b.list.index(a.Key) < 0: // as put does it, but sooner: it is so mostly
-		b.list.attrs = append(b.list.attrs, a)
 	case a.Key == "" && a.Value.Kind() == slog.KindGroup:
 		if b.putMembers(a.Value, 10_000) < 0 {
 			b.putAttr(slog.String("", "!BADVALUE: too many members"))
@@ -151,8 +149,12 @@ func (n *node) set(key string, value any, by change) *node {
 // setAttrs is set for several fields. Without any it returns n.
 func (n *node) setAttrs(attrs []slog.Attr, by change) *node {
 	b := build(len(attrs))
-	for _, a := range attrs {
-		b.putAttr(a)
+	for i := range attrs {
+		if a := &attrs[i]; a.Key != "" && b.list.index(a.Key) < 0 { // as putAttr does it, but sooner: it is so mostly
+			b.list.attrs = append(b.list.attrs, *a)
+		} else {
+			b.putAttr(*a)
+		}
 	}
 	return b.follow(n, by)
 }
@@ -196,7 +198,7 @@ func (b builder) follow(n *node, by change) *node {
 	if len(b.list.attrs) == 0 {
 		return n
 	}
-	repeats := slices.ContainsFunc(b.list.attrs, func(a slog.Attr) bool { return n.has(a.Key) })
+	repeats := n != nil && slices.ContainsFunc(b.list.attrs, func(a slog.Attr) bool { return n.has(a.Key) })
 	return b.node.follow(n, repeats, by)
 }
 
