@@ -307,6 +307,18 @@ func TestSecurityListsTheDependencies(t *testing.T) {
 	}
 }
 
+// SECURITY.md names each module that is no part of this one.
+func TestSecurityNamesTheModules(t *testing.T) {
+	_, list, _ := strings.Cut(readSecurity(t), "nothing to generate or to fetch")
+	list, _, _ = strings.Cut(list, " are modules of their own")
+	named := strings.FieldsFunc(list, func(c rune) bool { return strings.ContainsRune(" ,\n", c) })
+	for _, folder := range nestedModules(t) {
+		if !slices.Contains(named, folder) {
+			t.Errorf("SECURITY.md doesn't name the module %s", folder)
+		}
+	}
+}
+
 // nestedModules returns the folders below this one that are modules of their own.
 func nestedModules(t *testing.T) (folders []string) {
 	t.Helper()

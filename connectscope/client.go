@@ -179,12 +179,6 @@ func (o *outgoing) end(err error) {
 	if err != nil {
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}
-	// The scope may have these fields of the call that is being served, which no logger is to
-	// write too.
-	var which []any
-	for _, f := range o.names.appendCall(nil, o.rpc) {
-		which = append(which, f)
-	}
-	s := o.scope.With(which...)
+	s := o.names.replaceCall(o.scope, o.rpc)
 	s.Run(func() { o.opts.Log(scope.NewContext(o.ctx, s), o.opts.CodeToLevel(code), "outgoing call", attrs...) })
 }

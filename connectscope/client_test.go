@@ -303,6 +303,27 @@ func TestTheLineOfAnOutgoingCall(t *testing.T) {
 }
 
 // The line of a stream comes however it ends, and once.
+// Connect knows neither the service nor the method of a short path: "/" is its procedure. Those of
+// the call that is being served would be wrong.
+func TestTheLineOfAnOutgoingCallWithoutAName(t *testing.T) {
+	logger, lines := logs()
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	opts := scoped(&connectscope.Options{Client: &connectscope.ClientOptions{Log: logger.LogAttrs}})
+	client := connect.NewClient[text, text](&http.Client{Transport: transport(t)}, server.URL+"/Short", opts)
+	scope.New("request_id", "r-1", "rpc.service", "outer.Service", "rpc.method", "Serve").Run(func() {
+		if _, err := client.CallUnary(t.Context(), connect.NewRequest(new(text))); err == nil {
+			t.Error("there is an answer")
+		}
+		lines.Next(t).Want(t, testkit.Line{
+			"msg": "outgoing call", "request_id": "r-1", "rpc.system": "connect_rpc", "rpc.service": nil, "rpc.method": nil,
+		})
+		if got := scope.GetOr("rpc.service", ""); got != "outer.Service" {
+			t.Errorf("the scope has the service %q now", got)
+		}
+	})
+}
+
 func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 	logger, lines := logs()
 	server := serve(t, (&handler{stream: func(ctx context.Context, s stream) error { <-ctx.Done(); return nil }}).mux())

@@ -3,6 +3,7 @@ package connectscope
 import (
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/taskscope/taskscope/internal/entry"
@@ -37,6 +38,22 @@ func (n *names) appendCall(attrs []slog.Attr, c Call) []slog.Attr {
 	put(n.method, entry.MethodName(c.Method))
 	put(n.fullMethod, entry.MethodName(c.full()))
 	return attrs
+}
+
+// replaceCall returns s with the fields that say which call c is. s may have those of the call that
+// is being served: none of them stays, not even one that c has no value for.
+func (n *names) replaceCall(s scope.Scope, c Call) scope.Scope {
+	fields := n.appendCall(nil, c)
+	for _, key := range [...]string{n.system, n.systemName, n.service, n.method, n.fullMethod} {
+		if key != "" && !slices.ContainsFunc(fields, func(f slog.Attr) bool { return f.Key == key }) {
+			s = s.Without(key)
+		}
+	}
+	args := make([]any, len(fields))
+	for i, f := range fields {
+		args[i] = f
+	}
+	return s.With(args...)
 }
 
 // setFields binds the fields of the call, and sets its id and untrusted baggage. It returns the

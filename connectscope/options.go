@@ -62,14 +62,14 @@ type Options struct {
 	// stream ends. The last line has it only if the handler returns without another Receive.
 	// What is to be on that line in any case is for scope.Share and scope.Add. If goroutines
 	// take turns to receive, what each has set stays with it. A goroutine that isn't in the
-	// call's task gets no such scope, and so does the handler of a server stream: of
-	// its one message Connect receives the end too, before it calls the handler.
+	// call's task gets no such scope. Nor does the handler of a server stream: Connect has
+	// received its one message, and the end behind it, before it calls the handler.
 	PerMessage bool
 
-	// Recover has a call that panics answered with connect.CodeInternal, and the panic ended. false
-	// lets it go on, to connect.WithRecover or another interceptor around this one or, where
-	// there is none, to net/http, which logs it once more and closes the connection or the
-	// stream. The client isn't told the panic's text. http.ErrAbortHandler always goes on.
+	// Recover ends a panic, and answers the call with connect.CodeInternal. false lets the panic
+	// go on, to connect.WithRecover or another interceptor around this one or, where there is
+	// none, to net/http, which logs it once more and closes the connection or the stream. The
+	// client isn't told the panic's text. http.ErrAbortHandler always goes on.
 	Recover bool
 
 	// Finish is called when the handler has returned or ended early, before the last line and
@@ -100,11 +100,11 @@ type Options struct {
 	//   - runtime.Goexit: error.type goexit, at Error, with no code.
 	//   - A call that was over before the handler was, and one whose code says that it was
 	//     canceled or took too long: rpc.canceled_by, which is deadline, client or handler. It is
-	//     the deadline if that of the call has passed, also if it was the client that noticed, which
-	//     is to say at most a tenth of the call's time, or 50 ms, too soon. It is the handler if
-	//     nobody else has ended the call, or who has done so gave the context a cause. Otherwise
-	//     it is the client. net/http gives no cause: a connection that is lost, and the method
-	//     Close of a server, look like the client.
+	//     the deadline if the call's deadline has passed. A client may see that a little before the
+	//     server does, so a call that is canceled at most 50 ms, and a tenth of its time, before its
+	//     deadline counts too. It is the handler if nothing else has ended the call, or if its
+	//     context was canceled with a cause. Otherwise it is the client. net/http gives
+	//     no cause: a lost connection, and the method Close of a server, look like the client.
 	//
 	// A panic or a runtime.Goexit in Log, CodeToLevel or Finish goes on to whoever called the
 	// interceptor, unless the handler has panicked: then that panic does. A panic of Finish is on

@@ -34,14 +34,14 @@
 //
 // The interceptors of a client send x-request-id, traceparent with its tracestate, and of the other
 // fields only those whose keys are declared scope.Propagated. They keep untrusted baggage from
-// travelling through a proxy, also one from httpscope to gRPC or back. OpenTelemetry's stats handler sends its own
-// traceparent in place of this one, and its own baggage, if it has any.
+// travelling through a proxy, also one from httpscope to gRPC or back. OpenTelemetry's stats
+// handler sends its own traceparent in place of this one, and its own baggage, if it has any.
 //
 // # Connections
 //
-// A gRPC client connects when it is first used, and again when a connection is lost: the call
-// that finds it so starts the goroutine from which all those of the new connection come. With
-// these interceptors no call hands its scope on to them. grpc.NewClient starts goroutines itself,
+// A gRPC client connects when it is first used, and again when a connection is lost. The call
+// that finds no connection starts the new one's goroutines. With these interceptors it doesn't
+// hand its scope on to them. grpc.NewClient starts goroutines itself,
 // which inherit from its caller: call it in main, or in scope.Outside. The same is true of
 // grpc.NewServer and the method Serve of a server.
 //

@@ -63,10 +63,10 @@ type Options struct {
 	// call's task gets no such scope.
 	PerMessage bool
 
-	// Recover has a call that panics answered with codes.Internal, and the panic ended. false lets
-	// it go on, to a recovery interceptor around this one or, where there is none, to the end
-	// of the program: that is what gRPC does without this package. The client isn't told the
-	// panic's text.
+	// Recover ends a panic, and answers the call with codes.Internal. false lets the panic go on,
+	// to a recovery interceptor around this one or, where there is none, to the end of the
+	// program: that is what gRPC does without this package. The client isn't told the panic's
+	// text.
 	Recover bool
 
 	// Finish is called when the handler has returned or ended early, before the last line and
@@ -93,11 +93,11 @@ type Options struct {
 	//   - runtime.Goexit: error.type goexit, at Error, with no code. gRPC sends no answer then.
 	//   - A call that was over before the handler was, and one whose code says that it was
 	//     canceled or took too long: rpc.canceled_by, which is deadline, client or handler. It is
-	//     the deadline if that of the call has passed, also if it was the client that noticed, which
-	//     is to say at most a tenth of the call's time, or 50 ms, too soon. It is the handler if
-	//     nobody else has ended the call, or who has done so gave the context a cause. Otherwise
-	//     it is the client. gRPC gives no cause: a connection that is lost, and the method Stop
-	//     of a server, look like the client.
+	//     the deadline if the call's deadline has passed. A client may see that a little before the
+	//     server does, so a call that is canceled at most 50 ms, and a tenth of its time, before its
+	//     deadline counts too. It is the handler if nothing else has ended the call, or if its
+	//     context was canceled with a cause. Otherwise it is the client. gRPC gives no
+	//     cause: a lost connection, and the method Stop of a server, look like the client.
 	//
 	// A panic or a runtime.Goexit in Log, CodeToLevel or Finish goes on to whoever called the
 	// interceptor, unless the handler has panicked: then that panic does. A panic of Finish is on

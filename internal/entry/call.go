@@ -13,7 +13,7 @@ import (
 // This file has what entries for remote procedure calls share.
 
 // MethodName returns a part of a method's name as a field has it. Most are constants of generated
-// code. What a server with a handler for unknown services gets may be any text.
+// code, and returned as they are. A server with a handler for unknown services may get any text.
 func MethodName(name string) string {
 	if len(name) <= 256 && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return name
@@ -99,8 +99,8 @@ func (w *CancelWatch) Who(canceled bool) string {
 	return "client"
 }
 
-// slack returns how much before its deadline a call of this length may seem to be over if it is
-// the client that has seen it pass: the server's clock for a call starts when the call arrives.
+// slack returns how long before the server's deadline for a call of this length the client may
+// see its own pass: the server's clock for a call starts later, when the call arrives.
 func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }
 
 // Messages binds a scope of its own for each message that a stream receives. Only one goroutine at

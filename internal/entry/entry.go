@@ -60,8 +60,8 @@ func textOf(v slog.Value) string {
 }
 
 // Agree returns the id of the task when the program's own fields have been set: what key has
-// now, if it may replace id and a header can hold it. Otherwise id stays, in the field too. What
-// isn't there is left out.
+// now, if it may replace id and a header can hold it. Otherwise id stays, in the field too. If key has
+// no field, it gets none.
 func Agree(key, id string, mayReplace bool) string {
 	value, ok := scope.Get(key)
 	if !ok {

@@ -90,8 +90,8 @@ func Join(attrs, fields []slog.Attr, traceID, parentSpanID string) []slog.Attr {
 	return append(attrs, fields...)
 }
 
-// Clip returns a copy of value as valid UTF-8, and of one that is longer than a field should
-// be the start: a client may send a megabyte, and it would be on every line.
+// Clip returns a copy of value as valid UTF-8, cut off after 1024 bytes: a client may send a
+// megabyte, which would be on every line.
 func Clip(value string) string {
 	const limit = 1024
 	if len(value) > limit {

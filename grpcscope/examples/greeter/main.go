@@ -1,7 +1,7 @@
 // Greeter answers: how does each gRPC call get an id, its fields and a line at its end, and how
 // does the id of a request get from a client to a server? See serve and ask.
 //
-//	cd grpcscope && go run ./examples/greeter
+//	go -C grpcscope run ./examples/greeter
 package main
 
 import (
@@ -56,7 +56,7 @@ func greet(_ context.Context, name string) (string, error) {
 	if name == "" {
 		return "", status.Error(codes.InvalidArgument, "a name is needed")
 	}
-	slog.Info("greeting")
+	slog.Info("greeting") // from wherever the handler leads, without a context
 	return "Hello " + name, nil
 }
 
