@@ -161,7 +161,8 @@ func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 // attach returns st with fields added.
 func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
 	with := &stamp{nil, st.trace, st.span, st.renamed || valid(fields.Group) != fields.Group}
-	list := make([]attribute.KeyValue, 0, len(fields.Attrs)+1)
+	list := make([]attribute.KeyValue, 0, len(st.list)+len(fields.Attrs))
+	list = append(list, st.list...) // none, if there is a group or a limit: then all fields come at once
 	for _, a := range fields.Attrs {
 		if !with.takeID(a) {
 			key := keyOf(a.Key)
@@ -175,7 +176,7 @@ func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
 	if fields.Group != "" && len(list) > 0 {
 		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
 	}
-	with.list = slices.Concat(st.list, list)
+	with.list = list
 	return with
 }
 
