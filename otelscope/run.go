@@ -84,10 +84,8 @@ func withSpan(s scope.Scope, span, parent trace.SpanContext) scope.Scope {
 	if !span.IsValid() {
 		return s
 	}
-	s = s.With(
-		propagation.TraceIDKey, span.TraceID().String(),
-		spanIDKey, span.SpanID().String(),
-		propagation.TraceFlagsKey, span.TraceFlags().String())
+	traceID, spanID, flags := idsOf(span)
+	s = s.With(propagation.TraceIDKey, traceID, spanIDKey, spanID, propagation.TraceFlagsKey, flags)
 	up := ""
 	if parent.TraceID() == span.TraceID() && parent.SpanID() != span.SpanID() && parent.HasSpanID() {
 		up = parent.SpanID().String()

@@ -2,6 +2,7 @@ package otelscope
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -75,11 +76,22 @@ func SpanFields(ctx context.Context) []slog.Attr {
 	if !sc.IsValid() {
 		return nil
 	}
+	traceID, spanID, flags := idsOf(sc)
 	return []slog.Attr{
-		slog.String(propagation.TraceIDKey, sc.TraceID().String()),
-		slog.String(spanIDKey, sc.SpanID().String()),
-		slog.String(propagation.TraceFlagsKey, sc.TraceFlags().String()),
+		slog.String(propagation.TraceIDKey, traceID),
+		slog.String(spanIDKey, spanID),
+		slog.String(propagation.TraceFlagsKey, flags),
 	}
+}
+
+// idsOf returns what sc.TraceID().String() and so on do, as parts of one string: they live equally long.
+func idsOf(sc trace.SpanContext) (traceID, spanID, flags string) {
+	t, s := sc.TraceID(), sc.SpanID()
+	all := hex.AppendEncode(make([]byte, 0, 2*(len(t)+len(s)+1)), t[:])
+	all = hex.AppendEncode(all, s[:])
+	all = hex.AppendEncode(all, []byte{byte(sc.TraceFlags())})
+	text := string(all)
+	return text[:2*len(t)], text[2*len(t) : 2*(len(t)+len(s))], text[2*(len(t)+len(s)):]
 }
 
 // parseFlags returns the trace flags that a field stands for, and 0 if it isn't two hex digits.
