@@ -87,6 +87,9 @@ func TestAllocations(t *testing.T) {
 		check("OnStart with keys that the span has", 0, func() { p.OnStart(ctx, span.(sdktrace.ReadWriteSpan)) })
 	})
 	check("SpanFields", 2, func() { otelscope.SpanFields(ctx) }) // one for the ids, which are parts of one string, and the slice
+	check("Attributes of a scope that is new", 11, func() {
+		otelscope.Attributes(s.With("t.user", "joe"), scope.Traced)
+	})
 	none := func(context.Context) error { return nil }
 	run := func(what string, ctx context.Context, budget float64) {
 		bare := testing.AllocsPerRun(100, func() { _, span := tracer.Start(ctx, "work"); span.End() })
