@@ -13,6 +13,7 @@ import (
 	otellog "go.opentelemetry.io/otel/log"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit/scopekit"
@@ -87,6 +88,14 @@ func TestAllocations(t *testing.T) {
 		check("OnStart with keys that the span has", 0, func() { p.OnStart(ctx, span.(sdktrace.ReadWriteSpan)) })
 	})
 	check("SpanFields", 2, func() { otelscope.SpanFields(ctx) }) // one for the ids, which are parts of one string, and the slice
+	scope.New("request_id", "r-1").Run(func() {
+		check("Finish with nothing to add", 0, func() { otelscope.Finish(ctx) })
+		_, a := tracer.Start(background, "work")
+		_, b := tracer.Start(background, "work")
+		ctx, more := trace.ContextWithSpan(background, b), []attribute.KeyValue{attribute.Int("own", 1)}
+		bare := testing.AllocsPerRun(100, func() { a.SetAttributes(more...) })
+		check("SetAttributes after a Finish with nothing to add", bare, func() { otelscope.Finish(ctx); b.SetAttributes(more...) })
+	})
 	check("Attributes of a scope that is new", 11, func() {
 		otelscope.Attributes(s.With("t.user", "joe"), scope.Traced)
 	})

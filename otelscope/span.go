@@ -144,6 +144,9 @@ func Finish(ctx context.Context) {
 	}
 	s := logadapters.Pick(ctx)
 	late, totals := traced(s), s.Totals()
+	if len(late)+len(totals) == 0 {
+		return // to read what the span has costs it a copy
+	}
 	own := attributesOf(span)
 	late = missing(late, own)
 	for _, total := range totals {
