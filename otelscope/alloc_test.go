@@ -127,3 +127,19 @@ func TestAllocations(t *testing.T) {
 
 // runInARequest is how many allocations README.md says that Run adds.
 const runInARequest = 26
+
+// The first record of a scope converts its fields: for that the fields, their attributes and what is
+// remembered are allocated.
+func TestWhatTheFirstRecordOfAScopeAllocates(t *testing.T) {
+	scopekit.SkipUnlessLean(t)
+	p, s := otelscope.NewLogProcessor(nil), scope.New("request_id", "r-1")
+	var r sdklog.Record
+	bare := testing.AllocsPerRun(100, func() { scope.NewContext(background, s.With("order", "o-7")) })
+	with := testing.AllocsPerRun(100, func() {
+		r.SetAttributes()
+		_ = p.OnEmit(scope.NewContext(background, s.With("order", "o-7")), &r)
+	})
+	if got, budget := with-bare, 3.; got > budget {
+		t.Errorf("%v allocations, want %v", got, budget)
+	}
+}

@@ -140,16 +140,16 @@ type measurement struct {
 	option metric.MeasurementOption
 }
 
-var measured = logadapters.Cache[*measurement]{
-	Base:     &measurement{option: unmeasured},
+var measured = logadapters.Cache[measurement]{
+	Base:     measurement{option: unmeasured},
 	Reserved: []string{logadapters.EndedKey},
 	Quiet:    true,
-	Attach: func(l *measurement, fields logadapters.Fields) *measurement {
+	Attach: func(l measurement, fields logadapters.Fields) measurement {
 		list := appendDeclared(l.list, fields.Attrs, scope.Measured)
 		if len(list) == 0 {
 			return l
 		}
-		return &measurement{list, fixed{metric.WithAttributes(list...)}}
+		return measurement{list, fixed{metric.WithAttributes(list...)}}
 	},
 }
 
