@@ -65,8 +65,8 @@ type spanSink struct{}
 func (spanSink) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
 func (spanSink) Shutdown(context.Context) error                             { return nil }
 
-// otelRequest compares a request that is instrumented by hand with one that gets the same from the
-// scope.
+// otelRequest compares a request whose records and span get the scope's fields by hand with one where
+// otelscope does it, and with one that has no scope.
 func otelRequest() table {
 	otel := func(h http.Handler, processors ...sdktrace.SpanProcessor) http.Handler {
 		opts := []sdktrace.TracerProviderOption{}
@@ -77,19 +77,27 @@ func otelRequest() table {
 			otelhttp.WithMeterProvider(metricnoop.NewMeterProvider()), otelhttp.WithPropagators(propagation.TraceContext{}))
 	}
 	plain, stamped := bridge(), bridge(otelscope.NewLogProcessor(nil))
+	attached := func(r *http.Request, id string) {
+		ctx, span := r.Context(), trace.SpanFromContext(r.Context())
+		l := plain.With("request_id", id, "http.request.method", r.Method, orderID.Name(), "o-7")
+		l.InfoContext(ctx, "charging", "amount", 12)
+		l.InfoContext(ctx, "charged", "amount", 12)
+		span.SetAttributes(attribute.String(orderID.Name(), "o-7"))
+	}
 	byHand := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-Id")
 		if !httpscope.PlainID(id) {
 			id = httpscope.NewID()
 		}
 		w.Header()["X-Request-Id"] = []string{id}
-		ctx, span := r.Context(), trace.SpanFromContext(r.Context())
-		l := plain.With("request_id", id, "http.request.method", r.Method, orderID.Name(), "o-7")
-		l.InfoContext(ctx, "charging", "amount", 12)
-		l.InfoContext(ctx, "charged", "amount", 12)
-		span.SetAttributes(attribute.String(orderID.Name(), "o-7"))
+		attached(r, id)
 		_, _ = io.WriteString(w, "ok")
 	})
+	without := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		orderID.Set("o-7")
+		attached(r, r.Header.Get("X-Request-Id"))
+		_, _ = io.WriteString(w, "ok")
+	}), &httpscope.Options{Fields: fieldsByHand})
 	scoped := func(l *slog.Logger) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			orderID.Set("o-7")
@@ -100,12 +108,25 @@ func otelRequest() table {
 	}
 	empty := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	whole := httpscope.Handler(scoped(stamped), &httpscope.Options{Fields: otelscope.Fields, Finish: otelscope.Finish})
-	return table{name: "A request with OpenTelemetry", about: "Behind otelhttp a handler writes two records through otelslog, and the span gets an attribute; over a loopback connection that is kept alive, to exporters that discard. By hand it has an id of its own, a child logger and SetAttributes. The row without otelscope has unstamped records. In the last two rows the handler is called directly.", note: "A request's scopes are new, so what records get of them is made for this request alone, and two records don't earn it back: that is a sixth of the time when it is called directly. Finish, which reads the span's attributes to leave them as they are, is a ninth; the rest is httpscope's, as in the table HTTP request.", rows: []row{
-		{"otelhttp, otelslog, by hand", 0, requests(otel(byHand), "")},
-		{"taskscope httpscope and otelscope", 1.10, requests(otel(whole, otelscope.NewSpanProcessor(nil)), "")},
+	with := func() http.Handler { return otel(whole, otelscope.NewSpanProcessor(nil)) }
+	return table{name: "A request with OpenTelemetry", about: "A handler behind otelhttp and httpscope sets a field and writes two records through otelslog, over a loopback connection that is kept alive, to exporters that discard. In both of the first two rows the scope has the ids of the span, for lines of any logger; the records have these ids, the request's id, the method and the field; and the span has the field as an attribute. The first row does it with a func for httpscope's Fields, a child logger, the span's context and SetAttributes; the second with otelscope. The third has no httpscope: the handler takes or makes an id and answers with it, but nothing has a scope, and the request that is passed on has neither the id nor a context that knows it. The row without otelscope has unstamped records. In the last three rows the handler is called directly.", note: "Called directly, what is more than by hand is mostly made for this request alone: what records and the span get of its scopes, which two records don't earn back, and the reading of the span's attributes, so that Finish leaves them as they are.", rows: []row{
+		{"httpscope, otelhttp, otelslog, by hand", 0, requests(otel(without), "")},
+		{"the same with otelscope", 1.10, requests(with(), "")},
+		{"otelhttp, otelslog, by hand, no httpscope", 0, requests(otel(byHand), "")},
 		{"taskscope httpscope, no otelscope", 0, requests(otel(httpscope.Handler(scoped(plain), nil)), "")},
 		{"otelhttp, an empty handler", 0, requests(otel(empty), "")},
-		{"otelhttp, otelslog, by hand, called directly", 0, direct(otel(byHand))},
-		{"taskscope httpscope and otelscope, called directly", 0, direct(otel(whole, otelscope.NewSpanProcessor(nil)))},
+		{"httpscope, otelhttp, otelslog, by hand, called directly", 0, direct(otel(without))},
+		{"the same with otelscope, called directly", 0, direct(with())},
+		{"otelhttp, otelslog, by hand, no httpscope, called directly", 0, direct(otel(byHand))},
 	}}
+}
+
+// fieldsByHand is what otelscope.Fields does, as a program would write it.
+func fieldsByHand(r *http.Request) []slog.Attr {
+	sc := trace.SpanContextFromContext(r.Context())
+	return []slog.Attr{
+		slog.String("trace_id", sc.TraceID().String()),
+		slog.String("span_id", sc.SpanID().String()),
+		slog.String("trace_flags", sc.TraceFlags().String()),
+	}
 }

@@ -18,66 +18,79 @@ import (
 // (Traced|Measured), a key must have all of them; if it is 0, the result is nil, as it is for the zero
 // Scope. An ended task makes no difference: there is no scope_ended. The caller may change the slice.
 func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
+	return slices.Clone(declared(s, p))
+}
+
+// declared is Attributes without the copy: its result is shared, so it must not be changed.
+func declared(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 	if p == 0 {
 		return nil
 	}
 	c := byPolicy[p].Load()
 	if c == nil {
-		c = newAttributes(p, logadapters.EndedKey)
+		c = &logadapters.Cache[[]attribute.KeyValue]{
+			Reserved: []string{logadapters.EndedKey},
+			Quiet:    true,
+			Attach: func(list []attribute.KeyValue, fields logadapters.Fields) []attribute.KeyValue {
+				return appendDeclared(list, fields.Attrs, p)
+			},
+		}
 		if !byPolicy[p].CompareAndSwap(nil, c) {
 			c = byPolicy[p].Load()
 		}
 	}
 	if d := c.Lookup(s); d != nil {
-		return slices.Clone(d.Value.list)
+		return d.Value
 	}
 	return nil
 }
 
-// keyValues is what a span gets of one scope. It must not be changed.
-type keyValues struct{ list []attribute.KeyValue }
+// byPolicy has what declared remembers of scopes.
+var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[[]attribute.KeyValue]]
 
-// byPolicy has the caches of Attributes.
-var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[*keyValues]]
-
-// traced remembers what spans get of a scope.
-var traced = newAttributes(scope.Traced)
-
-// newAttributes returns a cache for the attributes whose keys are declared p, without those of
-// some keys.
-func newAttributes(p scope.KeyOption, without ...string) *logadapters.Cache[*keyValues] {
-	return &logadapters.Cache[*keyValues]{
-		Options:  &logadapters.Options{Filter: declared(p)},
-		Base:     new(keyValues),
-		Attach:   attachAttributes,
-		Reserved: without,
-	}
-}
-
-// declared returns a filter for the fields of keys that are declared p, flat, with keys that are UTF-8:
-// what has attributes of its own is asked for these.
-func declared(p scope.KeyOption) func(slog.Attr) (slog.Attr, bool) {
-	return func(a slog.Attr) (slog.Attr, bool) {
-		if scope.Policy(a.Key)&p != p || isNil(a.Value) {
-			return a, false
+// appendDeclared returns list, which is of its making and stays as it is, with those of attrs whose keys are declared p, flat.
+// One takes the place of another that has its key. They are chosen here, and not by a Filter, because
+// the cache would be on its guard: a program's Filter may log.
+func appendDeclared(list []attribute.KeyValue, attrs []slog.Attr, p scope.KeyOption) []attribute.KeyValue {
+	shared := len(list)
+	add := func(a slog.Attr) {
+		v := forAttributes.value(a.Value)
+		if v.Type() == attribute.EMPTY {
+			return
 		}
-		return flat(a), true
+		key := keyOf(a.Key)
+		i := slices.IndexFunc(list, func(b attribute.KeyValue) bool { return b.Key == key })
+		if i < 0 {
+			list = append(list, attribute.KeyValue{Key: key, Value: v})
+			return
+		}
+		if i < shared {
+			list, shared = slices.Clone(list), 0
+		}
+		list[i].Value = v
 	}
+	for _, a := range attrs {
+		switch {
+		case scope.Policy(a.Key)&p != p || isNil(a.Value):
+		case a.Value.Kind() == slog.KindGroup:
+			for _, member := range flat(a) {
+				add(member)
+			}
+		default:
+			add(a)
+		}
+	}
+	return slices.Clip(list) // it is shared, so whoever appends to it must copy it
 }
 
 // flat returns a group's members with names like a.b, as the semantic conventions name attributes.
-// They are in a group without a key, which stands for its members. Anything else stays as it is.
-func flat(a slog.Attr) slog.Attr {
-	if a.Value.Kind() != slog.KindGroup {
-		a.Key = valid(a.Key)
-		return a
-	}
+func flat(a slog.Attr) []slog.Attr {
 	c := converter{left: maxValues}
 	list := c.appendFlat(nil, a, 0)
 	if c.left <= 0 {
-		return slog.String(valid(a.Key), tooLarge)
+		return []slog.Attr{slog.String(a.Key, tooLarge)}
 	}
-	return slog.Attr{Value: slog.GroupValue(list...)}
+	return list
 }
 
 func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.Attr {
@@ -97,30 +110,11 @@ func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.
 	case p&scope.Redacted != 0:
 		a.Value = slog.StringValue(scope.RedactedText)
 	}
-	a.Key = valid(a.Key)
 	return append(list, a)
 }
 
 // isNil reports whether v is nil: an attribute without a value says nothing.
 func isNil(v slog.Value) bool { return v.Kind() == slog.KindAny && v.Any() == nil }
-
-// attachAttributes returns l with fields added.
-func attachAttributes(l *keyValues, fields logadapters.Fields) *keyValues {
-	if len(l.list) == 0 && len(fields.Attrs) == 1 && fields.Attrs[0].Key == logadapters.EndedKey {
-		return l // there are no fields that could be of an ended task
-	}
-	return &keyValues{appendAttributes(slices.Clip(l.list), fields.Attrs)}
-}
-
-func appendAttributes(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyValue {
-	list = slices.Grow(list, len(attrs))
-	for _, a := range attrs {
-		if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {
-			list = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: v})
-		}
-	}
-	return list
-}
 
 // MetricOption returns the fields of s, and the shared ones of its task, whose keys are declared
 // [scope.Measured], for a measurement:
@@ -146,13 +140,16 @@ type measurement struct {
 	option metric.MeasurementOption
 }
 
-var measured = logadapters.Cache[*measurement]{
-	Options:  &logadapters.Options{Filter: declared(scope.Measured)},
-	Base:     new(measurement),
+var measured = logadapters.Cache[measurement]{
+	Base:     measurement{option: unmeasured},
 	Reserved: []string{logadapters.EndedKey},
-	Attach: func(l *measurement, fields logadapters.Fields) *measurement {
-		list := appendAttributes(slices.Clip(l.list), fields.Attrs)
-		return &measurement{list, fixed{metric.WithAttributes(list...)}}
+	Quiet:    true,
+	Attach: func(l measurement, fields logadapters.Fields) measurement {
+		list := appendDeclared(l.list, fields.Attrs, scope.Measured)
+		if len(list) == 0 {
+			return l
+		}
+		return measurement{list, fixed{metric.WithAttributes(list...)}}
 	},
 }
 
@@ -170,5 +167,8 @@ func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.Key
 			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + sprint(p))})
 		}
 	}()
-	return appendAttributes(list, []slog.Attr{a})
+	if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {
+		return append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: v})
+	}
+	return list
 }

@@ -78,6 +78,11 @@ func TestGroupsAreFlat(t *testing.T) {
 
 	_ = scope.NewKey[any]("g.a", scope.Traced)
 	want(t, "a field of that name", text(otelscope.Attributes(s.With("g.a", 2), scope.Traced)), "g.a=2 g.b.c=x g.card=[REDACTED]")
+	s = scope.New(group) // of a task that isn't over: what is remembered of s is what the next is made of
+	_ = otelscope.Attributes(s, scope.Traced)
+	_ = otelscope.Attributes(s.With("g.a", 3), scope.Traced)
+	want(t, "the scope before", text(otelscope.Attributes(s, scope.Traced)), "g.a=1 g.b.c=x g.card=[REDACTED]")
+	want(t, "a group after a field", text(otelscope.Attributes(scope.New("g.a", 2, "t.user", "ann").With(group), scope.Traced)), "g.a=1 t.user=ann g.b.c=x g.card=[REDACTED]")
 	want(t, "a group that is empty", text(otelscope.Attributes(scope.New(slog.Group("g")), scope.Traced)), "")
 }
 

@@ -54,7 +54,7 @@ func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 		opts = new(LogOptions)
 	}
 	p := &logProcessor{max: opts.MaxFields}
-	p.cache.Base, p.cache.Attach, p.cache.Quiet = new(stamp), p.attach, true
+	p.cache.Attach, p.cache.Quiet = p.attach, true
 	p.cache.Options = &logadapters.Options{Group: opts.Group, Ended: opts.Ended}
 	if opts.Filter != nil {
 		p.cache.Options.Filter = exceptIDs(opts.Filter)
@@ -67,7 +67,7 @@ func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 
 // A logProcessor stamps records. What those of a scope get is remembered with the scope.
 type logProcessor struct {
-	cache logadapters.Cache[*stamp]
+	cache logadapters.Cache[stamp]
 	max   int
 	over  atomic.Bool // Shutdown was called
 }
@@ -96,17 +96,16 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	if !record.TraceID().IsValid() {
 		d.Value.setIDs(s, record)
 	}
-	st := d.Value
-	repeats := st.renamed
+	list, repeats := d.Value.list, d.Value.renamed
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		repeats = repeats || d.Has(string(a.Key))
 		return !repeats
 	})
 	if repeats {
-		st = d.Without(func(key string) bool { return hasKey(record, key) })
+		list = d.Without(func(key string) bool { return hasKey(record, key) }).list
 	}
-	if len(st.list) > 0 {
-		record.AddAttributes(st.list...)
+	if len(list) > 0 {
+		record.AddAttributes(list...)
 	}
 	return nil
 }
@@ -159,9 +158,10 @@ func (p *logProcessor) Shutdown(context.Context) error {
 func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 
 // attach returns st with fields added.
-func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
-	with := &stamp{nil, st.trace, st.span, st.renamed || valid(fields.Group) != fields.Group}
-	list := make([]attribute.KeyValue, 0, len(fields.Attrs)+1)
+func (p *logProcessor) attach(st stamp, fields logadapters.Fields) stamp {
+	with := stamp{nil, st.trace, st.span, st.renamed || valid(fields.Group) != fields.Group}
+	list := make([]attribute.KeyValue, 0, len(st.list)+len(fields.Attrs))
+	list = append(list, st.list...) // none, if there is a group or a limit: then all fields come at once
 	for _, a := range fields.Attrs {
 		if !with.takeID(a) {
 			key := keyOf(a.Key)
@@ -175,7 +175,7 @@ func (p *logProcessor) attach(st *stamp, fields logadapters.Fields) *stamp {
 	if fields.Group != "" && len(list) > 0 {
 		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
 	}
-	with.list = slices.Concat(st.list, list)
+	with.list = list
 	return with
 }
 

@@ -70,12 +70,12 @@ func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 
 // withTraced returns opts and an option with the attributes of s that they don't set.
 func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOption {
-	d := traced.Lookup(s)
-	if d == nil {
+	list := traced(s)
+	if len(list) == 0 {
 		return opts
 	}
 	config := trace.NewSpanStartConfig(opts...)
-	return append(slices.Clip(opts), trace.WithAttributes(missing(d, config.Attributes())...))
+	return append(slices.Clip(opts), trace.WithAttributes(missing(list, config.Attributes())...))
 }
 
 // withSpan returns s with the ids of a span. An entry may have set the parent's id and the trace state
@@ -84,10 +84,8 @@ func withSpan(s scope.Scope, span, parent trace.SpanContext) scope.Scope {
 	if !span.IsValid() {
 		return s
 	}
-	s = s.With(
-		propagation.TraceIDKey, span.TraceID().String(),
-		spanIDKey, span.SpanID().String(),
-		propagation.TraceFlagsKey, span.TraceFlags().String())
+	traceID, spanID, flags := idsOf(span)
+	s = s.With(propagation.TraceIDKey, traceID, spanIDKey, spanID, propagation.TraceFlagsKey, flags)
 	up := ""
 	if parent.TraceID() == span.TraceID() && parent.SpanID() != span.SpanID() && parent.HasSpanID() {
 		up = parent.SpanID().String()

@@ -2,6 +2,7 @@ package otelscope
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
@@ -33,17 +35,42 @@ type spanProcessor struct{}
 
 // OnStart gives span its attributes.
 func (spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteSpan) {
-	if d := traced.Lookup(logadapters.Pick(parent)); d != nil {
-		span.SetAttributes(missing(d, span.Attributes())...)
+	if list := traced(logadapters.Pick(parent)); len(list) > 0 {
+		span.SetAttributes(missing(list, span.Attributes())...)
 	}
 }
 
-// missing returns the attributes of d whose keys aren't in own. They are shared: don't change them.
-func missing(d *logadapters.Derived[*keyValues], own []attribute.KeyValue) []attribute.KeyValue {
-	if !slices.ContainsFunc(own, func(a attribute.KeyValue) bool { return d.Has(string(a.Key)) }) {
-		return d.Value.list
+// traced returns what spans get of s. It is shared, so it must not be changed.
+func traced(s scope.Scope) []attribute.KeyValue {
+	list := declared(s, scope.Traced)
+	if len(list) > 0 && s.Ended() {
+		list = append(list, attribute.Bool(logadapters.EndedKey, true))
 	}
-	return d.Without(func(key string) bool { return has(own, key) }).list
+	return list
+}
+
+// missing returns what list, from traced, has and own hasn't. It may be list itself. The mark
+// scope_ended says something of fields: alone it is left out.
+func missing(list, own []attribute.KeyValue) []attribute.KeyValue {
+	left := 0
+	for _, a := range list {
+		if a.Key != logadapters.EndedKey && !has(own, string(a.Key)) {
+			left++
+		}
+	}
+	switch left {
+	case 0:
+		return nil
+	case len(list):
+		return list
+	}
+	rest := make([]attribute.KeyValue, 0, left+1)
+	for _, a := range list {
+		if !has(own, string(a.Key)) {
+			rest = append(rest, a)
+		}
+	}
+	return rest
 }
 
 func has(attrs []attribute.KeyValue, key string) bool {
@@ -75,11 +102,22 @@ func SpanFields(ctx context.Context) []slog.Attr {
 	if !sc.IsValid() {
 		return nil
 	}
+	traceID, spanID, flags := idsOf(sc)
 	return []slog.Attr{
-		slog.String(propagation.TraceIDKey, sc.TraceID().String()),
-		slog.String(spanIDKey, sc.SpanID().String()),
-		slog.String(propagation.TraceFlagsKey, sc.TraceFlags().String()),
+		slog.String(propagation.TraceIDKey, traceID),
+		slog.String(spanIDKey, spanID),
+		slog.String(propagation.TraceFlagsKey, flags),
 	}
+}
+
+// idsOf returns what sc.TraceID().String() and so on do, as parts of one string: they live equally long.
+func idsOf(sc trace.SpanContext) (traceID, spanID, flags string) {
+	t, s := sc.TraceID(), sc.SpanID()
+	all := hex.AppendEncode(make([]byte, 0, 2*(len(t)+len(s)+1)), t[:])
+	all = hex.AppendEncode(all, s[:])
+	all = hex.AppendEncode(all, []byte{byte(sc.TraceFlags())})
+	text := string(all)
+	return text[:2*len(t)], text[2*len(t) : 2*(len(t)+len(s))], text[2*(len(t)+len(s)):]
 }
 
 // parseFlags returns the trace flags that a field stands for, and 0 if it isn't two hex digits.
@@ -104,13 +142,14 @@ func Finish(ctx context.Context) {
 	if !span.IsRecording() {
 		return
 	}
-	own := attributesOf(span)
 	s := logadapters.Pick(ctx)
-	var late []attribute.KeyValue
-	if d := traced.Lookup(s); d != nil {
-		late = slices.Clip(missing(d, own)) // it is shared, so append must copy it
+	late, totals := traced(s), s.Totals()
+	if len(late)+len(totals) == 0 {
+		return // to read what the span has costs it a copy
 	}
-	for _, total := range s.Totals() {
+	own := attributesOf(span)
+	late = missing(late, own)
+	for _, total := range totals {
 		if key := valid(total.Key); !has(own, key) && !has(late, key) {
 			late = appendSafely(late, total)
 		}

@@ -2,9 +2,11 @@ package otelscope_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,7 +60,12 @@ func TestASpanOfATaskThatIsOverSaysSo(t *testing.T) {
 		_, span := tracer.Start(scope.NewContext(background, s), "late")
 		span.End()
 	}
+	s := scope.New("t.user", "ann")
+	s.Run(func() {})
+	_, span := tracer.Start(scope.NewContext(background, s), "late", trace.WithAttributes(attribute.String("t.user", "own")))
+	span.End()
 	want(t, "with Traced fields", text(spans.Ended()[0].Attributes()), "t.user=ann scope_ended=true")
+	want(t, "with none that the span takes", text(spans.Ended()[2].Attributes()), "t.user=own")
 	want(t, "without", text(spans.Ended()[1].Attributes()), "")
 }
 
@@ -132,6 +139,29 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 	})
 	want(t, "span", text(spans.Ended()[0].Attributes()), "rows=own t.user=ann t.late=3 t.both=true db.queries=2 t.redacted=[REDACTED]"+
 		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"]")
+}
+
+// What is remembered of a scope is shared by all spans that end in it.
+func TestFinishesOfOneScopeShareNothingThatChanges(t *testing.T) {
+	tracer, spans := newTracer()
+	s := scope.New("t.user", "ann", "t.late", 3, "t.both", 1)
+	var all sync.WaitGroup
+	for i := range 4 {
+		ctx, span := tracer.Start(background, "work")
+		own := scope.NewContext(ctx, s)
+		all.Go(func() {
+			defer span.End()
+			span.SetAttributes(attribute.Int("own", i))
+			otelscope.Finish(own)
+		})
+		s.Run(func() { scope.Add(fmt.Sprint("total", i), 1) })
+	}
+	all.Wait()
+	for _, span := range spans.Ended() {
+		if got := text(span.Attributes()); !strings.Contains(got, "t.user=ann t.late=3 t.both=1") {
+			t.Errorf("a span has %s", got)
+		}
+	}
 }
 
 // Keys are compared as they are on a span, which is UTF-8.
