@@ -48,9 +48,9 @@ func declared(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 // byPolicy has what declared remembers of scopes.
 var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[[]attribute.KeyValue]]
 
-// appendDeclared returns list, which is of its making and stays as it is, with those of attrs whose keys are declared p, flat.
-// One takes the place of another that has its key. They are chosen here, and not by a Filter, because
-// the cache would be on its guard: a program's Filter may log.
+// appendDeclared returns a list of what is in list, which it doesn't change, and of those of attrs
+// whose keys are declared p, with groups flat. An attribute replaces one with the same key. They are
+// chosen here rather than by a Filter, because the cache expects of a Filter that it may log.
 func appendDeclared(list []attribute.KeyValue, attrs []slog.Attr, p scope.KeyOption) []attribute.KeyValue {
 	shared := len(list)
 	add := func(a slog.Attr) {
