@@ -135,7 +135,7 @@ func TestGoroutinesThatTakeTurnsReceiveTheirOwn(t *testing.T) {
 				done <- scope.Current().String()
 			}
 		}
-		go receive("b")
+		scope.Go(func() { receive("b") })
 		scope.Set("who", "a")
 		for i := 1; i <= 3; i++ {
 			m.End()
