@@ -2,7 +2,6 @@ package taskscope_test
 
 import (
 	"go/format"
-	"go/version"
 	"io/fs"
 	"net"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskscope/taskscope/internal/testkit"
 )
 
 // A document is a Markdown file of the project.
@@ -111,8 +112,8 @@ func TestBlocksOfDocuments(t *testing.T) {
 	program := ""
 	ran := 0
 	for _, d := range documents(t) {
-		if needs := goOf(t, path.Dir(d.name)); newer(needs, runtime.Version()) {
-			t.Logf("%s is of a module that needs Go %s", d.name, needs)
+		if needs := testkit.NewerGo(t, path.Dir(d.name)); needs != "" {
+			t.Logf("%s is of a module that needs %s", d.name, needs)
 			continue
 		}
 		printed := "" // by the block before
@@ -182,27 +183,6 @@ func TestBlocksOfDocuments(t *testing.T) {
 	if ran < 9 {
 		t.Errorf("only %d programs and commands found", ran)
 	}
-}
-
-// goOf returns the lowest Go version of the module that folder is in.
-func goOf(t *testing.T, folder string) string {
-	t.Helper()
-	for {
-		mod, err := os.ReadFile(path.Join(folder, "go.mod"))
-		if m := regexp.MustCompile(`(?m)^go (\S+)`).FindSubmatch(mod); err == nil && m != nil {
-			return string(m[1])
-		}
-		if folder == "." {
-			t.Fatal("there is no go.mod")
-		}
-		folder = path.Dir(folder)
-	}
-}
-
-// newer reports whether Go version needs, of a go.mod, is newer than that of a toolchain.
-func newer(needs, toolchain string) bool {
-	toolchain, _, _ = strings.Cut(toolchain, " ") // experiments
-	return strings.HasPrefix(toolchain, "go") && version.Compare("go"+needs, toolchain) > 0
 }
 
 // The first screen is true word for word: it counts imports and lines.

@@ -8,6 +8,12 @@
 package testkit
 
 import (
+	"go/version"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -28,5 +34,32 @@ func SkipUnderRace(t testing.TB) {
 	t.Helper()
 	if Race {
 		t.Skip("the race detector allocates")
+	}
+}
+
+var goLine = regexp.MustCompile(`(?m)^go (\S+)`)
+
+// NewerGo returns the Go version that the module round folder needs, such as "go1.26.0",
+// if that is newer than the Go of this test, and "" if it isn't.
+func NewerGo(t testing.TB, folder string) string {
+	t.Helper()
+	dir, err := filepath.Abs(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if m := goLine.FindSubmatch(mod); err == nil && m != nil {
+			needs := "go" + string(m[1])
+			runs, _, _ := strings.Cut(runtime.Version(), " ") // experiments
+			if strings.HasPrefix(runs, "go") && version.Compare(needs, runs) > 0 {
+				return needs
+			}
+			return ""
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatalf("no go.mod is found from %s upwards", folder)
+		}
+		dir = filepath.Dir(dir)
 	}
 }
