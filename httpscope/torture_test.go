@@ -123,7 +123,8 @@ func (c *checker) Write(p []byte) (int, error) {
 	for text := range bytes.Lines(p) {
 		c.lines.Add(1)
 		want, has, mark := member(text, "want"), member(text, "request_id"), member(text, "mark")
-		if want == "" || want != has || want != mark || bytes.Count(text, []byte(`"request_id":`)) != 1 {
+		shared := member(text, "shared")
+		if want == "" || want != has || want != mark || want != shared || bytes.Count(text, []byte(`"request_id":`)) != 1 {
 			if c.wrong.Add(1) <= 10 {
 				c.t.Errorf("a line of request %q is attributed to %q: %s", want, has, text)
 			}
@@ -168,7 +169,7 @@ func (tt *torture) serveIn(t *testing.T, p protocol, h http.Handler, around func
 			want := ctx.Value(wantKey{}).(string)
 			attrs = append(attrs, slog.String("want", want))
 			if _, ok := scope.Get("mark"); !ok { // the handler was called elsewhere
-				attrs = append(attrs, slog.String("mark", want))
+				attrs = append(attrs, slog.String("mark", want), slog.String("shared", want))
 			}
 			loggers[n.Add(1)%3](ctx, level, msg, attrs...)
 		},
@@ -185,8 +186,8 @@ func (tt *torture) serveIn(t *testing.T, p protocol, h http.Handler, around func
 	}), nil)
 }
 
-// mark sets a field that each line of the request is to have from now on, and no line of
-// another one.
+// mark sets a field, and shares another from a child task, that each line of the request
+// has from now on, and no line of another one.
 func (tt *torture) mark(id string) {
 	if other, ok := scope.Get("mark"); ok {
 		tt.wrong.Add(1)
@@ -197,6 +198,7 @@ func (tt *torture) mark(id string) {
 	go scope.Wrap(func() {
 		defer close(done)
 		scope.Add("adds", 4)
+		scope.Share("shared", id)
 	})()
 	scope.Add("adds", 3)
 	<-done
