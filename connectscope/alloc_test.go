@@ -35,10 +35,10 @@ func TestAllocations(t *testing.T) {
 		call func()
 		max  float64
 	}{
-		{"server", call(nil, false), 15},
-		{"server, log", call(&connectscope.Options{Log: nop}, false), 16},
+		{"server", call(nil, false), 11},
+		{"server, log", call(&connectscope.Options{Log: nop}, false), 12},
 		{"client", call(nil, true), 14},
-		{"client, log", call(&connectscope.Options{Client: &connectscope.ClientOptions{Log: nop}}, true), 25},
+		{"client, log", call(&connectscope.Options{Client: &connectscope.ClientOptions{Log: nop}}, true), 22},
 	} {
 		scope.New("request_id", "r-1").Run(func() {
 			bare := testing.AllocsPerRun(1000, func() { _, _ = answer(t.Context(), nil) })

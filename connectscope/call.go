@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-
-	"github.com/taskscope/taskscope/internal/entry"
 )
 
 // A Call says which call it is, and of which kind.
@@ -40,7 +38,7 @@ func (c Call) system() string {
 	case connect.ProtocolGRPCWeb:
 		return "grpc_web"
 	}
-	return entry.MethodName(c.Peer.Protocol)
+	return c.Peer.Protocol
 }
 
 // systemName is the protocol as newer conventions have it.
@@ -51,5 +49,5 @@ func (c Call) systemName() string {
 	case connect.ProtocolGRPCWeb:
 		return "grpc"
 	}
-	return entry.MethodName(c.Peer.Protocol)
+	return c.Peer.Protocol
 }

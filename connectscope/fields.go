@@ -3,7 +3,6 @@ package connectscope
 import (
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/taskscope/taskscope/internal/entry"
@@ -29,31 +28,21 @@ func namesOf(m map[Field]string) names {
 func (n *names) appendCall(attrs []slog.Attr, c Call) []slog.Attr {
 	put := func(name, value string) {
 		if name != "" && value != "" {
-			attrs = append(attrs, slog.String(name, value))
+			attrs = append(attrs, slog.String(name, entry.MethodName(value)))
 		}
 	}
 	put(n.system, c.system())
 	put(n.systemName, c.systemName())
-	put(n.service, entry.MethodName(c.Service))
-	put(n.method, entry.MethodName(c.Method))
-	put(n.fullMethod, entry.MethodName(c.full()))
+	put(n.service, c.Service)
+	put(n.method, c.Method)
+	put(n.fullMethod, c.full())
 	return attrs
 }
 
-// replaceCall returns s with the fields that say which call c is. s may have those of the call that
-// is being served: none of them stays, not even one that c has no value for.
+// replaceCall returns s with the fields that say which call c is, in place of those of the call that
+// is being served.
 func (n *names) replaceCall(s scope.Scope, c Call) scope.Scope {
-	fields := n.appendCall(nil, c)
-	for _, key := range [...]string{n.system, n.systemName, n.service, n.method, n.fullMethod} {
-		if key != "" && !slices.ContainsFunc(fields, func(f slog.Attr) bool { return f.Key == key }) {
-			s = s.Without(key)
-		}
-	}
-	args := make([]any, len(fields))
-	for i, f := range fields {
-		args[i] = f
-	}
-	return s.With(args...)
+	return entry.Replace(s, n.appendCall(make([]slog.Attr, 0, 5), c), n.system, n.systemName, n.service, n.method, n.fullMethod)
 }
 
 // setFields binds the fields of the call, and sets its id and untrusted baggage. It returns the

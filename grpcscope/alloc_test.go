@@ -38,8 +38,8 @@ func TestAllocations(t *testing.T) {
 		call func()
 		max  float64
 	}{
-		{"server", server(nil), 15},
-		{"server, log", server(&grpcscope.Options{Log: nop}), 16},
+		{"server", server(nil), 13},
+		{"server, log", server(&grpcscope.Options{Log: nop}), 14},
 		{"client", client(nil), 10},
 		{"client, log", client(&grpcscope.ClientOptions{Log: nop}), 20},
 	} {

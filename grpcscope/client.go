@@ -102,9 +102,7 @@ func DialOptions(opts *ClientOptions) []grpc.DialOption {
 type client struct {
 	opts  ClientOptions
 	out   entry.Outgoing
-	names struct {
-		system, service, method, fullMethod, statusCode, status string
-	}
+	names names
 }
 
 func newClient(opts *ClientOptions) *client {
@@ -115,14 +113,11 @@ func newClient(opts *ClientOptions) *client {
 	if c.opts.CodeToLevel == nil {
 		c.opts.CodeToLevel = CodeLevel
 	}
-	names := c.opts.Names
-	c.out = entry.Outgoing{RequestID: name(names, RequestID), TraceID: name(names, TraceID), ValidID: c.opts.ValidID}
+	c.names = namesOf(c.opts.Names)
+	c.out = entry.Outgoing{RequestID: c.names.requestID, TraceID: name(c.opts.Names, TraceID), ValidID: c.opts.ValidID}
 	if c.out.ValidID == nil {
 		c.out.ValidID = entry.ProxyID
 	}
-	n := &c.names
-	n.system, n.service, n.method, n.fullMethod = name(names, System), name(names, Service), name(names, Method), name(names, FullMethod)
-	n.statusCode, n.status = name(names, StatusCode), name(names, Status)
 	return c
 }
 
@@ -185,7 +180,7 @@ func (o *outgoing) end(err error) {
 		return
 	}
 	code := codeOf(err)
-	attrs := appendCode(make([]slog.Attr, 0, 8), code, o.names.statusCode, o.names.status)
+	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), code)
 	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(o.start).Seconds()))
 	if o.rpc.streams() {
 		attrs = append(attrs,
@@ -197,17 +192,6 @@ func (o *outgoing) end(err error) {
 	if err != nil {
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}
-	// The scope may have these fields of the call that is being served, which no logger is to
-	// write too.
-	var which []any
-	for _, f := range [...]slog.Attr{
-		slog.String(o.names.system, "grpc"), slog.String(o.names.service, o.rpc.Service),
-		slog.String(o.names.method, o.rpc.Method), slog.String(o.names.fullMethod, o.rpc.full()),
-	} {
-		if f.Key != "" {
-			which = append(which, f)
-		}
-	}
-	s := o.scope.With(which...)
+	s := o.names.replaceCall(o.scope, o.rpc)
 	s.Run(func() { o.opts.Log(scope.NewContext(o.ctx, s), o.opts.CodeToLevel(code), "outgoing call", attrs...) })
 }

@@ -212,6 +212,28 @@ func TestTheLineOfAnOutgoingCall(t *testing.T) {
 	lines.Next(t).Want(t, testkit.Line{"rpc.method": "Say", "request_id": nil})
 }
 
+// A name that a call hasn't got isn't that of the call being served; and any text may be one.
+func TestTheLineOfAnOutgoingCallWithoutAName(t *testing.T) {
+	logger, lines := logs()
+	_, addr := serve(t, each(func(context.Context) (string, error) { return "", nil }))
+	conn := dial(t, addr, grpcscope.DialOptions(&grpcscope.ClientOptions{Log: logger.LogAttrs})...)
+	long := strings.Repeat("x", 2000)
+	scope.New("rpc.service", "outer.Service", "rpc.method", "Serve").Run(func() {
+		for method, want := range map[string]testkit.Line{
+			"/Ping":        {"rpc.service": nil, "rpc.method": "Ping"},
+			"/s/":          {"rpc.service": "s", "rpc.method": nil},
+			"/s/" + long:   {"rpc.service": "s", "rpc.method": long[:1024] + "…"},
+			"/s/\xff evil": {"rpc.service": "s", "rpc.method": "\uFFFD evil"},
+		} {
+			if err := conn.Invoke(t.Context(), method, new(text), new(text)); err == nil {
+				t.Errorf("%q has an answer", method)
+			}
+			lines.Next(t).Want(t, want)
+		}
+	})
+	lines.None(t)
+}
+
 // The line of a stream comes however it ends, and once.
 func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 	logger, lines := logs()

@@ -13,16 +13,46 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
+// names has the names of the fields; "" for those that are left out.
+type names struct {
+	requestID, system, service, method, fullMethod, clientAddress, messageID string
+	statusCode, status                                                       string
+}
+
+func namesOf(m map[Field]string) names {
+	return names{
+		requestID: name(m, RequestID), system: name(m, System), service: name(m, Service),
+		method: name(m, Method), fullMethod: name(m, FullMethod),
+		clientAddress: name(m, ClientAddress), messageID: name(m, MessageID),
+		statusCode: name(m, StatusCode), status: name(m, Status),
+	}
+}
+
+// appendCall appends the fields that say which call c is.
+func (n *names) appendCall(attrs []slog.Attr, c Call) []slog.Attr {
+	put := func(name, value string) {
+		if name != "" && value != "" {
+			attrs = append(attrs, slog.String(name, entry.MethodName(value)))
+		}
+	}
+	put(n.system, "grpc")
+	put(n.service, c.Service)
+	put(n.method, c.Method)
+	put(n.fullMethod, c.full())
+	return attrs
+}
+
+// replaceCall returns s with the fields that say which call c is, in place of those of the call that
+// is being served.
+func (n *names) replaceCall(s scope.Scope, c Call) scope.Scope {
+	return entry.Replace(s, n.appendCall(make([]slog.Attr, 0, 4), c), n.system, n.service, n.method, n.fullMethod)
+}
+
 // setFields binds the fields of the call, and sets its id and untrusted baggage. It returns the
 // length of the id that was rejected.
 func (c *call) setFields() (rejected int) {
 	var room [12]slog.Attr
 	attrs := room[:0]
-	put := func(name, value string) {
-		if name != "" && value != "" {
-			attrs = append(attrs, slog.String(name, value))
-		}
-	}
 	in := func(key string) []string { return metadata.ValueFromIncomingContext(c.Context, key) }
 	n := &c.names
 	if c.outer.Found() {
@@ -30,16 +60,17 @@ func (c *call) setFields() (rejected int) {
 	} else {
 		c.id, rejected = c.in.Identify(c.ids(), c.start)
 	}
-	put(n.requestID, c.id)
+	if n.requestID != "" {
+		attrs = append(attrs, slog.String(n.requestID, c.id))
+	}
 	if traceparent := in(propagation.TraceparentHeader); len(traceparent) > 0 {
 		attrs = c.in.AppendTrace(attrs, traceparent, in(propagation.TracestateHeader))
 	}
-	put(n.system, "grpc")
-	put(n.service, entry.MethodName(c.rpc.Service))
-	put(n.method, entry.MethodName(c.rpc.Method))
-	put(n.fullMethod, entry.MethodName(c.rpc.full()))
+	attrs = n.appendCall(attrs, c.rpc)
 	if n.clientAddress != "" {
-		put(n.clientAddress, c.clientAddress())
+		if address := c.clientAddress(); address != "" {
+			attrs = append(attrs, slog.String(n.clientAddress, address))
+		}
 	}
 	if baggage := strings.Join(in(propagation.BaggageHeader), ","); baggage != "" {
 		if c.opts.TrustBaggage != nil && c.opts.TrustBaggage(c.Context, c.rpc) {

@@ -20,7 +20,7 @@ func (c *call) log() {
 	level := slog.LevelError
 	if c.returned || c.panicked != nil && c.opts.Recover { // there is an answer
 		code := codeOf(c.err)
-		attrs = appendCode(attrs, code, c.names.statusCode, c.names.status)
+		attrs = c.names.appendCode(attrs, code)
 		level = c.opts.CodeToLevel(code)
 	}
 	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(c.start).Seconds()))
@@ -80,17 +80,17 @@ func codeOf(err error) codes.Code {
 
 func messageOf(err error) string { return statusOf(err).Message() }
 
-// appendCode appends the code under these names: as a number, and as a text.
-func appendCode(attrs []slog.Attr, code codes.Code, number, text string) []slog.Attr {
-	if number != "" {
-		attrs = append(attrs, slog.Uint64(number, uint64(code)))
+// appendCode appends the code, as a number and as a text.
+func (n *names) appendCode(attrs []slog.Attr, code codes.Code) []slog.Attr {
+	if n.statusCode != "" {
+		attrs = append(attrs, slog.Uint64(n.statusCode, uint64(code)))
 	}
-	if text != "" {
-		name := "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
+	if n.status != "" {
+		text := "CODE(" + strconv.FormatUint(uint64(code), 10) + ")"
 		if uint64(code) < uint64(len(codeNames)) { // an int may have 32 bits
-			name = codeNames[code]
+			text = codeNames[code]
 		}
-		attrs = append(attrs, slog.String(text, name))
+		attrs = append(attrs, slog.String(n.status, text))
 	}
 	return attrs
 }

@@ -31,7 +31,6 @@ func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 	s := newServer(opts)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 		c := &call{Context: ctx, server: s, rpc: callOf(info.FullMethod)}
-		c.header = func(md metadata.MD) error { return grpc.SetHeader(ctx, md) }
 		err = s.serve(c, func(ctx context.Context) (err error) {
 			c.count(&c.received, req)
 			if resp, err = handler(ctx, req); err == nil {
@@ -48,7 +47,7 @@ func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
 	s := newServer(opts)
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		c := &call{Context: ss.Context(), server: s, rpc: callOf(info.FullMethod), header: ss.SetHeader}
+		c := &call{Context: ss.Context(), server: s, rpc: callOf(info.FullMethod), stream: ss}
 		c.rpc.ClientStream, c.rpc.ServerStream = info.IsClientStream, info.IsServerStream
 		return s.serve(c, func(ctx context.Context) error {
 			if c.ctx != nil { // it has a scope of its own
@@ -74,9 +73,7 @@ type server struct {
 	base  scope.Scope
 	opts  Options
 	in    entry.Incoming
-	names struct {
-		requestID, system, service, method, fullMethod, clientAddress, statusCode, status, messageID string
-	}
+	names names
 }
 
 func newServer(opts *Options) *server {
@@ -87,19 +84,15 @@ func newServer(opts *Options) *server {
 	if s.opts.CodeToLevel == nil {
 		s.opts.CodeToLevel = CodeLevel
 	}
-	names := s.opts.Names
 	s.in = entry.Incoming{
-		TraceID: name(names, TraceID), ParentSpanID: name(names, ParentSpanID),
+		TraceID: name(s.opts.Names, TraceID), ParentSpanID: name(s.opts.Names, ParentSpanID),
 		ValidID: s.opts.ValidID, NewID: s.opts.NewID,
 	}
 	if s.in.ValidID == nil {
 		s.in.ValidID = propagation.ValidRequestID
 	}
-	n := &s.names
-	n.requestID, n.system, n.service, n.method = name(names, RequestID), name(names, System), name(names, Service), name(names, Method)
-	n.fullMethod, n.clientAddress = name(names, FullMethod), name(names, ClientAddress)
-	n.statusCode, n.status, n.messageID = name(names, StatusCode), name(names, Status), name(names, MessageID)
-	s.opts.PerMessage = s.opts.PerMessage && n.messageID != ""
+	s.names = namesOf(s.opts.Names)
+	s.opts.PerMessage = s.opts.PerMessage && s.names.messageID != ""
 	return s
 }
 
@@ -108,11 +101,12 @@ type call struct {
 	context.Context // as the interceptor was given it, with the call's id in its metadata
 	*server
 	rpc       Call
-	header    func(metadata.MD) error
+	stream    grpc.ServerStream // nil for a unary call
 	outer     entry.Outer
 	start     time.Time
 	id        string
-	untrusted string // members of baggage that came in and aren't trusted
+	came      []string // the ids that the call came with: see ids
+	untrusted string   // members of baggage that came in and aren't trusted
 	task      scope.Scope
 	ctx       context.Context // the handler's; nil until it is called
 	watch     entry.CancelWatch
@@ -150,7 +144,10 @@ func (c *call) inside() (outer *call, same bool) {
 
 // ids returns the ids that the call came with.
 func (c *call) ids() []string {
-	return metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader)
+	if c.came == nil { // each time gRPC makes a copy
+		c.came = metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader)
+	}
+	return c.came
 }
 
 // serve calls handle with the context for the handler.
@@ -202,9 +199,14 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 
 // adoptID puts the id into the answer's header, and into the metadata that the handler sees.
 func (c *call) adoptID() {
+	header := metadata.MD{propagation.RequestIDHeader: {c.id}}
 	// It fails where there is no answer: the call isn't one of a server's, or it is over.
-	_ = c.header(metadata.MD{propagation.RequestIDHeader: {c.id}})
-	if sent := metadata.ValueFromIncomingContext(c.Context, propagation.RequestIDHeader); len(sent) == 1 && sent[0] == c.id {
+	if c.stream != nil {
+		_ = c.stream.SetHeader(header)
+	} else {
+		_ = grpc.SetHeader(c.Context, header)
+	}
+	if came := c.ids(); len(came) == 1 && came[0] == c.id {
 		return
 	}
 	md, ok := metadata.FromIncomingContext(c.Context) // a copy

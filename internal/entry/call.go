@@ -3,7 +3,7 @@ package entry
 import (
 	"context"
 	"log/slog"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,10 +15,30 @@ import (
 // MethodName returns a part of a method's name as a field has it. Most are constants of generated
 // code, and returned as they are. A server with a handler for unknown services may get any text.
 func MethodName(name string) string {
-	if len(name) <= 256 && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return name
+	if len(name) > 256 {
+		return Clip(name)
 	}
-	return Clip(name)
+	for i := range len(name) { // three times as fast as strings.ContainsFunc
+		if c := name[i]; c <= ' ' || c > '~' {
+			return Clip(name)
+		}
+	}
+	return name
+}
+
+// Replace returns s with these fields, and with no other of these keys: "" is none. What s has for
+// a key without a new value says something of another call.
+func Replace(s scope.Scope, fields []slog.Attr, keys ...string) scope.Scope {
+	for _, key := range keys {
+		if key != "" && !slices.ContainsFunc(fields, func(f slog.Attr) bool { return f.Key == key }) {
+			s = s.Without(key)
+		}
+	}
+	args := make([]any, len(fields))
+	for i, f := range fields {
+		args[i] = f
+	}
+	return s.With(args...)
 }
 
 // A Tally counts messages. Goroutines may share it.
