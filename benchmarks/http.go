@@ -32,7 +32,7 @@ func httpRequest() table {
 	scoped := httpscope.Handler(empty, nil)
 	logging := &httpscope.Options{Log: slog.New(slogh.New(slog.NewJSONHandler(io.Discard, nil), nil)).LogAttrs}
 	return table{
-		name:  "HTTP request",
+		name: "HTTP request", connection: true,
 		about: "An empty handler, over a loopback connection that is kept alive; client and server are in this process. The rows asked with an id have one header more to read, so compare them with each other; those of chi too, whose router has a middleware that wraps the ResponseWriter in chi's own in front of Handler. In the last row there is no connection: the handler is called directly.",
 		note:  "What Handler adds is what the last row shows, with colder caches: the scope, its task and its context, the id, the header that has it, the copy of the request, and the ResponseWriter that sends the id once. A line costs what slog needs to encode it, and the stamp.",
 		rows: []row{

@@ -37,6 +37,7 @@ type table struct {
 	references int                // how many rows the others are compared with, the first ones; 0 means 1
 	smallHeap  bool               // the rows are measured with next to no heap, too
 	cores      bool               // and on two cores
+	connection bool               // the rows go through one: see measuring.of
 	bytes      map[string]float64 // the ratio of bytes to reach, by the name of the row
 }
 

@@ -143,7 +143,8 @@ Written by ` + "`make bench`" + `, not by hand. Each table is measured in one pr
 every row is timed once, in an order drawn anew. ns is the median of a row; × is the median, over
 the rounds, of its ratio to the first row of its table. Ratios are good to about 5 %%; times change with the machine
 and with what else it is doing. The process holds %d MB meanwhile, as a service would: with next to nothing on its heap the collector
-starts every 4 MB, and what is measured is the collector. Rows of a request are measured in that way, too. Where "to reach" says no, the text below the table says why.
+starts every 4 MB, and what is measured is the collector. Rows of a request are measured in that way, too.
+Rows that go through a connection are timed for five times as long in a third of the rounds: each begins with cold caches. Where "to reach" says no, the text below the table says why.
 
 "Two cores over one" is what two goroutines do with GOMAXPROCS=2, over what one does in that time with GOMAXPROCS=1. They use one logger, as a service does; slog
 and zap lock around its writer. slog's lines scale by anything between 1.1 and 2 from run to run, those of With children too: the headers of its pooled

@@ -65,7 +65,7 @@ func grpcCall() table {
 		}
 	}
 	bareServer, log := []grpc.ServerOption{bare}, discardingJSON().LogAttrs
-	return table{name: "gRPC call", about: aboutCalls("bufconn, which has no sockets"), rows: []row{
+	return table{name: "gRPC call", connection: true, about: aboutCalls("bufconn, which has no sockets"), rows: []row{
 		{"bare server that answers with the id", 0, calls(bareServer, nil)},
 		{"bare server", 0, calls(nil, nil)},
 		{"taskscope grpcscope.ServerOptions, no Log", 1.08, calls(grpcscope.ServerOptions(nil), nil)},
@@ -115,7 +115,7 @@ func connectCall() table {
 		return []connect.Interceptor{connectscope.NewInterceptor(opts)}
 	}
 	bareServer, log := []connect.Interceptor{bare}, discardingJSON().LogAttrs
-	return table{name: "Connect call", about: aboutCalls("a loopback connection that is kept alive"), rows: []row{
+	return table{name: "Connect call", connection: true, about: aboutCalls("a loopback connection that is kept alive"), rows: []row{
 		{"bare server that answers with the id", 0, calls(bareServer, nil)},
 		{"bare server", 0, calls(nil, nil)},
 		{"taskscope connectscope, server, no Log", 1.08, calls(scoped(nil), nil)},
