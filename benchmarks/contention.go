@@ -187,7 +187,8 @@ func writesTable(counts []count) string {
 	var b strings.Builder
 	b.WriteString("\n## Shared writes\n\nHow many writes each makes to variables that another goroutine which does the same writes, too: cores that do it at once wait for one another's cache lines. " +
 		"`make bench` counts them in a build in which a package that counts stands in for sync and sync/atomic, in all of taskscope; a lock that is taken and released counts as two. " +
-		"What the runtime, loggers and sync.Pool do isn't in it. A test holds each number to what it may be at most.\n\n| | one task | a task each |\n|---|---|---|\n")
+		"What the runtime, loggers and sync.Pool do isn't in it. A test holds each number to what it may be at most. " +
+		"`Run`, `Go` and calls of what `Wrap` has returned write the count of their task. Where they collide, and the task goes on, each counts in a cache line of its own instead: see the figures below.\n\n| | one task | a task each |\n|---|---|---|\n")
 	for _, c := range counts {
 		fmt.Fprintf(&b, "| %s | %g | %g |\n", c.Name, c.Written[0], c.Written[1])
 	}

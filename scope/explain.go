@@ -85,7 +85,7 @@ func (n *node) explainTask() string {
 	case state == 0:
 		return "not begun: no Run, Go or Wrap of it has been called"
 	default:
-		return fmt.Sprintf("live; calls of Run, Go and Wrap that are running: %d", state&^entered)
+		return fmt.Sprintf("live; calls of Run, Go and Wrap that are running: %d", n.task.running())
 	}
 }
 

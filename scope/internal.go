@@ -58,7 +58,7 @@ func (n *node) AtEnd(fn func()) {
 }
 
 // Running implements memo.Scope.
-func (n *node) Running() int { return int(n.task.state.Load() &^ entered) }
+func (n *node) Running() int { return n.task.running() }
 
 // Encoding implements memo.Scope.
 func (n *node) Encoding() int { return n.encodingLevel() }

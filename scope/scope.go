@@ -3,6 +3,7 @@ package scope
 import (
 	"iter"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/taskscope/taskscope/internal/memo"
 )
@@ -95,7 +96,7 @@ func (s Scope) Run(fn func()) { s.n.run(s.n.enter(fromHere), fn) }
 // with the go statement: a library that recovers it would hide the bug and print it
 // where nobody looks.
 func (s Scope) Go(fn func()) {
-	entered := s.n.enter(fromHere)
+	counted := s.n.enter(fromHere)
 	running := counter()
 	running.Add(1)
 	go func() {
@@ -103,7 +104,7 @@ func (s Scope) Go(fn func()) {
 			running.Add(-1)
 			signalEnded()
 		}()
-		s.n.run(entered, fn)
+		s.n.run(counted, fn)
 	}()
 }
 
@@ -134,10 +135,10 @@ func (s Scope) SameTask(t Scope) bool {
 // is not part of the API.
 func (s Scope) Internal() memo.Scope { return s.n.line() }
 
-// run calls fn with n bound, and then leaves its task if it has been entered.
-func (n *node) run(entered bool, fn func()) {
-	if entered {
-		defer n.leave() // also if swap, which asks Profiled values for their text, doesn't return
+// run calls fn with n bound, and then leaves its task if enter has counted that.
+func (n *node) run(counted *atomic.Uint64, fn func()) {
+	if counted != nil {
+		defer n.leave(counted) // also if swap, which asks Profiled values for their text, doesn't return
 	}
 	if level := bound().encodingLevel(); level > 0 {
 		if n == nil { // a line in Outside that is given a context needs to know the level, too

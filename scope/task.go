@@ -11,7 +11,7 @@ import (
 // is its identity. The state of a task that a bare Set began is bare, for ever: it has no end
 // that could be seen, and main's lines must not be called late because some Go that main
 // started is done. The state of any other is how many Runs, Go goroutines and Wrapped calls
-// are going on, and entered once there has been one.
+// are going on, and entered once there has been one: see lanes.
 type task struct {
 	state atomic.Uint64
 	whole atomic.Pointer[whole] // nil until there is something in it
@@ -21,6 +21,7 @@ type task struct {
 type whole struct {
 	totals atomic.Pointer[total] // the oldest
 	shared atomic.Pointer[node]  // nil until something is shared
+	lanes  atomic.Pointer[lanes] // nil until goroutines have collided
 	atEnd  atomic.Pointer[func()]
 }
 
@@ -56,31 +57,18 @@ func (t *task) shared() *node {
 	return nil
 }
 
-const (
-	bare    = 1 << 63
-	entered = 1 << 62
-)
-
 // beginBare is for a task that nobody else has seen.
 func (t *task) beginBare() { t.state.Store(bare) }
 
 func (t *task) isBare() bool { return t.state.Load() == bare }
 
 // enter and leave bracket a Run, a Go goroutine or a Wrapped call; leave is called if enter
-// has returned true.
-func (n *node) enter(how entering) bool {
+// hasn't returned nil, and with what it has returned.
+func (n *node) enter(how entering) (counted *atomic.Uint64) {
 	if n == nil {
-		return false
+		return nil
 	}
-	for {
-		state := n.task.state.Load()
-		if state == bare || state == entered && (how == late || how == fromHere && bound().in(n.task)) {
-			return false
-		}
-		if n.task.state.CompareAndSwap(state, (state|entered)+1) {
-			return true
-		}
-	}
+	return n.task.raise(how)
 }
 
 // An entering says whether a task that is over may be entered again.
@@ -94,8 +82,8 @@ const (
 	late              // no
 )
 
-func (n *node) leave() {
-	if n.task.state.Add(^uint64(0)) != entered {
+func (n *node) leave(counted *atomic.Uint64) {
+	if !n.task.lower(counted) {
 		return
 	}
 	if w := n.task.whole.Load(); w != nil && w.atEnd.Load() != nil {

@@ -17,6 +17,9 @@ func choose() Path { return Portable }
 // Same is a == b.
 func Same(a, b string) bool { return a == b }
 
+// Stripe returns 0: what many goroutines count isn't shared out.
+func Stripe() uintptr { return 0 }
+
 // Load returns the object that is bound to the running goroutine, or nil.
 func Load[T any]() *T {
 	if h := loadPortable(); h != nil {
