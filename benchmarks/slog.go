@@ -69,15 +69,17 @@ func slogRequest(lines int) table {
 	base, stamped := slog.New(slogBase()), slog.New(slogh.New(slogBase(), nil))
 	must := map[int]float64{1: 1.10, 2: 1.10, 5: 1.06, 10: 1.05}[lines]
 	write := func() { repeat(lines, func() { slogHello(stamped) }) }
+	byHand := func() {
+		l := slogChild(base)
+		repeat(lines, func() { slogHello(l) })
+	}
 	return request("slog", lines, []row{
-		{variable, 0, times(func() {
-			l := slogChild(base)
-			repeat(lines, func() { slogHello(l) })
-		})},
+		{variable, 0, times(byHand)},
 		{inCtx, 0, times(func() {
 			ctx := context.WithValue(context.Background(), ctxKey("logger"), slogChild(base))
 			repeat(lines, func() { slogHello(ctx.Value(ctxKey("logger")).(*slog.Logger)) })
 		})},
+		{least, 0, times(func() { setEach(byHand) })},
 		{"taskscope slogh" + each4, must, times(func() { setEach(write) })},
 		{"taskscope slogh" + once, must, times(func() { setOnce(write) })},
 	})

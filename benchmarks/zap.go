@@ -62,15 +62,17 @@ func zapRequest(lines int) table {
 	base, stamped := zap.New(zapBase()), zap.New(zaph.New(zapBase(), nil))
 	must := map[int]float64{1: 1.15, 2: 1.12, 5: 1.08, 10: 1.06}[lines]
 	write := func() { repeat(lines, func() { zapHello(stamped) }) }
+	byHand := func() {
+		l := zapChild(base)
+		repeat(lines, func() { zapHello(l) })
+	}
 	return request("zap", lines, []row{
-		{variable, 0, times(func() {
-			l := zapChild(base)
-			repeat(lines, func() { zapHello(l) })
-		})},
+		{variable, 0, times(byHand)},
 		{inCtx, 0, times(func() {
 			ctx := context.WithValue(context.Background(), ctxKey("logger"), zapChild(base))
 			repeat(lines, func() { zapHello(ctx.Value(ctxKey("logger")).(*zap.Logger)) })
 		})},
+		{least, 0, times(func() { setEach(byHand) })},
 		{"taskscope zaph" + each4, must, times(func() { setEach(write) })},
 		{"taskscope zaph" + once, must, times(func() { setOnce(write) })},
 	})

@@ -61,16 +61,18 @@ func zerologRequest(lines int) table {
 	mustFor := map[int]float64{1: 1.5, 2: 1.3, 5: 1.12, 10: 1.08}[lines]
 	write := func() { repeat(lines, func() { zeroHello(&hooked) }) }
 	writeFor := func() { repeat(lines, func() { each.Info().Str("path", "/x").Int("status", 200).Msg("hello") }) }
+	byHand := func() {
+		l := zeroChild(&base)
+		repeat(lines, func() { zeroHello(&l) })
+	}
 	return request("zerolog", lines, []row{
-		{variable, 0, times(func() {
-			l := zeroChild(&base)
-			repeat(lines, func() { zeroHello(&l) })
-		})},
+		{variable, 0, times(byHand)},
 		{inCtx, 0, times(func() {
 			l := zeroChild(&base)
 			ctx := l.WithContext(context.Background())
 			repeat(lines, func() { zeroHello(zerolog.Ctx(ctx)) })
 		})},
+		{least, 0, times(func() { setEach(byHand) })},
 		{"taskscope zeroh hook" + each4, must, times(func() { setEach(write) })},
 		{"taskscope zeroh hook" + once, must, times(func() { setOnce(write) })},
 		{"taskscope zeroh.For" + each4, mustFor, times(func() { setEach(writeFor) })},
