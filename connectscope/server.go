@@ -145,7 +145,7 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	switch {
 	case same:
 		return handle(c.Context)
-	case s.opts.Skip != nil && s.opts.Skip(c.Context, c.rpc):
+	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
 		scope.Run(func() { err = handle(c.Context) })
 		return err
@@ -162,6 +162,14 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		s.base.Detach().Run(serve)
 	}
 	return err
+}
+
+// skips reports whether c is to be skipped. What Skip sets must not stay on the goroutine.
+func (s *server) skips(c *call) (skip bool) {
+	if s.opts.Skip != nil {
+		scope.Run(func() { skip = s.opts.Skip(c.Context, c.rpc) })
+	}
+	return skip
 }
 
 // serve runs in the task of the call.

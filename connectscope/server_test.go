@@ -394,7 +394,13 @@ func TestConnectionsKeepNothing(t *testing.T) {
 		return goroutine(), nil
 	})
 	for _, skip := range []bool{false, true} {
-		opts := &connectscope.Options{Skip: func(_ context.Context, c connectscope.Call) bool { return skip }}
+		opts := &connectscope.Options{Skip: func(context.Context, connectscope.Call) bool {
+			if scope.Current().Has("mark") {
+				left.Add(1)
+			}
+			scope.Set("mark", true)
+			return skip
+		}}
 		one := &http.Transport{MaxConnsPerHost: 1}
 		t.Cleanup(one.CloseIdleConnections)
 		conn := dialBy(&http.Client{Transport: one}, serve(t, h.mux(scoped(opts))), connect.ProtocolConnect)

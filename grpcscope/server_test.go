@@ -322,7 +322,13 @@ func TestWorkersKeepNothing(t *testing.T) {
 		return goroutine(), nil
 	})
 	for _, skip := range []bool{false, true} {
-		opts := &grpcscope.Options{Skip: func(context.Context, grpcscope.Call) bool { return skip }}
+		opts := &grpcscope.Options{Skip: func(context.Context, grpcscope.Call) bool {
+			if scope.Current().Has("mark") {
+				left.Add(1)
+			}
+			scope.Set("mark", true)
+			return skip
+		}}
 		_, addr := serve(t, h, append(grpcscope.ServerOptions(opts), grpc.NumStreamWorkers(1))...)
 		conn := dial(t, addr)
 		served := map[string]int{}

@@ -52,7 +52,7 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.opts.Skip != nil && h.opts.Skip(r) {
+	if h.skips(r) {
 		// What it sets must not stay on the connection either.
 		scope.Run(func() { h.next.ServeHTTP(w, r) })
 		return
@@ -62,6 +62,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.base.Detach().Run(func() { h.serve(w, r, nil) })
+}
+
+// skips reports whether r is to be skipped. What Skip sets must not stay on the connection.
+func (h *handler) skips(r *http.Request) (skip bool) {
+	if h.opts.Skip != nil {
+		scope.Run(func() { skip = h.opts.Skip(r) })
+	}
+	return skip
 }
 
 // serve runs in the task of the request.

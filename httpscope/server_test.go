@@ -784,13 +784,16 @@ func TestSkip(t *testing.T) {
 		}
 		messy(w, r)
 	}), &httpscope.Options{
-		Skip:  func(r *http.Request) bool { return r.URL.Path == "/healthz" },
+		Skip: func(r *http.Request) bool {
+			scope.Set("skip", "set")
+			return r.URL.Path == "/healthz"
+		},
 		BadID: func(*http.Request, int) { t.Error("BadID was called") },
 		Log:   slogTo(log).LogAttrs,
 	})
 	overEach(t, h, func(t *testing.T, s *service) {
 		for range 2 {
-			// What the handler sets doesn't stay on the connection here either.
+			// What the handler and Skip set doesn't stay on the connection here either.
 			resp, body := s.get("/healthz", "X-Request-Id", "no good")
 			wantFields(t, fieldsIn(t, body), map[string]string{})
 			if id, ok := resp.Header["X-Request-Id"]; ok {
