@@ -155,7 +155,12 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		inner = outer.outer
 	}
 	c.outer = entry.OuterOf(c.Context, c.ids, inner)
-	serve := func() { err = c.serve(handle) }
+	serve := func() {
+		if err = c.serve(handle); !c.returned && c.panicked == nil {
+			entry.NilPanic(c.opts.Recover)
+			err = internalError()
+		}
+	}
 	if c.outer.Found() {
 		c.outer.Run(c.Context, serve)
 	} else {
@@ -223,7 +228,7 @@ func (c *call) end(err *error) {
 	if c.panicked = recover(); c.panicked != nil {
 		c.returned = false // also if it was Finish that has panicked
 		if c.recovers() {
-			*err = connect.NewError(connect.CodeInternal, errors.New("internal error"))
+			*err = internalError()
 		} else {
 			defer panic(c.panicked)
 		}
@@ -239,3 +244,8 @@ func (c *call) end(err *error) {
 
 // recovers reports whether the panic ends here. net/http knows ErrAbortHandler.
 func (c *call) recovers() bool { return c.opts.Recover && c.panicked != http.ErrAbortHandler }
+
+// internalError is what a panic that ends here is answered with.
+func internalError() error {
+	return connect.NewError(connect.CodeInternal, errors.New("internal error"))
+}

@@ -578,6 +578,25 @@ func TestRecoverInside(t *testing.T) {
 	}
 }
 
+// With the old meaning of panic(nil) it is a panic, too: it isn't answered as if all were well.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		for _, recovers := range []bool{false, true} {
+			logger, lines := logs()
+			h := each(func(context.Context) (string, error) { panic(noValue) })
+			c := start(t, h, &connectscope.Options{Log: logger.LogAttrs, Recover: recovers})
+			err := call(t.Context(), c, unary, "").err
+			if err == nil || recovers != (err.Error() == "internal: internal error") {
+				t.Errorf("%s, recovers %v: the answer is %v", setting, recovers, err)
+			}
+			lines.Next(t).Want(t, testkit.Line{"level": "ERROR"})
+		}
+	}
+}
+
+var noValue any // go vet knows panic(nil)
+
 // net/http ends the connection or the stream, and logs the panic, but for ErrAbortHandler.
 func TestPanicsThatNobodyEnds(t *testing.T) {
 	logger, lines := logs()

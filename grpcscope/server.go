@@ -164,7 +164,12 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		inner = outer.outer
 	}
 	c.outer = entry.OuterOf(c.Context, c.ids, inner)
-	serve := func() { err = c.serve(handle) }
+	serve := func() {
+		if err = c.serve(handle); !c.returned && c.panicked == nil {
+			entry.NilPanic(c.opts.Recover)
+			err = internalError()
+		}
+	}
 	if c.outer.Found() {
 		c.outer.Run(c.Context, serve)
 	} else {
@@ -251,7 +256,7 @@ func (c *call) end(err *error) {
 	if c.panicked = recover(); c.panicked != nil {
 		c.returned = false // also if it was Finish that has panicked
 		if c.opts.Recover {
-			*err = status.Error(codes.Internal, "internal error")
+			*err = internalError()
 		} else {
 			defer panic(c.panicked)
 		}
@@ -264,3 +269,6 @@ func (c *call) end(err *error) {
 		c.log()
 	}
 }
+
+// internalError is what a panic that ends here is answered with.
+func internalError() error { return status.Error(codes.Internal, "internal error") }

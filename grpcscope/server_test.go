@@ -446,6 +446,31 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// With the old meaning of panic(nil) it is a panic, too: it isn't answered as if all were well.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		logger, lines := logs()
+		for _, recovers := range []bool{false, true} {
+			in := grpcscope.UnaryServerInterceptor(&grpcscope.Options{Log: logger.LogAttrs, Recover: recovers})
+			returned := false
+			func() {
+				defer func() { _ = recover() }()
+				_, err := in(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) { panic(noValue) })
+				if returned = true; status.Code(err) != codes.Internal {
+					t.Errorf("%s: the answer is %v", setting, err)
+				}
+			}()
+			if returned != recovers {
+				t.Errorf("%s, recovers %v: has returned: %v", setting, recovers, returned)
+			}
+			lines.Next(t).Want(t, testkit.Line{"level": "ERROR"})
+		}
+	}
+}
+
+var noValue any // go vet knows panic(nil)
+
 // Finish panics when the handler has answered already: that answer isn't sent.
 func TestFinishMayPanic(t *testing.T) {
 	logger, lines := logs()

@@ -58,10 +58,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if outer := around(r); outer != nil {
-		scope.Current().Pick(r.Context()).Run(func() { h.serve(w, r, outer) })
+		scope.Current().Pick(r.Context()).Run(func() { h.run(w, r, outer) })
 		return
 	}
-	h.base.Detach().Run(func() { h.serve(w, r, nil) })
+	h.base.Detach().Run(func() { h.run(w, r, nil) })
 }
 
 // skips reports whether r is to be skipped. What Skip sets must not stay on the connection.
@@ -72,8 +72,15 @@ func (h *handler) skips(r *http.Request) (skip bool) {
 	return skip
 }
 
-// serve runs in the task of the request.
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
+// run runs in the task of the request.
+func (h *handler) run(w http.ResponseWriter, r *http.Request, outer *mark) {
+	if !h.serve(w, r, outer) { // with GODEBUG=panicnil=1, and log took it for runtime.Goexit, which doesn't come here
+		panic(nil)
+	}
+}
+
+// serve reports whether the next handler has returned.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) (returned bool) {
 	e := exchange{start: time.Now(), path: r.URL.Path, outer: outer}
 	rejected := h.setFields(r, &e)
 	e.task = scope.Current()
@@ -90,6 +97,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
 	}
 	h.next.ServeHTTP(w, e.r)
 	e.returned = true
+	return true
 }
 
 // end is called when the handler of r has returned or ended early.

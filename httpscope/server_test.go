@@ -921,3 +921,24 @@ func requestWithID(ctx context.Context, id string) *http.Request {
 	r.Header.Set("X-Request-Id", id)
 	return r
 }
+
+// With the old meaning of panic(nil) it is a panic, too: it isn't answered as if all were well.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		log := testkit.NewLines()
+		h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(noValue) }), &httpscope.Options{Log: slogTo(log).LogAttrs})
+		returned := false
+		func() {
+			defer func() { _ = recover() }()
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+			returned = true
+		}()
+		if returned {
+			t.Errorf("%s: the handler has returned", setting)
+		}
+		log.Next(t).Want(t, testkit.Line{"level": "ERROR", "http.response.status_code": nil})
+	}
+}
+
+var noValue any // go vet knows panic(nil)
