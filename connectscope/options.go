@@ -106,7 +106,7 @@ type Options struct {
 	//     context was canceled with a cause. Otherwise it is the client. net/http gives
 	//     no cause: a lost connection, and the method Close of a server, look like the client.
 	//
-	// A panic or a runtime.Goexit in Log, CodeToLevel or Finish goes on to whoever called the
+	// A panic or a runtime.Goexit in Skip, Log, CodeToLevel or Finish goes on to whoever called the
 	// interceptor, unless the handler has panicked: then that panic does. A panic of Finish is on
 	// the line, and is one of the handler for Recover, which ends no other of these.
 	Log LogFunc

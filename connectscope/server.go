@@ -145,7 +145,7 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	switch {
 	case same:
 		return handle(c.Context)
-	case s.opts.Skip != nil && s.opts.Skip(c.Context, c.rpc):
+	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
 		scope.Run(func() { err = handle(c.Context) })
 		return err
@@ -155,13 +155,26 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		inner = outer.outer
 	}
 	c.outer = entry.OuterOf(c.Context, c.ids, inner)
-	serve := func() { err = c.serve(handle) }
+	serve := func() {
+		if err = c.serve(handle); !c.returned && c.panicked == nil {
+			entry.NilPanic(c.opts.Recover)
+			err = internalError()
+		}
+	}
 	if c.outer.Found() {
 		c.outer.Run(c.Context, serve)
 	} else {
 		s.base.Detach().Run(serve)
 	}
 	return err
+}
+
+// skips reports whether c is to be skipped. What Skip sets must not stay on the goroutine.
+func (s *server) skips(c *call) (skip bool) {
+	if s.opts.Skip != nil {
+		scope.Run(func() { skip = s.opts.Skip(c.Context, c.rpc) })
+	}
+	return skip
 }
 
 // serve runs in the task of the call.
@@ -215,7 +228,7 @@ func (c *call) end(err *error) {
 	if c.panicked = recover(); c.panicked != nil {
 		c.returned = false // also if it was Finish that has panicked
 		if c.recovers() {
-			*err = connect.NewError(connect.CodeInternal, errors.New("internal error"))
+			*err = internalError()
 		} else {
 			defer panic(c.panicked)
 		}
@@ -231,3 +244,8 @@ func (c *call) end(err *error) {
 
 // recovers reports whether the panic ends here. net/http knows ErrAbortHandler.
 func (c *call) recovers() bool { return c.opts.Recover && c.panicked != http.ErrAbortHandler }
+
+// internalError is what a panic that ends here is answered with.
+func internalError() error {
+	return connect.NewError(connect.CodeInternal, errors.New("internal error"))
+}

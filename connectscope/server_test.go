@@ -394,7 +394,13 @@ func TestConnectionsKeepNothing(t *testing.T) {
 		return goroutine(), nil
 	})
 	for _, skip := range []bool{false, true} {
-		opts := &connectscope.Options{Skip: func(_ context.Context, c connectscope.Call) bool { return skip }}
+		opts := &connectscope.Options{Skip: func(context.Context, connectscope.Call) bool {
+			if scope.Current().Has("mark") {
+				left.Add(1)
+			}
+			scope.Set("mark", true)
+			return skip
+		}}
 		one := &http.Transport{MaxConnsPerHost: 1}
 		t.Cleanup(one.CloseIdleConnections)
 		conn := dialBy(&http.Client{Transport: one}, serve(t, h.mux(scoped(opts))), connect.ProtocolConnect)
@@ -571,6 +577,25 @@ func TestRecoverInside(t *testing.T) {
 		lines.Next(t).Want(t, testkit.Line{"msg": "call", "level": "WARN", "rpc.connect_rpc.error_code": "aborted", "error.message": "recovered: oops", "step": 1.})
 	}
 }
+
+// With the old meaning of panic(nil) it is a panic, too: it isn't answered as if all were well.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		for _, recovers := range []bool{false, true} {
+			logger, lines := logs()
+			h := each(func(context.Context) (string, error) { panic(noValue) })
+			c := start(t, h, &connectscope.Options{Log: logger.LogAttrs, Recover: recovers})
+			err := call(t.Context(), c, unary, "").err
+			if err == nil || recovers != (err.Error() == "internal: internal error") {
+				t.Errorf("%s, recovers %v: the answer is %v", setting, recovers, err)
+			}
+			lines.Next(t).Want(t, testkit.Line{"level": "ERROR"})
+		}
+	}
+}
+
+var noValue any // go vet knows panic(nil)
 
 // net/http ends the connection or the stream, and logs the panic, but for ErrAbortHandler.
 func TestPanicsThatNobodyEnds(t *testing.T) {

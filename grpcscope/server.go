@@ -130,16 +130,14 @@ func (c *call) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// inside returns the call that is being served where c comes from, and whether it is c itself,
-// with another interceptor of this package around this one. A handler may call another one in
-// this process with its own context.
-func (c *call) inside() (outer *call, same bool) {
+// inside returns the call that is being served where c comes from, and whether both have the same
+// answer of gRPC's. A handler may call another one in this process with its own context.
+func (c *call) inside() (outer *call, answer bool) {
 	outer, _ = c.Context.Value(callKey{}).(*call)
 	if outer == nil || outer.task.Ended() {
 		return nil, false
 	}
-	return outer, outer.rpc.FullMethod == c.rpc.FullMethod &&
-		grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
+	return outer, grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
 }
 
 // ids returns the ids that the call came with.
@@ -152,11 +150,11 @@ func (c *call) ids() []string {
 
 // serve calls handle with the context for the handler.
 func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
-	outer, same := c.inside()
+	outer, answer := c.inside()
 	switch {
-	case same:
+	case answer && outer.rpc.FullMethod == c.rpc.FullMethod: // another interceptor of this package is around this one
 		return handle(c.Context)
-	case s.opts.Skip != nil && s.opts.Skip(c.Context, c.rpc):
+	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
 		scope.Run(func() { err = handle(c.Context) })
 		return err
@@ -166,13 +164,26 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		inner = outer.outer
 	}
 	c.outer = entry.OuterOf(c.Context, c.ids, inner)
-	serve := func() { err = c.serve(handle) }
+	serve := func() {
+		if err = c.serve(handle); !c.returned && c.panicked == nil {
+			entry.NilPanic(c.opts.Recover)
+			err = internalError()
+		}
+	}
 	if c.outer.Found() {
 		c.outer.Run(c.Context, serve)
 	} else {
 		s.base.Detach().Run(serve)
 	}
 	return err
+}
+
+// skips reports whether c is to be skipped. What Skip sets must not stay on the goroutine.
+func (s *server) skips(c *call) (skip bool) {
+	if s.opts.Skip != nil {
+		scope.Run(func() { skip = s.opts.Skip(c.Context, c.rpc) })
+	}
+	return skip
 }
 
 // serve runs in the task of the call.
@@ -203,7 +214,7 @@ func (c *call) adoptID() {
 	// It fails where there is no answer: the call isn't one of a server's, or it is over.
 	if c.stream != nil {
 		_ = c.stream.SetHeader(header)
-	} else {
+	} else if _, answer := c.inside(); !answer { // the answer of the call around this one has that one's id
 		_ = grpc.SetHeader(c.Context, header)
 	}
 	if came := c.ids(); len(came) == 1 && came[0] == c.id {
@@ -245,7 +256,7 @@ func (c *call) end(err *error) {
 	if c.panicked = recover(); c.panicked != nil {
 		c.returned = false // also if it was Finish that has panicked
 		if c.opts.Recover {
-			*err = status.Error(codes.Internal, "internal error")
+			*err = internalError()
 		} else {
 			defer panic(c.panicked)
 		}
@@ -258,3 +269,6 @@ func (c *call) end(err *error) {
 		c.log()
 	}
 }
+
+// internalError is what a panic that ends here is answered with.
+func internalError() error { return status.Error(codes.Internal, "internal error") }

@@ -322,7 +322,13 @@ func TestWorkersKeepNothing(t *testing.T) {
 		return goroutine(), nil
 	})
 	for _, skip := range []bool{false, true} {
-		opts := &grpcscope.Options{Skip: func(context.Context, grpcscope.Call) bool { return skip }}
+		opts := &grpcscope.Options{Skip: func(context.Context, grpcscope.Call) bool {
+			if scope.Current().Has("mark") {
+				left.Add(1)
+			}
+			scope.Set("mark", true)
+			return skip
+		}}
 		_, addr := serve(t, h, append(grpcscope.ServerOptions(opts), grpc.NumStreamWorkers(1))...)
 		conn := dial(t, addr)
 		served := map[string]int{}
@@ -366,7 +372,7 @@ func TestTwoInterceptorsAreAsOne(t *testing.T) {
 	})
 	_, addr := serve(t, h, append(grpcscope.ServerOptions(opts), grpcscope.ServerOptions(opts)...)...)
 	a := call(t.Context(), dial(t, addr), unary, "")
-	if n := len(a.header.Get("x-request-id")); n != 2 { // one is of the other call: gRPC joins them
+	if n := len(a.header.Get("x-request-id")); n != 1 { // the other call has no answer of gRPC's
 		t.Errorf("%d ids in the answer", n)
 	}
 	lines.Next(t).Want(t, testkit.Line{"rpc.service": "other.Service", "msg": "call"})
@@ -439,6 +445,31 @@ func TestPanics(t *testing.T) {
 		}
 	}
 }
+
+// With the old meaning of panic(nil) it is a panic, too: it isn't answered as if all were well.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		logger, lines := logs()
+		for _, recovers := range []bool{false, true} {
+			in := grpcscope.UnaryServerInterceptor(&grpcscope.Options{Log: logger.LogAttrs, Recover: recovers})
+			returned := false
+			func() {
+				defer func() { _ = recover() }()
+				_, err := in(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) { panic(noValue) })
+				if returned = true; status.Code(err) != codes.Internal {
+					t.Errorf("%s: the answer is %v", setting, err)
+				}
+			}()
+			if returned != recovers {
+				t.Errorf("%s, recovers %v: has returned: %v", setting, recovers, returned)
+			}
+			lines.Next(t).Want(t, testkit.Line{"level": "ERROR"})
+		}
+	}
+}
+
+var noValue any // go vet knows panic(nil)
 
 // Finish panics when the handler has answered already: that answer isn't sent.
 func TestFinishMayPanic(t *testing.T) {

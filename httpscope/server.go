@@ -52,20 +52,35 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.opts.Skip != nil && h.opts.Skip(r) {
+	if h.skips(r) {
 		// What it sets must not stay on the connection either.
 		scope.Run(func() { h.next.ServeHTTP(w, r) })
 		return
 	}
 	if outer := around(r); outer != nil {
-		scope.Current().Pick(r.Context()).Run(func() { h.serve(w, r, outer) })
+		scope.Current().Pick(r.Context()).Run(func() { h.run(w, r, outer) })
 		return
 	}
-	h.base.Detach().Run(func() { h.serve(w, r, nil) })
+	h.base.Detach().Run(func() { h.run(w, r, nil) })
 }
 
-// serve runs in the task of the request.
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
+// skips reports whether r is to be skipped. What Skip sets must not stay on the connection.
+func (h *handler) skips(r *http.Request) (skip bool) {
+	if h.opts.Skip != nil {
+		scope.Run(func() { skip = h.opts.Skip(r) })
+	}
+	return skip
+}
+
+// run runs in the task of the request.
+func (h *handler) run(w http.ResponseWriter, r *http.Request, outer *mark) {
+	if !h.serve(w, r, outer) { // with GODEBUG=panicnil=1, and log took it for runtime.Goexit, which doesn't come here
+		panic(nil)
+	}
+}
+
+// serve reports whether the next handler has returned.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) (returned bool) {
 	e := exchange{start: time.Now(), path: r.URL.Path, outer: outer}
 	rejected := h.setFields(r, &e)
 	e.task = scope.Current()
@@ -82,6 +97,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) {
 	}
 	h.next.ServeHTTP(w, e.r)
 	e.returned = true
+	return true
 }
 
 // end is called when the handler of r has returned or ended early.

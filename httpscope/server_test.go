@@ -784,13 +784,16 @@ func TestSkip(t *testing.T) {
 		}
 		messy(w, r)
 	}), &httpscope.Options{
-		Skip:  func(r *http.Request) bool { return r.URL.Path == "/healthz" },
+		Skip: func(r *http.Request) bool {
+			scope.Set("skip", "set")
+			return r.URL.Path == "/healthz"
+		},
 		BadID: func(*http.Request, int) { t.Error("BadID was called") },
 		Log:   slogTo(log).LogAttrs,
 	})
 	overEach(t, h, func(t *testing.T, s *service) {
 		for range 2 {
-			// What the handler sets doesn't stay on the connection here either.
+			// What the handler and Skip set doesn't stay on the connection here either.
 			resp, body := s.get("/healthz", "X-Request-Id", "no good")
 			wantFields(t, fieldsIn(t, body), map[string]string{})
 			if id, ok := resp.Header["X-Request-Id"]; ok {
@@ -918,3 +921,24 @@ func requestWithID(ctx context.Context, id string) *http.Request {
 	r.Header.Set("X-Request-Id", id)
 	return r
 }
+
+// With the old meaning of panic(nil) it is a panic, too: it isn't answered as if all were well.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		log := testkit.NewLines()
+		h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(noValue) }), &httpscope.Options{Log: slogTo(log).LogAttrs})
+		returned := false
+		func() {
+			defer func() { _ = recover() }()
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+			returned = true
+		}()
+		if returned {
+			t.Errorf("%s: the handler has returned", setting)
+		}
+		log.Next(t).Want(t, testkit.Line{"level": "ERROR", "http.response.status_code": nil})
+	}
+}
+
+var noValue any // go vet knows panic(nil)

@@ -28,6 +28,9 @@ func Run(ctx context.Context, name string, fn func(context.Context) error, opts 
 		j.opts = *opts
 	}
 	entry.ProcessWide(scope.Current()).Detach().Run(func() { j.run(ctx) })
+	if !j.returned { // with GODEBUG=panicnil=1, and run took it for runtime.Goexit, which doesn't come here
+		panic(nil)
+	}
 	return j.err
 }
 

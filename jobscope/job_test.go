@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -311,3 +312,20 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// With the old meaning of panic(nil) it is a panic, too: the job hasn't done its work.
+func TestAPanicWithNilGoesOn(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		returned := false
+		_ = recovered(func() {
+			_ = jobscope.Run(t.Context(), "job", func(context.Context) error { panic(noValue) }, &jobscope.Options{Log: slogTo(io.Discard).LogAttrs})
+			returned = true
+		})
+		if returned {
+			t.Errorf("%s: Run has returned", setting)
+		}
+	}
+}
+
+var noValue any // go vet knows panic(nil)

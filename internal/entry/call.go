@@ -26,6 +26,15 @@ func MethodName(name string) string {
 	return name
 }
 
+// NilPanic is called when a handler has ended early with neither a panic's value nor runtime.Goexit,
+// which ends the caller too. With GODEBUG=panicnil=1 that is a panic with nil. It goes on, unless
+// the entry recovers it.
+func NilPanic(recovers bool) {
+	if !recovers {
+		panic(nil)
+	}
+}
+
 // Replace returns s with these fields, and with no other of these keys: "" is none. What s has for
 // a key without a new value says something of another call.
 func Replace(s scope.Scope, fields []slog.Attr, keys ...string) scope.Scope {
