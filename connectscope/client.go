@@ -152,7 +152,7 @@ func (o *outgoing) sendIn(header entry.Header) {
 	}
 }
 
-// count counts a message for the call's line, if there is to be one.
+// count counts a message for the call's line, if one is written.
 func (o *outgoing) count(t *entry.Tally, message any) {
 	if o.logs {
 		t.Add(sizeOf(message, o.opts.Sizes))

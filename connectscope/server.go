@@ -199,7 +199,7 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 	return err
 }
 
-// count counts a message for the last line, if there is to be one.
+// count counts a message for the last line, if one is written.
 func (c *call) count(t *entry.Tally, message any) {
 	if c.opts.Log != nil {
 		t.Add(sizeOf(message, c.opts.Sizes))

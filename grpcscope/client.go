@@ -168,7 +168,7 @@ func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
 	return opts[:len(opts):len(opts)]
 }
 
-// count counts a message for the call's line, if there is to be one.
+// count counts a message for the call's line, if one is written.
 func (o *outgoing) count(t *entry.Tally, message any) {
 	if o.logs {
 		t.Add(sizeOf(message))

@@ -58,7 +58,7 @@ type Options struct {
 	// rpc.message.id, counted from 1. RecvMsg binds it to the goroutine that calls it, in place of
 	// that of the message before: what was set between the two calls is gone, also where the
 	// stream ends. The last line has it only if the handler returns without another RecvMsg.
-	// What is to be on that line in any case is for scope.Share and scope.Add. If goroutines
+	// For what that line must have in any case there are scope.Share and scope.Add. If goroutines
 	// take turns to receive, what each has set stays with it. A goroutine that isn't in the
 	// call's task gets no such scope.
 	PerMessage bool

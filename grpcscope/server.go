@@ -228,7 +228,7 @@ func (c *call) adoptID() {
 	c.Context = metadata.NewIncomingContext(c.Context, md)
 }
 
-// count counts a message for the last line, if there is to be one.
+// count counts a message for the last line, if one is written.
 func (c *call) count(t *entry.Tally, message any) {
 	if c.opts.Log != nil {
 		t.Add(sizeOf(message))
