@@ -37,7 +37,7 @@ if $quick; then
 fi
 
 # What js/wasm can't do: it has no CPU profile, and can't start a process.
-js_skip='^(TestCPUProfileHasNoLabelOfOursUnlessProfiled|TestPanicInGoEndsTheProgram|TestEnvironmentAsksForAPath)$'
+js_skip='^(TestCPUProfileHasNoLabelOfOursUnlessProfiled|TestPanicInGoEndsTheProgram|TestEnvironmentAsksForAPath|TestTheDefaultHandler.*)$'
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
