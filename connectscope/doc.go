@@ -68,12 +68,12 @@
 //
 // Beside otelconnect's interceptor the trace ids agree: both take the traceparent that came in, and
 // of what both send that of otelconnect stays, if it is in front. For the ids of the span that it
-// starts on a server, put it in front of this one there too, and give [Options.Fields] a function
-// that reads them from the context. [NewerNames] has the names of fields that it uses by now.
+// starts on a server, put it in front of this one there too, and return otelscope.SpanFields(ctx) from
+// [Options.Fields]; and otelscope.Finish is for [Options.Finish]. [NewerNames] has the names of fields that it uses by now.
 //
 // # What it costs
 //
-// To the 120 or so allocations that a unary call has over a connection, the interceptor adds 15 on
-// a server and 14 on a client. With a line at the end of the call these are 16 and 25, without what
+// To the 120 or so allocations that a unary call has over a connection, the interceptor adds 11 on
+// a server and 14 on a client. With a line at the end of the call these are 12 and 22, without what
 // the logger makes of it. [Options.Sizes] takes the time to see how long each message is.
 package connectscope

@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/otelconnect"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -15,16 +16,16 @@ import (
 
 	"github.com/taskscope/taskscope/connectscope"
 	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 )
 
+// order is a field of spans.
+var order = scope.NewKey[string]("test.order", scope.Traced)
+
 // spanFields has the ids of the span that an interceptor around ours has started.
 func spanFields(ctx context.Context, _ connectscope.Call) []slog.Attr {
-	span := trace.SpanContextFromContext(ctx)
-	if !span.IsValid() {
-		return nil
-	}
-	return []slog.Attr{slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String())}
+	return otelscope.SpanFields(ctx)
 }
 
 // The trace on our lines is that of OpenTelemetry's spans: through a client and a server that
@@ -42,7 +43,7 @@ func TestTraceIDsAgreeWithOtelconnect(t *testing.T) {
 				t.Fatal(err)
 			}
 			logger, lines := logs()
-			ours := connectscope.NewInterceptor(&connectscope.Options{Log: logger.LogAttrs, Fields: spanFields})
+			ours := connectscope.NewInterceptor(&connectscope.Options{Log: logger.LogAttrs, Fields: spanFields, Finish: otelscope.Finish})
 			onServer, onClient := []connect.Interceptor{ours}, []connect.Interceptor{ours}
 			if side != "client" {
 				onServer = []connect.Interceptor{otel, ours}
@@ -50,7 +51,12 @@ func TestTraceIDsAgreeWithOtelconnect(t *testing.T) {
 			if side != "server" {
 				onClient = []connect.Interceptor{otel, ours}
 			}
-			by, url := serve(t, echo(func(context.Context) error { logger.Info("in the handler"); return nil }, connect.WithInterceptors(onServer...)))
+			by, url := serve(t, echo(func(context.Context) error {
+				order.Set("o-7")
+				scope.Add("test.rows", 3)
+				logger.Info("in the handler")
+				return nil
+			}, connect.WithInterceptors(onServer...)))
 			const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 			scope.New("request_id", "r-17", "trace_id", traceID, "trace_flags", "01").Run(func() {
 				if err := call(t.Context(), by, url, connect.WithInterceptors(onClient...)); err != nil {
@@ -74,6 +80,14 @@ func TestTraceIDsAgreeWithOtelconnect(t *testing.T) {
 					want["trace_id"], want["parent_span_id"] = s.SpanContext().TraceID().String(), s.SpanContext().SpanID().String()
 				}
 				line.Want(t, want)
+			}
+			if s := byKind[trace.SpanKindServer]; s != nil {
+				attrs := attribute.NewSet(s.Attributes()...)
+				for key, want := range map[attribute.Key]attribute.Value{"test.order": attribute.StringValue("o-7"), "test.rows": attribute.Int64Value(3)} {
+					if got, _ := attrs.Value(key); got != want {
+						t.Errorf("%s: the span of the server has %s=%v, not %v", kind, key, got, want)
+					}
+				}
 			}
 			if s := byKind[trace.SpanKindServer]; side == "server" && s.Parent().TraceID().String() != traceID {
 				t.Errorf("%s: the span of the server has the trace %s", kind, s.Parent().TraceID())

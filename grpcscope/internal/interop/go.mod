@@ -5,6 +5,7 @@ go 1.26.0
 replace (
 	github.com/taskscope/taskscope => ../../..
 	github.com/taskscope/taskscope/grpcscope => ../..
+	github.com/taskscope/taskscope/otelscope => ../../../otelscope
 )
 
 require (
@@ -12,6 +13,7 @@ require (
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
 	github.com/taskscope/taskscope v0.0.0
 	github.com/taskscope/taskscope/grpcscope v0.0.0
+	github.com/taskscope/taskscope/otelscope v0.0.0
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.72.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
@@ -28,6 +30,7 @@ require (
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
+	go.opentelemetry.io/otel/sdk/log v1.47.0 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
