@@ -216,8 +216,8 @@ MD
 	cat <<'MD'
 
 "All packages" includes about 150,000 lines of [torture.md](torture.md), 17,000 with -race. On js/wasm these tests are left
-out: `TestCPUProfileHasNoLabelOfOursUnlessProfiled`, since it has no CPU profile, and `TestPanicInGoEndsTheProgram` and
-`TestEnvironmentAsksForAPath`, since a program can't start another; other tests that need a CPU profile skip themselves. Under QEMU
+out: `TestCPUProfileHasNoLabelOfOursUnlessProfiled`, since it has no CPU profile, and `TestPanicInGoEndsTheProgram`,
+`TestEnvironmentAsksForAPath` and those of `TestTheDefaultHandler`, since a program can't start another; other tests that need a CPU profile skip themselves. Under QEMU
 the tests that build further programs and start them are left out. Allocation budgets are tested
 without the race detector only. The last rows show that the code compiles, vets and links: those platforms can't be run here.
 MD
