@@ -52,6 +52,7 @@ func TestTorture(t *testing.T) {
 	tt.zero = &zero
 
 	back := tt.serve(t, tt.back, &connectscope.Options{}, nil)
+	var fronts []*httptest.Server
 	for _, protocol := range protocols {
 		tt.clients = append(tt.clients, dial(t, back, protocol, scoped(&connectscope.Options{Client: &connectscope.ClientOptions{Log: tt.log}})))
 	}
@@ -65,6 +66,7 @@ func TestTorture(t *testing.T) {
 			around = httpscope.Middleware(nil)
 		}
 		server := tt.serve(t, front, opts, around)
+		fronts = append(fronts, server)
 		for _, protocol := range protocols {
 			conns = append(conns, dial(t, server, protocol))
 		}
@@ -83,6 +85,9 @@ func TestTorture(t *testing.T) {
 	}
 	wg.Wait()
 	took := time.Since(begin)
+	for _, server := range fronts {
+		server.Close() // no call of a client that has left may arrive while the test counts
+	}
 	if err := scope.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -211,6 +216,8 @@ func (tt *torture) serve(t *testing.T, fn func(ctx context.Context, s *stream) e
 		stream: func(ctx context.Context, s stream) error { return fn(ctx, &s) },
 	}).mux(scoped(opts))
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tt.open.Add(1) // a client that has left doesn't wait for it
+		defer tt.open.Add(-1)
 		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), headerKey{}, r.Header)))
 	}))
 	if around != nil {
@@ -227,13 +234,12 @@ func (tt *torture) mark(id string) {
 	}
 	tt.called.Add(1)
 	scope.Set("mark", id)
-	done := make(chan struct{})
-	go scope.Wrap(func() {
-		defer close(done)
+	var wg sync.WaitGroup // until Wrap has returned: the task goes on for as long
+	wg.Go(scope.Wrap(func() {
 		scope.Add("adds", 4)
-	})()
+	}))
 	scope.Add("adds", 3)
-	<-done
+	wg.Wait()
 }
 
 // say writes a line with each logger.

@@ -52,13 +52,15 @@ func TestTorture(t *testing.T) {
 	zero := zerolog.New(out).Hook(zeroh.New(nil))
 	tt.zero = &zero
 
-	back := tt.serve(t, tt.back, &grpcscope.Options{})
+	_, back := tt.serve(t, tt.back, &grpcscope.Options{})
+	var fronts []*grpc.Server
 	tt.client = dial(t, back, grpcscope.DialOptions(&grpcscope.ClientOptions{Log: tt.log})...)
 	var conns []*grpc.ClientConn
 	for i := range 4 {
 		opts := &grpcscope.Options{PerMessage: i%2 == 1, Await: i > 1}
 		front := func(ctx context.Context, s grpc.ServerStream) error { return tt.front(ctx, s, !opts.Await) }
-		conns = append(conns, dial(t, tt.serve(t, front, opts, grpc.NumStreamWorkers(uint32(2*i)))))
+		server, addr := tt.serve(t, front, opts, grpc.NumStreamWorkers(uint32(2*i)))
+		fronts, conns = append(fronts, server), append(conns, dial(t, addr))
 	}
 	begin := time.Now()
 	var next atomic.Int64
@@ -74,6 +76,9 @@ func TestTorture(t *testing.T) {
 	}
 	wg.Wait()
 	took := time.Since(begin)
+	for _, server := range fronts {
+		server.GracefulStop() // no call of a client that has left may arrive while the test counts
+	}
 	if err := scope.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -167,7 +172,7 @@ func (tt *torture) log(ctx context.Context, level slog.Level, msg string, attrs 
 }
 
 // serve starts a server whose calls are handled by fn, in a scope of their own.
-func (tt *torture) serve(t *testing.T, fn func(ctx context.Context, s grpc.ServerStream) error, opts *grpcscope.Options, more ...grpc.ServerOption) string {
+func (tt *torture) serve(t *testing.T, fn func(ctx context.Context, s grpc.ServerStream) error, opts *grpcscope.Options, more ...grpc.ServerOption) (*grpc.Server, string) {
 	opts.Recover = true
 	opts.Log = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
 		defer tt.open.Add(-1)
@@ -183,8 +188,7 @@ func (tt *torture) serve(t *testing.T, fn func(ctx context.Context, s grpc.Serve
 			return fn(s.Context(), s)
 		},
 	}
-	_, addr := serve(t, h, append(grpcscope.ServerOptions(opts), more...)...)
-	return addr
+	return serve(t, h, append(grpcscope.ServerOptions(opts), more...)...)
 }
 
 // mark sets a field that each line of the call is to have from now on, and no line of another one.
@@ -194,13 +198,12 @@ func (tt *torture) mark(id string) {
 		tt.slog.Error("an earlier call has left its mark", "left", other)
 	}
 	scope.Set("mark", id)
-	done := make(chan struct{})
-	go scope.Wrap(func() {
-		defer close(done)
+	var wg sync.WaitGroup // until Wrap has returned: the task goes on for as long
+	wg.Go(scope.Wrap(func() {
 		scope.Add("adds", 4)
-	})()
+	}))
 	scope.Add("adds", 3)
-	<-done
+	wg.Wait()
 }
 
 // say writes a line with each logger.

@@ -194,14 +194,13 @@ func (tt *torture) mark(id string) {
 		tt.slog.Error("an earlier request has left its mark", "left", other)
 	}
 	scope.Set("mark", id)
-	done := make(chan struct{})
-	go scope.Wrap(func() {
-		defer close(done)
+	var wg sync.WaitGroup // until Wrap has returned: the task goes on for as long
+	wg.Go(scope.Wrap(func() {
 		scope.Add("adds", 4)
 		scope.Share("shared", id)
-	})()
+	}))
 	scope.Add("adds", 3)
-	<-done
+	wg.Wait()
 }
 
 // say writes a line with each logger.
