@@ -99,17 +99,17 @@ func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 	e := memo.NewEntry[Derived[L]]()
 	d := &e.Value
 	d.cache, d.scope, d.ended = c, in, ended
-	base, attrs := d.nearest()
-	if c.isQuiet(attrs) {
+	if base, attrs := d.nearest(); c.isQuiet(attrs) {
 		d.make(base, attrs)
-	} else {
-		in.Encode(func() { d.make(base, attrs) })
-		if slices.ContainsFunc(attrs, func(a slog.Attr) bool { return values.HasLogValuer(a.Value) }) {
-			return d // it is asked anew for each line
-		}
+	} else if in.Encode(func() { d.make(base, attrs) }); haveLogValuer(attrs) {
+		return d // it is asked anew for each line
 	}
 	c.memo.Store(table, e)
 	return d
+}
+
+func haveLogValuer(attrs []slog.Attr) bool {
+	return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return values.HasLogValuer(a.Value) })
 }
 
 func (c *Cache[L]) options() *Options {
@@ -151,49 +151,82 @@ func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 	return nil, in.Attrs(nil)
 }
 
-// make makes d of base, which may be nil, and attrs, fields of its scope.
+// make makes d of base, which may be nil, and attrs, fields of its scope. It works on d itself, as
+// what it calls does: the first line of a new goroutine should fit into the stack that this has.
 func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
-	c, o, in := d.cache, d.cache.options(), d.scope
+	c, o, f := d.cache, d.cache.options(), &d.fields
 	if d.ended && o.Ended == DropEnded {
 		attrs = nil
 	}
-	isReserved := func(key string) bool { return o.Duplicates != KeepBoth && slices.Contains(c.Reserved, key) }
-	f := o.collect(d.scope, attrs, c.Expand).without(isReserved)
-	if base != nil && slices.ContainsFunc(f.Attrs, func(a slog.Attr) bool { return base.Has(a.Key) }) {
+	o.collect(f, d.scope, attrs, c.Expand)
+	c.dropReserved(f)
+	if base != nil && base.hasAny(f.Attrs) {
 		// A Filter or Expand gave a field the key of an older one: it takes that one's place.
-		d.make(nil, in.Attrs(nil))
+		d.make(nil, d.scope.Attrs(nil))
 		return
 	}
-	if left := len(f.Attrs) - o.MaxFields; o.MaxFields > 0 && left > 0 {
-		f.Attrs = f.Attrs[left:]
-		f.mark(slog.Int(DroppedKey, left), isReserved)
+	if d.ended || o.MaxFields > 0 {
+		d.mark()
 	}
-	if d.ended {
-		f.mark(slog.Bool(EndedKey, true), isReserved)
-	}
-	d.attach(base, f)
+	d.attach(base)
 }
 
-// attach attaches f behind what base has.
-func (d *Derived[L]) attach(base *Derived[L], f Fields) {
-	c, value := d.cache, d.cache.Base
+// mark leaves out the fields that are too many, and adds those that say something about the scope,
+// unless these would repeat a reserved key.
+func (d *Derived[L]) mark() {
+	f, limit := &d.fields, d.cache.options().MaxFields
+	marks := Fields{Group: f.Group}
+	if dropped := len(f.Attrs) - limit; limit > 0 && dropped > 0 {
+		f.Attrs = f.Attrs[dropped:]
+		marks.add(slog.Int(DroppedKey, dropped), nil)
+	}
+	if d.ended {
+		marks.add(slog.Bool(EndedKey, true), nil)
+	}
+	d.cache.dropReserved(&marks)
+	f.Attrs = slices.Clone(f.Attrs) // may be the scope's own
+	for _, a := range marks.Attrs {
+		f.add(a, nil)
+	}
+}
+
+// dropReserved takes the fields out of f whose keys are reserved.
+func (c *Cache[L]) dropReserved(f *Fields) {
+	if c.options().Duplicates != KeepBoth {
+		f.drop(func(key string) bool { return slices.Contains(c.Reserved, key) })
+	}
+}
+
+// attach attaches the fields of d behind what base has.
+func (d *Derived[L]) attach(base *Derived[L]) {
+	c, f := d.cache, &d.fields
+	d.base = base
+	switch {
+	case base == nil:
+		d.Value = c.Base
+	case base.attached != nil:
+		d.Value = *base.attached
+	default:
+		d.Value = base.Value
+	}
 	if base != nil {
-		value, d.bloom = base.Value, base.bloom
-		if base.attached != nil {
-			value = *base.attached
-		}
+		d.bloom = base.bloom
 	}
 	if len(f.Attrs) > 0 {
-		c.attachOrSay(&value, &f)
+		c.attachOrSay(&d.Value, f)
 	}
 	for i := range f.Attrs {
 		d.bloom.add(cmp.Or(f.Group, f.Attrs[i].Key))
 	}
-	d.base, d.fields, d.Value = base, f, value
 	if c.Finish != nil && d.bloom != (bloom{}) {
-		before := value // not value itself: that would be allocated also without a Finish
-		d.attached, d.Value = &before, c.Finish(before)
+		d.finish()
 	}
+}
+
+func (d *Derived[L]) finish() {
+	d.attached = new(L)
+	*d.attached = d.Value
+	d.Value = d.cache.Finish(d.Value)
 }
 
 // attachOrSay is Attach for fields that it may panic with, because of a method of some value.
@@ -201,10 +234,12 @@ func (d *Derived[L]) attach(base *Derived[L], f Fields) {
 // logger. Each field is tried alone, and those at fault say so in f from then on. If Attach panics
 // all the same, one field says so for all; if even that can't be had, there are none.
 func (c *Cache[L]) attachOrSay(l *L, f *Fields) {
-	panicked := c.try(l, f)
-	if panicked == nil {
-		return
+	if c.try(l, f) != nil {
+		c.attachAndSay(l, f)
 	}
+}
+
+func (c *Cache[L]) attachAndSay(l *L, f *Fields) {
 	said := Fields{Group: f.Group}
 	for _, a := range f.Attrs {
 		alone, orig := *l, f.orig[a.Key]
@@ -214,7 +249,8 @@ func (c *Cache[L]) attachOrSay(l *L, f *Fields) {
 		said.add(a, orig)
 	}
 	*f = said
-	if panicked = c.try(l, f); panicked == nil {
+	panicked := c.try(l, f)
+	if panicked == nil {
 		return
 	}
 	*f = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}

@@ -2,6 +2,8 @@ package logadapters
 
 import (
 	"cmp"
+	"log/slog"
+	"slices"
 	"sync/atomic"
 )
 
@@ -23,6 +25,10 @@ func (d *Derived[L]) has(key string) bool {
 		}
 	}
 	return false
+}
+
+func (d *Derived[L]) hasAny(attrs []slog.Attr) bool {
+	return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return d.Has(a.Key) })
 }
 
 // all returns the fields of d, those of its base too.

@@ -75,14 +75,6 @@ func (f *Fields) add(a slog.Attr, orig any) {
 	}
 }
 
-// mark adds a, which says something about the scope, unless it would repeat a reserved key.
-func (f *Fields) mark(a slog.Attr, isReserved func(key string) bool) {
-	if key := cmp.Or(f.Group, a.Key); !isReserved(key) {
-		f.Attrs = slices.Clone(f.Attrs) // may be the scope's own
-		f.add(a, nil)
-	}
-}
-
 // plus returns f with the fields of g, whose keys f doesn't have, behind.
 func (f Fields) plus(g Fields) Fields {
 	f.Attrs = slices.Concat(f.Attrs, g.Attrs)
@@ -94,25 +86,31 @@ func (f Fields) plus(g Fields) Fields {
 	return f
 }
 
-// without returns f less the fields whose keys drop names. Of fields in a group it goes by
-// the name of that.
+// without returns f less the fields whose keys drop names.
 func (f Fields) without(drop func(key string) bool) Fields {
-	for i := range f.Attrs {
-		if drop(cmp.Or(f.Group, f.Attrs[i].Key)) {
-			f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), func(a slog.Attr) bool { return drop(cmp.Or(f.Group, a.Key)) })
-			break
-		}
-	}
+	f.drop(drop)
 	return f
 }
 
-// collect returns what lines of s get of attrs, fields of s. expand may be nil.
-func (o *Options) collect(s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) Fields {
-	f := Fields{Group: o.Group}
-	if o.Filter == nil && areScalars(attrs) {
-		f.Attrs = attrs
-		return f
+// drop takes those fields out of f whose keys out names. Of fields in a group it goes by the name
+// of that.
+func (f *Fields) drop(out func(key string) bool) {
+	for i := range f.Attrs {
+		if out(cmp.Or(f.Group, f.Attrs[i].Key)) {
+			f.Attrs = slices.DeleteFunc(slices.Clone(f.Attrs), func(a slog.Attr) bool { return out(cmp.Or(f.Group, a.Key)) })
+			return
+		}
 	}
+}
+
+// collect sets f to what lines of s get of attrs, fields of s. expand may be nil.
+func (o *Options) collect(f *Fields, s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) {
+	if *f = (Fields{Group: o.Group, Attrs: attrs}); o.Filter != nil || !areScalars(attrs) {
+		o.collectEach(f, s, attrs, expand)
+	}
+}
+
+func (o *Options) collectEach(f *Fields, s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) {
 	plainOnly := s.Encoding() > 0 // nothing that takes a user's method to encode
 	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
 	for _, a := range attrs {
@@ -157,7 +155,6 @@ func (o *Options) collect(s memo.Scope, attrs []slog.Attr, expand func(slog.Attr
 		}
 		f.add(a, orig)
 	}
-	return f
 }
 
 // filterMembers returns a group of what Filter leaves of the members of group.

@@ -128,8 +128,9 @@ func (d *defaultHandler) Handle(ctx context.Context, r slog.Record) error {
 		return d.Handler.Handle(ctx, r)
 	}
 	// As log/slog's: level, message and attributes. Package log adds the time.
-	message := d.place(r.PC) + d.prefix + r.Level.String() + " " + r.Message
-	return d.text.Handle(ctx, withAttrs(slog.Record{Message: message}, attrsOf(r)...))
+	text := slog.Record{Message: d.place(r.PC) + d.prefix + r.Level.String() + " " + r.Message}
+	text.AddAttrs(appendAttrs(nil, &r)...)
+	return d.text.Handle(ctx, text)
 }
 
 // place returns where the line was logged, as package log writes it.

@@ -39,15 +39,21 @@ func (f *inFront) with(o op) *inFront {
 
 // Handle passes r on with the attributes in front.
 func (f *inFront) Handle(ctx context.Context, r slog.Record) error {
+	f.put(&r)
+	return f.Handler.Handle(ctx, r)
+}
+
+// put puts the attributes of f in front of those of r.
+func (f *inFront) put(r *slog.Record) {
 	// All at once: what doesn't fit into a Record itself is one allocation then.
 	var room [16]slog.Attr
 	attrs := room[:0]
 	f.each(f.ops, r, func(a slog.Attr) { attrs = append(attrs, a) })
-	return f.Handler.Handle(ctx, withAttrs(r, attrs...))
+	setAttrs(r, attrs)
 }
 
 // each calls yield for what ops and then r attach.
-func (f *inFront) each(ops []op, r slog.Record, yield func(slog.Attr)) {
+func (f *inFront) each(ops []op, r *slog.Record, yield func(slog.Attr)) {
 	for i, o := range ops {
 		if o.attrs == nil {
 			var members []slog.Attr
@@ -67,19 +73,18 @@ func (f *inFront) each(ops []op, r slog.Record, yield func(slog.Attr)) {
 	}
 }
 
-func attrsOf(r slog.Record) []slog.Attr {
-	attrs := make([]slog.Attr, 0, r.NumAttrs())
+// appendAttrs appends those of r.
+func appendAttrs(attrs []slog.Attr, r *slog.Record) []slog.Attr {
 	for a := range r.Attrs {
 		attrs = append(attrs, a)
 	}
 	return attrs
 }
 
-// withAttrs returns r with attrs in place of its own.
-func withAttrs(r slog.Record, attrs ...slog.Attr) slog.Record {
-	c := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	c.AddAttrs(attrs...)
-	return c
+// setAttrs gives r attrs in place of its own. Other copies of r keep theirs.
+func setAttrs(r *slog.Record, attrs []slog.Attr) {
+	*r = slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.AddAttrs(attrs...)
 }
 
 // repeats reports whether r may have a key of d at the root, if that matters. It calls no method of
@@ -150,32 +155,33 @@ func freeze(v slog.Value) slog.Value {
 	return v
 }
 
-// withErrors returns the scope that stamps r, a line of s, and the record to write. They differ from
-// s and r iff the line or the logger has been given errors with scopes.
-func (h *Handler) withErrors(s scope.Scope, r slog.Record) (scope.Scope, slog.Record) {
-	var room [16]slog.Attr // more allocates, as it does in a Record
-	attrs, search := room[:0], false
+// mayHaveErrors reports whether withErrors may find something in r.
+func mayHaveErrors(r *slog.Record) bool {
 	for a := range r.Attrs {
-		attrs = append(attrs, a)
 		switch a.Value.Kind() {
 		case slog.KindAny, slog.KindLogValuer, slog.KindGroup:
-			search = true
+			return true
 		}
 	}
-	var errs []scope.Scope
-	if search {
-		var changed bool
-		if errs, changed = findErrors(attrs, h.own); changed {
-			r = withAttrs(r, attrs...)
-		}
+	return false
+}
+
+// withErrors returns the scope that stamps r, a line of s, and makes r the record to write. They
+// change iff the line or the logger has been given errors with scopes.
+func (h *Handler) withErrors(s scope.Scope, r *slog.Record) scope.Scope {
+	var room [16]slog.Attr // more allocates, as it does in a Record
+	attrs := appendAttrs(room[:0], r)
+	errs, changed := findErrors(attrs, h.own)
+	if changed {
+		setAttrs(r, attrs)
 	}
 	if errs = append(errs, h.errs...); len(errs) == 0 {
-		return s, r
+		return s
 	}
 	keys := h.rootKeys(attrs)
 	return logadapters.WithErrors(s, func(key string) bool {
 		return h.cache.Options.Group == "" && (slices.Contains(keys, key) || slices.Contains(h.cache.Reserved, key))
-	}, errs...), r
+	}, errs...)
 }
 
 // findErrors returns the scopes of the errors in attrs, at any depth. It replaces what scope.Error has

@@ -114,8 +114,8 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 // Handle stamps r with the scope that [logadapters.Pick] gives for ctx.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	s := logadapters.Pick(ctx)
-	if logadapters.HaveErrors() {
-		s, r = h.withErrors(s, r)
+	if logadapters.HaveErrors() && (len(h.errs) > 0 || mayHaveErrors(&r)) {
+		s = h.withErrors(s, &r)
 	}
 	d := h.cache.Lookup(s)
 	if d == nil {
@@ -123,14 +123,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	derived := d.Value
 	if h.repeats(d, &r) {
-		attrs := convert(attrsOf(r), slog.Value.Resolve) // what is written; LogValuers are asked once
-		if h.cache.Options.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
-			attrs = strip(attrs, d.Has)
-		} else {
-			keys := h.rootKeys(attrs)
-			derived = d.Without(func(key string) bool { return slices.Contains(keys, key) })
-		}
-		r = withAttrs(r, attrs...)
+		derived = h.settle(d, &r)
 	}
 	if h.own {
 		return derived.Handle(ctx, r)
@@ -138,8 +131,24 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.encode(ctx, s, derived, r)
 }
 
+// settle returns the handler for r, which may repeat keys of d, and takes out of r what gives way.
+func (h *Handler) settle(d *logadapters.Derived[slog.Handler], r *slog.Record) (derived slog.Handler) {
+	attrs := convert(appendAttrs(nil, r), slog.Value.Resolve) // what is written; LogValuers are asked once
+	if h.cache.Options.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
+		derived, attrs = d.Value, strip(attrs, d.Has)
+	} else {
+		keys := h.rootKeys(attrs)
+		derived = d.Without(func(key string) bool { return slices.Contains(keys, key) })
+	}
+	setAttrs(r, attrs)
+	return derived
+}
+
 // encode has d, derived from s, handle r. d may call users' code for the scope's fields, such as a
-// ReplaceAttr.
+// ReplaceAttr. It isn't inlined: a Record is large, and a line of a handler that is log/slog's own
+// should take as little stack as it can.
+//
+//go:noinline
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {
 	logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
 	return err

@@ -13,35 +13,46 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// attach returns a with fields.
-func (l *leaf) attach(a attached, fields logadapters.Fields) attached {
+// attach gives a fields.
+func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 	list := lists.Get().(*[]zapcore.Field)
 	defer release(list)
-	*list = appendFields(*list, &fields)
+	*list = appendFields(*list, fields)
 	if l.plain {
-		return l.add(a, *list)
+		l.add(a, *list)
+	} else {
+		l.addNow(a, *list, l.opaque && !values.IsPlain(slog.GroupValue(fields.Attrs...)))
 	}
-	r := recording{fields: slices.Clip(a.fields), how: max(l.how, tryValue)}
-	for _, f := range *list {
+}
+
+// add gives a fields, which are recorded.
+func (l *leaf) add(a *attached, fields []zapcore.Field) {
+	if l.plain {
+		a.core = a.core.With(fields) // encodes them, and keeps no list
+	} else {
+		a.front = a.front.with(fields, false)
+	}
+}
+
+// addNow gives a what fields put now.
+func (l *leaf) addNow(a *attached, fields []zapcore.Field, late bool) {
+	r := recording{how: max(l.how, tryValue)}
+	for _, f := range fields {
 		if f.Type == zapcore.ErrorType && l.opaque {
 			r.add(f) // the core may look for it
 		} else {
 			f.AddTo(&r)
 		}
 	}
-	a.fields = r.fields
-	a.late = a.late || l.opaque && !values.IsPlain(slog.GroupValue(fields.Attrs...))
-	return a
+	a.front = a.front.with(r.fields, late)
 }
 
-// add returns a with fields, which are recorded.
-func (l *leaf) add(a attached, fields []zapcore.Field) attached {
-	if l.plain {
-		a.core = a.core.With(fields) // encodes them, and keeps no list
-	} else {
-		a.fields = slices.Concat(a.fields, fields)
+// with returns f, which may be nil, with fields behind.
+func (f *front) with(fields []zapcore.Field, late bool) *front {
+	if f != nil {
+		fields, late = slices.Concat(f.fields, fields), late || f.late
 	}
-	return a
+	return &front{fields, late}
 }
 
 // appendFields appends fields to list as zap.Any makes them, without boxing what is most common.
@@ -54,16 +65,20 @@ func appendFields(list []zapcore.Field, fields *logadapters.Fields) []zapcore.Fi
 	}
 	list = slices.Grow(list, len(fields.Attrs))
 	for i := range fields.Attrs {
-		switch a := &fields.Attrs[i]; a.Value.Kind() {
+		a := &fields.Attrs[i]
+		f := zapcore.Field{Key: a.Key}
+		switch a.Value.Kind() {
 		case slog.KindString:
-			list = append(list, zap.String(a.Key, a.Value.String()))
+			f.Type, f.String = zapcore.StringType, a.Value.String()
 		case slog.KindInt64:
-			list = append(list, zap.Int64(a.Key, a.Value.Int64()))
+			f.Type, f.Integer = zapcore.Int64Type, a.Value.Int64()
 		case slog.KindGroup:
 			list = appendFields(list, &logadapters.Fields{Group: a.Key, Attrs: a.Value.Group()})
+			continue
 		default:
-			list = append(list, zap.Any(a.Key, fields.Any(i)))
+			f = zap.Any(a.Key, fields.Any(i))
 		}
+		list = append(list, f)
 	}
 	return list
 }

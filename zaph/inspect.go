@@ -57,7 +57,8 @@ func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	}
 	l.opaque = !l.plain && l.how != encodeValue
 	stamping := &core{leaf: l, bare: attached{core: c}}
-	stamping.cache.Attach, stamping.cache.Expand = l.attach, l.expandError
+	stamping.cache.Attach = func(a attached, fields logadapters.Fields) attached { l.attach(&a, &fields); return a }
+	stamping.cache.Expand = l.expandError
 	stamping.setCache(stamping.bare, l.reserved)
 	return stamping
 }

@@ -39,9 +39,14 @@ var _ zapcore.Core = (*core)(nil)
 
 // attached is what the lines of one scope are written with.
 type attached struct {
-	core   zapcore.Core    // a derived one iff the wrapped core is plain
-	fields []zapcore.Field // what comes in front of the line's fields; none if it is plain
-	late   bool            // iff encoding fields may call methods of users
+	core  zapcore.Core // a derived one iff the wrapped core is plain
+	front *front       // nil if it is plain, or if there is nothing
+}
+
+// A front is what comes in front of a line's fields.
+type front struct {
+	fields []zapcore.Field
+	late   bool // iff encoding fields may call methods of users
 }
 
 type derived = logadapters.Derived[attached]
@@ -63,7 +68,7 @@ func (c *core) setCache(root attached, reserved []string) {
 	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
 	cache.Base = root
 	if len(c.frozen) > 0 {
-		cache.Finish = func(a attached) attached { return l.add(a, c.frozen) }
+		cache.Finish = func(a attached) attached { l.add(&a, c.frozen); return a }
 	}
 	c.LevelEnabler = l.enabled
 	if !l.plain {
@@ -130,7 +135,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(inside) > 0 {
 		inside = c.leaf.record(inside)
 		child.frozen = slices.Concat(c.frozen, inside)
-		child.bare = c.leaf.add(child.bare, inside)
+		c.leaf.add(&child.bare, inside)
 	}
 	child.cache.Attach, child.cache.Expand = c.cache.Attach, c.cache.Expand
 	child.setCache(root, reserved)
@@ -174,27 +179,33 @@ func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, sco
 	if d == nil {
 		return &c.bare, s, fields
 	}
-	if !c.repeats(d, ent, fields) {
-		return &d.Value, s, fields
+	if c.repeats(d, ent, fields) {
+		a, fields := c.settle(d, ent, fields)
+		return a, s, fields
 	}
+	return &d.Value, s, fields
+}
+
+// settle returns what to write a line with that may repeat keys of d, and the fields that it keeps.
+func (c *core) settle(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (*attached, []zapcore.Field) {
 	taken, fields := c.split(d, ent, fields)
 	a := d.Without(func(key string) bool { return slices.Contains(taken, key) })
-	return &a, s, fields
+	return &a, fields
 }
 
 // writeInFront writes the line, of s, with what a has in front of its own fields. p may be nil.
 func (c *core) writeInFront(p *pending, a *attached, s scope.Scope, ent zapcore.Entry, fields []zapcore.Field) error {
 	switch {
-	case len(a.fields) == 0:
+	case a.front == nil:
 		return p.writeTo(a.core, ent, fields)
 	case !c.leaf.opaque:
 		list := lists.Get().(*[]zapcore.Field)
 		defer release(list)
-		*list = append(append(*list, a.fields...), fields...)
+		*list = append(append(*list, a.front.fields...), fields...)
 		return p.writeTo(a.core, ent, *list)
 	}
-	fields = slices.Concat(a.fields, fields) // the core may keep it
-	if a.late {
+	fields = slices.Concat(a.front.fields, fields) // the core may keep it
+	if a.front.late {
 		return p.encodeTo(a.core, s, ent, fields)
 	}
 	return p.writeTo(a.core, ent, fields)

@@ -1,6 +1,8 @@
 package zeroh
 
 import (
+	"bytes"
+	"cmp"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -60,44 +62,66 @@ func areUsual() bool {
 // RawJSON writes a key and then any bytes, which makes it one call for all fields: json is what
 // follows the first key and its colon.
 type fragment struct {
-	key  string // the first key
-	json []byte // nil if the fields can't be encoded in advance
-
-	fields *logadapters.Fields // if json is nil: they are encoded with the line
-	plain  bool                // encoding fields calls no user's method
-	before *fragment           // what comes in front
+	late *late  // what comes in front; nil mostly
+	key  string // the first key of json
+	json []byte // nil if there is nothing behind late
 }
 
-// attach returns l with fields behind.
-func attach(l fragment, fields logadapters.Fields) fragment {
-	f, members := encode(&fields) // in any case, to see whether it panics
-	if f.json == nil || zerolog.ErrorStackMarshaler != nil && slices.ContainsFunc(fields.Attrs, hasStack) {
-		late := fields // not fields itself: that would be allocated for every fragment
-		f = fragment{fields: &late, plain: values.IsPlain(slog.GroupValue(fields.Attrs...))}
-	}
-	if l.json != nil && f.json != nil {
-		l.json = slices.Concat(l.json, []byte(","), members)
-		return l
-	}
-	if l.json != nil || l.fields != nil {
-		before := l
-		f.before = &before
-	}
+// late is a piece of a line that ends with fields that can't be encoded in advance.
+type late struct {
+	before fragment
+	fields logadapters.Fields
+	plain  bool // encoding fields calls no user's method
+}
+
+// attach returns f with fields behind.
+func attach(f fragment, fields logadapters.Fields) fragment {
+	f.attach(&fields)
 	return f
+}
+
+func (f *fragment) attach(fields *logadapters.Fields) {
+	members := encode(fields) // in any case, to see whether it panics
+	switch {
+	case members == nil || mayHaveStack(fields.Attrs):
+		f.attachLate(fields)
+	case f.json == nil:
+		f.key, f.json = cmp.Or(fields.Group, fields.Attrs[0].Key), behindKey(members)
+	default:
+		f.json = bytes.Join([][]byte{f.json, members}, []byte(","))
+	}
+}
+
+func (f *fragment) attachLate(fields *logadapters.Fields) {
+	l := &late{before: *f, fields: *fields}
+	l.plain = values.IsPlain(slog.GroupValue(fields.Attrs...))
+	*f = fragment{late: l}
+}
+
+// behindKey returns what follows the first key of members, as it was escaped, and the colon.
+func behindKey(members []byte) []byte {
+	end := 1
+	for end < len(members) && members[end] != '"' {
+		if members[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	return members[min(end+len(`":`), len(members)):]
 }
 
 // addTo adds f, of s, to e.
 func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
-	if f.before != nil {
-		f.before.addTo(e, s)
+	if l := f.late; l != nil {
+		l.before.addTo(e, s)
+		if l.plain {
+			addAll(e, &l.fields, false)
+		} else {
+			logadapters.Encode(s, func() { addAll(e, &l.fields, true) })
+		}
 	}
-	switch {
-	case f.json != nil:
+	if f.json != nil {
 		e.RawJSON(f.key, f.json)
-	case f.plain:
-		addAll(e, f.fields, false)
-	default:
-		logadapters.Encode(s, func() { addAll(e, f.fields, true) })
 	}
 }
 
@@ -109,25 +133,31 @@ func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
 		into = e.CreateDict()
 	}
 	for i := range fields.Attrs {
-		add(into, fields, i, safe)
+		if safe {
+			addSafely(into, fields, i)
+		} else {
+			add(into, fields, i)
+		}
 	}
 	if fields.Group != "" {
 		e.Dict(fields.Group, into)
 	}
 }
 
+// addSafely adds field i. If a method of its value panics, the field says so.
+func addSafely(e *zerolog.Event, fields *logadapters.Fields, i int) {
+	defer func() {
+		if p := recover(); p != nil { // zerolog has added nothing then
+			e.Str(fields.Attrs[i].Key, "!PANIC: "+values.Text(p))
+		}
+	}()
+	add(e, fields, i)
+}
+
 // add adds field i. Event.Fields is the method that takes a value of any type and has zerolog's own
 // encoding for those that it knows. Str and Int64 do the same without boxing.
-func add(e *zerolog.Event, fields *logadapters.Fields, i int, safe bool) {
-	a := &fields.Attrs[i]
-	if safe {
-		defer func() {
-			if p := recover(); p != nil { // zerolog has added nothing then
-				e.Str(a.Key, "!PANIC: "+values.Text(p))
-			}
-		}()
-	}
-	switch a.Value.Kind() {
+func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
+	switch a := &fields.Attrs[i]; a.Value.Kind() {
 	case slog.KindString:
 		e.Str(a.Key, a.Value.String())
 	case slog.KindInt64:
@@ -157,7 +187,12 @@ func orNil(v any) any {
 	return v
 }
 
-// hasStack reports whether zerolog may write a stack with a, in an event that has Stack set.
+// mayHaveStack reports whether zerolog may write a stack with one of attrs, in an event that has
+// Stack set.
+func mayHaveStack(attrs []slog.Attr) bool {
+	return zerolog.ErrorStackMarshaler != nil && slices.ContainsFunc(attrs, hasStack)
+}
+
 func hasStack(a slog.Attr) bool {
 	switch a.Value.Kind() {
 	case slog.KindAny:

@@ -4,6 +4,6 @@ package zeroh
 
 import "github.com/taskscope/taskscope/logadapters"
 
-// encode returns the zero fragment. Lines are CBOR in this build, which has no way to splice
+// encode returns nil. Lines are CBOR in this build, which has no way to splice
 // several encoded fields in, so they are encoded with each line.
-func encode(*logadapters.Fields) (f fragment, members []byte) { return f, nil }
+func encode(*logadapters.Fields) (members []byte) { return nil }

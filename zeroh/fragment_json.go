@@ -4,7 +4,6 @@ package zeroh
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"sync"
 
@@ -30,27 +29,17 @@ var encoders = sync.Pool{New: func() any {
 	return e
 }}
 
-// encode returns fields, at least one, encoded by zerolog, as a fragment and as the members of
-// an object. It returns nothing while all logging is disabled.
-func encode(fields *logadapters.Fields) (f fragment, members []byte) {
+// encode returns fields, at least one, encoded by zerolog, as the members of an object. It returns
+// nil while all logging is disabled.
+func encode(fields *logadapters.Fields) (members []byte) {
 	e := encoders.Get().(*encoder)
 	event := e.logger.Log()
 	if event == nil {
-		return f, nil
+		return nil
 	}
 	addAll(event, fields, false)
 	event.Send()
 	members, e.members = e.members, nil
 	encoders.Put(e) // unless a value's method has panicked
-	// Behind "key": with the key as it was escaped.
-	end := 1
-	for end < len(members) && members[end] != '"' {
-		if members[end] == '\\' {
-			end++
-		}
-		end++
-	}
-	f.key = cmp.Or(fields.Group, fields.Attrs[0].Key)
-	f.json = members[min(end+len(`":`), len(members)):]
-	return f, members
+	return members
 }

@@ -12,8 +12,8 @@ import (
 // A Logger gives loggers that have the fields of the bound scope in their context, at the cost
 // of a hand-made child. [For] makes one. It may be used by any number of goroutines.
 type Logger struct {
-	base  zerolog.Logger
-	cache *cache[zerolog.Logger] // nil iff base stays as it is
+	base  *zerolog.Logger
+	cache *cache[*zerolog.Logger] // nil iff base stays as it is
 }
 
 // For returns a Logger for base. nil opts are the defaults. The scope's fields come behind those of
@@ -22,12 +22,13 @@ type Logger struct {
 // hook of [New] stays as it is.
 func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
 	if first, _ := firstOf(hooksOfLogger(&base)); first != 0 {
-		return &Logger{base: base}
+		return &Logger{base: &base}
 	}
-	return &Logger{base, &cache[zerolog.Logger]{options: opts, base: base, attach: attachToLogger}}
+	return &Logger{&base, &cache[*zerolog.Logger]{options: opts, base: &base, attach: attachToLogger}}
 }
 
-func attachToLogger(l zerolog.Logger, fields logadapters.Fields) zerolog.Logger {
+// attachToLogger returns a child of l with fields.
+func attachToLogger(l *zerolog.Logger, fields logadapters.Fields) *zerolog.Logger {
 	c := l.With()
 	for i := range fields.Attrs {
 		a := &fields.Attrs[i]
@@ -37,10 +38,15 @@ func attachToLogger(l zerolog.Logger, fields logadapters.Fields) zerolog.Logger 
 		case kind == slog.KindInt64 && fields.Group == "":
 			c = c.Int64(a.Key, a.Value.Int64())
 		default:
-			return l.With().EmbedObject(&object{fields}).Logger()
+			return childOf(l.With().EmbedObject(&object{fields}))
 		}
 	}
-	return c.Logger()
+	return childOf(c)
+}
+
+func childOf(c zerolog.Context) *zerolog.Logger {
+	l := c.Logger()
+	return &l
 }
 
 // An object adds fields to an event.
@@ -62,16 +68,16 @@ func (l *Logger) L() *zerolog.Logger {
 func (l *Logger) current() *zerolog.Logger {
 	if l.cache != nil {
 		if d := l.cache.lookup(scope.Current()); d != nil {
-			return &d.Value
+			return d.Value
 		}
 	}
-	return &l.base
+	return l.base
 }
 
 // at returns a logger for a line of this level. One that isn't written needs no fields.
 func (l *Logger) at(level zerolog.Level) *zerolog.Logger {
 	if level < l.base.GetLevel() || level < zerolog.GlobalLevel() {
-		return &l.base
+		return l.base
 	}
 	return l.current()
 }

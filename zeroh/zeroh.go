@@ -42,7 +42,7 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 		return
 	}
 	if d := h.cache.lookup(s); d != nil {
-		if f := &d.Value; f.json != nil && f.before == nil {
+		if f := &d.Value; f.late == nil {
 			e.RawJSON(f.key, f.json) // as addTo does it, but sooner: it is so mostly
 		} else {
 			f.addTo(e, s)
