@@ -18,6 +18,7 @@ import (
 func init() {
 	add(5, "A request", growing)
 	add(5, "A request", each(item, "slog", "zap", "zerolog")...)
+	add(5, "A request", each(background, "slog", "zap", "zerolog")...)
 	add(5, "A request", withOnTop)
 }
 
@@ -78,32 +79,74 @@ func growing() table {
 	}}
 }
 
-// item compares a scope for each item with a child logger for each.
-func item(logger string) table {
-	var adapter string
-	var with, line func()
+// A child has one field more than a request of four fields.
+type child struct {
+	adapter string
+	with    func(lines int) // makes a child logger, and writes lines with it
+	line    func()          // is stamped
+}
+
+func childOf(logger string) child {
 	switch logger {
 	case "slog":
 		l, stamped := slogChild(slog.New(slogBase())), slog.New(slogh.New(slogBase(), nil))
-		adapter, with, line = "slogh", func() { slogHello(l.With("item", id)) }, func() { slogHello(stamped) }
+		return child{"slogh", func(lines int) {
+			l := l.With("item", id)
+			repeat(lines, func() { slogHello(l) })
+		}, func() { slogHello(stamped) }}
 	case "zap":
 		l, stamped := zapChild(zap.New(zapBase())), zap.New(zaph.New(zapBase(), nil))
-		adapter, with, line = "zaph", func() { zapHello(l.With(zap.String("item", id))) }, func() { zapHello(stamped) }
-	case "zerolog":
-		base := zerolog.New(io.Discard)
-		l, stamped := zeroChild(&base), base.Hook(zeroh.New(nil))
-		adapter, line = "zeroh hook", func() { zeroHello(&stamped) }
-		with = func() {
-			l := l.With().Str("item", id).Logger()
-			zeroHello(&l)
-		}
+		return child{"zaph", func(lines int) {
+			l := l.With(zap.String("item", id))
+			repeat(lines, func() { zapHello(l) })
+		}, func() { zapHello(stamped) }}
 	}
+	base := zerolog.New(io.Discard)
+	l, stamped := zeroChild(&base), base.Hook(zeroh.New(nil))
+	return child{"zeroh hook", func(lines int) {
+		l := l.With().Str("item", id).Logger()
+		repeat(lines, func() { zeroHello(&l) })
+	}, func() { zeroHello(&stamped) }}
+}
+
+// item compares a scope for each item with a child logger for each.
+func item(logger string) table {
+	c := childOf(logger)
 	return table{name: logger + " line for each item", cores: true, about: "Under a request of four fields, each item of a list is done with one field more, and logs a line.",
 		note: "The request logs nothing itself, so nothing is remembered for it: all five fields are attached for each item, where the child logger attaches one. On top of it come the scope, and what is remembered with it, which one line doesn't earn back.",
 		rows: []row{
-			{"With per item", 0, times(with)},
-			{"taskscope " + adapter, 0, func(n int) {
-				setOnce(func() { repeat(n, func() { scope.With("item", id).Run(line) }) })
+			{"With per item", 0, times(func() { c.with(1) })},
+			{"taskscope " + c.adapter, 0, func(n int) {
+				setOnce(func() { repeat(n, func() { scope.With("item", id).Run(c.line) }) })
+			}},
+		}}
+}
+
+// background compares scope.Go with a go statement whose goroutine has a child logger.
+func background(logger string) table {
+	c := childOf(logger)
+	return table{name: logger + " background task", cores: true, about: "Under a request of four fields, which has logged a line, a goroutine gets one field more, and logs five lines.",
+		note: "A new goroutine has 2 KB of stack, and a stack that becomes too small is copied to one of twice the size. What taskscope does at the first line of a scope takes as many such copies as a child logger by hand: one with zap and zerolog, two with slog (amd64, Go 1.26).",
+		rows: []row{
+			{"go, and With", 0, func(n int) {
+				join(n, func(done func()) {
+					go func() {
+						c.with(5)
+						done()
+					}()
+				})
+			}},
+			{"taskscope Go, and " + c.adapter, 0, func(n int) {
+				setOnce(func() {
+					c.line()
+					join(n, func(done func()) {
+						scope.Go(func() {
+							scope.Set("item", id)
+							repeat(5, c.line)
+							done()
+						})
+					})
+				})
 			}},
 		}}
 }

@@ -19,7 +19,7 @@ func (h *handler) log(e *exchange) {
 		defer panic(e.panicked) // net/http ends the connection, and knows ErrAbortHandler
 	}
 	a := e.answer
-	attrs := make([]slog.Attr, 0, 8)
+	attrs := make([]slog.Attr, 0, 4)
 	if status := e.status(); status != 0 {
 		attrs = append(attrs, slog.Int("http.response.status_code", status))
 	}

@@ -54,7 +54,8 @@ func (h *handler) routeBeforehand(r *http.Request, e *exchange) string {
 // found tells the Handler around that of e which route there is.
 func (e *exchange) found(route string) {
 	if route != "" && e.outer != nil {
-		e.outer.route.Store(&route)
+		found := route // not route itself: that would be allocated in any case
+		e.outer.route.Store(&found)
 	}
 }
 

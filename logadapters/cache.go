@@ -99,18 +99,21 @@ func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 	e := memo.NewEntry[Derived[L]]()
 	d := &e.Value
 	d.cache, d.scope, d.ended = c, in, ended
-	if base, attrs := d.nearest(); c.isQuiet(attrs) {
+	base, attrs := d.nearest()
+	if c.isQuiet(attrs) {
 		d.make(base, attrs)
-	} else if in.Encode(func() { d.make(base, attrs) }); haveLogValuer(attrs) {
+	} else if d.makeInEncode(base, attrs); slices.ContainsFunc(attrs, hasLogValuer) {
 		return d // it is asked anew for each line
 	}
 	c.memo.Store(table, e)
 	return d
 }
 
-func haveLogValuer(attrs []slog.Attr) bool {
-	return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return values.HasLogValuer(a.Value) })
+func (d *Derived[L]) makeInEncode(base *Derived[L], attrs []slog.Attr) {
+	d.scope.Encode(func() { d.make(base, attrs) })
 }
+
+func hasLogValuer(a slog.Attr) bool { return values.HasLogValuer(a.Value) }
 
 func (c *Cache[L]) options() *Options {
 	if c.Options != nil {
@@ -151,8 +154,9 @@ func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 	return nil, in.Attrs(nil)
 }
 
-// make makes d of base, which may be nil, and attrs, fields of its scope. It works on d itself, as
-// what it calls does: the first line of a new goroutine should fit into the stack that this has.
+// make makes d of base, which may be nil, and attrs, fields of its scope. It and what it calls
+// work on d itself: copies on the stack would make the first line of many a goroutine wait for a
+// larger stack.
 func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
 	c, o, f := d.cache, d.cache.options(), &d.fields
 	if d.ended && o.Ended == DropEnded {
@@ -183,7 +187,9 @@ func (d *Derived[L]) mark() {
 	if d.ended {
 		marks.add(slog.Bool(EndedKey, true), nil)
 	}
-	d.cache.dropReserved(&marks)
+	if d.cache.dropReserved(&marks); len(marks.Attrs) == 0 {
+		return
+	}
 	f.Attrs = slices.Clone(f.Attrs) // may be the scope's own
 	for _, a := range marks.Attrs {
 		f.add(a, nil)

@@ -27,7 +27,7 @@ type Fields struct {
 
 // FieldsOf returns attrs, those of a line, as fields at its root, resolved.
 func FieldsOf(attrs ...slog.Attr) Fields {
-	var f Fields
+	f := Fields{Attrs: make([]slog.Attr, 0, len(attrs))}
 	for _, a := range attrs {
 		f.add(slog.Attr{Key: a.Key, Value: values.Resolve(a.Value)}, nil)
 	}

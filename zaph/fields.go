@@ -19,7 +19,7 @@ func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 	defer release(list)
 	*list = appendFields(*list, fields)
 	if l.plain {
-		l.add(a, *list)
+		a.core = a.core.With(*list) // encodes them, and keeps no list
 	} else {
 		l.addNow(a, *list, l.opaque && !values.IsPlain(slog.GroupValue(fields.Attrs...)))
 	}
@@ -28,7 +28,7 @@ func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 // add gives a fields, which are recorded.
 func (l *leaf) add(a *attached, fields []zapcore.Field) {
 	if l.plain {
-		a.core = a.core.With(fields) // encodes them, and keeps no list
+		a.core = a.core.With(fields)
 	} else {
 		a.front = a.front.with(fields, false)
 	}
@@ -65,20 +65,16 @@ func appendFields(list []zapcore.Field, fields *logadapters.Fields) []zapcore.Fi
 	}
 	list = slices.Grow(list, len(fields.Attrs))
 	for i := range fields.Attrs {
-		a := &fields.Attrs[i]
-		f := zapcore.Field{Key: a.Key}
-		switch a.Value.Kind() {
+		switch a := &fields.Attrs[i]; a.Value.Kind() {
 		case slog.KindString:
-			f.Type, f.String = zapcore.StringType, a.Value.String()
+			list = append(list, zap.String(a.Key, a.Value.String()))
 		case slog.KindInt64:
-			f.Type, f.Integer = zapcore.Int64Type, a.Value.Int64()
+			list = append(list, zap.Int64(a.Key, a.Value.Int64()))
 		case slog.KindGroup:
 			list = appendFields(list, &logadapters.Fields{Group: a.Key, Attrs: a.Value.Group()})
-			continue
 		default:
-			f = zap.Any(a.Key, fields.Any(i))
+			list = append(list, zap.Any(a.Key, fields.Any(i)))
 		}
-		list = append(list, f)
 	}
 	return list
 }

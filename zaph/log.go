@@ -26,7 +26,8 @@ func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg str
 		by := min(max(level, slog.LevelDebug), slog.LevelError) >> 2
 		if ce := l.Check(zapcore.InfoLevel+zapcore.Level(by), msg); ce != nil {
 			resolved := logadapters.FieldsOf(attrs...)
-			fields := append(appendFields(nil, &resolved), Context(ctx))
+			fields := make([]zapcore.Field, 0, len(resolved.Attrs)+1)
+			fields = append(appendFields(fields, &resolved), Context(ctx))
 			for _, a := range attrs {
 				if a.Value.Kind() == slog.KindLogValuer { // resolved it is no error any more
 					if err, ok := a.Value.Any().(error); ok {
