@@ -175,32 +175,31 @@ func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
 	d.attach(base)
 }
 
-// mark leaves out the fields that are too many, and adds those that say something about the scope,
-// unless these would repeat a reserved key.
+// mark leaves out the fields that are too many, and adds those that say something about the scope.
 func (d *Derived[L]) mark() {
 	f, limit := &d.fields, d.cache.options().MaxFields
-	marks := Fields{Group: f.Group}
 	if dropped := len(f.Attrs) - limit; limit > 0 && dropped > 0 {
 		f.Attrs = f.Attrs[dropped:]
-		marks.add(slog.Int(DroppedKey, dropped), nil)
+		d.cache.add(f, slog.Int(DroppedKey, dropped))
 	}
 	if d.ended {
-		marks.add(slog.Bool(EndedKey, true), nil)
+		d.cache.add(f, slog.Bool(EndedKey, true))
 	}
-	if d.cache.dropReserved(&marks); len(marks.Attrs) == 0 {
-		return
-	}
-	f.Attrs = slices.Clone(f.Attrs) // may be the scope's own
-	for _, a := range marks.Attrs {
+}
+
+// add adds a to f, unless it would repeat a reserved key.
+func (c *Cache[L]) add(f *Fields, a slog.Attr) {
+	if !c.isReserved(cmp.Or(f.Group, a.Key)) {
+		f.Attrs = slices.Clone(f.Attrs) // may be the scope's own
 		f.add(a, nil)
 	}
 }
 
 // dropReserved takes the fields out of f whose keys are reserved.
-func (c *Cache[L]) dropReserved(f *Fields) {
-	if c.options().Duplicates != KeepBoth {
-		f.drop(func(key string) bool { return slices.Contains(c.Reserved, key) })
-	}
+func (c *Cache[L]) dropReserved(f *Fields) { f.drop(c.isReserved) }
+
+func (c *Cache[L]) isReserved(key string) bool {
+	return slices.Contains(c.Reserved, key) && c.options().Duplicates != KeepBoth
 }
 
 // attach attaches the fields of d behind what base has.

@@ -49,13 +49,14 @@ func TestAttributesAreThoseOfThePolicy(t *testing.T) {
 }
 
 func TestAPolicyThatComesLateHoldsForAttributes(t *testing.T) {
-	s := scope.New("attributes_test_late", "x")
+	late := testkit.NewName("attributes_test_late")
+	s := scope.New(late, "x")
 	want(t, "before", text(otelscope.Attributes(s, scope.Traced)), "")
-	_ = scope.NewKey[string]("attributes_test_late", scope.Traced)
-	want(t, "Traced", text(otelscope.Attributes(s, scope.Traced)), "attributes_test_late=x")
-	_ = scope.NewKey[string]("attributes_test_late", scope.Redacted)
-	want(t, "Redacted", text(otelscope.Attributes(s, scope.Traced)), "attributes_test_late=[REDACTED]")
-	_ = scope.NewKey[string]("attributes_test_late", scope.Hidden)
+	_ = scope.NewKey[string](late, scope.Traced)
+	want(t, "Traced", text(otelscope.Attributes(s, scope.Traced)), late+"=x")
+	_ = scope.NewKey[string](late, scope.Redacted)
+	want(t, "Redacted", text(otelscope.Attributes(s, scope.Traced)), late+"=[REDACTED]")
+	_ = scope.NewKey[string](late, scope.Hidden)
 	want(t, "Hidden", text(otelscope.Attributes(s, scope.Traced)), "")
 }
 

@@ -191,13 +191,14 @@ func TestAScopeThatGrows(t *testing.T) {
 
 func TestPoliciesHoldForRecords(t *testing.T) {
 	l, k := newLogger(nil)
-	scope.New("t.hidden", "secret", "t.redacted", "secret", "plain", "x", "log_test_late", "secret").Run(func() {
+	late := testkit.NewName("log_test_late")
+	scope.New("t.hidden", "secret", "t.redacted", "secret", "plain", "x", late, "secret").Run(func() {
 		emit(l, background)
-		_ = scope.NewKey[string]("log_test_late", scope.Hidden)
+		_ = scope.NewKey[string](late, scope.Hidden)
 		emit(l, background)
 	})
 	wantLines(t, k,
-		"hello t.redacted=[REDACTED] plain=x log_test_late=secret",
+		"hello t.redacted=[REDACTED] plain=x "+late+"=secret",
 		"hello t.redacted=[REDACTED] plain=x")
 }
 

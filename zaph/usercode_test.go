@@ -250,14 +250,12 @@ func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 
 func TestAPolicyDeclaredBetweenCheckAndWriteHolds(t *testing.T) {
 	var out sink
-	n := 0
 	for name, core := range allWays(jsonCore(&out, zap.InfoLevel)) {
 		for policy, opt := range map[string]scope.KeyOption{"redacted": scope.Redacted, "hidden": scope.Hidden} {
 			for _, seen := range []bool{false, true} {
 				t.Run(fmt.Sprint(name, " ", policy, " seen ", seen), func(t *testing.T) {
 					l := zap.New(zaph.New(core, nil))
-					n++
-					key := fmt.Sprint("zaph pan ", n)
+					key := testkit.NewName("zaph pan ")
 					want := map[string]string{"redacted": `,"` + key + `":"[REDACTED]"`, "hidden": ""}[policy]
 					scope.New(key, "4111").Run(func() {
 						if seen {

@@ -8,12 +8,14 @@
 package testkit
 
 import (
+	"fmt"
 	"go/version"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -27,6 +29,12 @@ func Main(m *testing.M) {
 	// On js the runtime has a goroutine of its own.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }
+
+// NewName returns prefix with a number behind it that it has never had: a name for a key whose
+// policy a test declares, which holds for the process. The test may run there again (go test -count).
+func NewName(prefix string) string { return fmt.Sprint(prefix, names.Add(1)) }
+
+var names atomic.Int64
 
 // SkipUnderRace skips a test that counts allocations if the race detector is on, which
 // allocates too.
