@@ -37,7 +37,7 @@ type table struct {
 	references int                // how many rows the others are compared with, the first ones; 0 means 1
 	smallHeap  bool               // the rows are measured with next to no heap, too
 	cores      bool               // and on two cores
-	connection bool               // the rows go through one: see measuring.of
+	connection bool               // the rows go through one: see measuring.measureApart
 	bytes      map[string]float64 // the ratio of bytes to reach, by the name of the row
 }
 
@@ -115,7 +115,14 @@ func main() {
 			case *only != "" && t.name != *only:
 				continue
 			}
-			results := m.measure(t)
+			measure := func(t table) ([]result, error) { return m.measure(t), nil }
+			if t.connection && !m.plain {
+				measure = m.measureApart
+			}
+			results, err := measure(t)
+			if err != nil {
+				log.Fatal(err)
+			}
 			for _, r := range results {
 				r.print(t, *bench)
 			}

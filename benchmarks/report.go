@@ -144,7 +144,8 @@ every row is timed once, in an order drawn anew. ns is the median of a row; × i
 the rounds, of its ratio to the first row of its table. Ratios are good to about 5 %%; times change with the machine
 and with what else it is doing. The process holds %d MB meanwhile, as a service would: with next to nothing on its heap the collector
 starts every 4 MB, and what is measured is the collector. Rows of a request are measured in that way, too.
-Rows that go through a connection are timed for five times as long in a third of the rounds: each begins with cold caches. Where "to reach" says no, the text below the table says why.
+Rows that go through a connection are timed for five times as long, in fewer rounds, and in fifteen processes of which the medians count: from one process to the next
+their ratios change by some 0.05 with the same code. Where "to reach" says no, the text below the table says why.
 
 "Two cores over one" is what two goroutines do with GOMAXPROCS=2, over what one does in that time with GOMAXPROCS=1. They use one logger, as a service does; slog
 and zap lock around its writer. slog's lines scale by anything between 1.1 and 2 from run to run, those of With children too: the headers of its pooled
