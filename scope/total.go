@@ -67,12 +67,13 @@ var lates atomic.Int64
 
 // The totals of a task are a linked list that only grows. What a goroutine reads on its way to
 // another total doesn't share a cache line with what changes, so goroutines that add to several
-// totals don't slow each other down.
+// totals don't slow each other down. Where pointers have 64 bits, a total takes two whole lines: what
+// is allocated beside it lies in others.
 type total struct {
 	key  string
 	next atomic.Pointer[total]
 	kind totalKind
-	_    [64]byte
+	_    [39]byte
 
 	mu       sync.Mutex // guards what follows
 	isFloat  bool
@@ -83,6 +84,7 @@ type total struct {
 	n        int64   // the sum of all integers; how many values the list has no room for
 	f        float64 // the sum of all float64s
 	list     *[]any
+	_        [24]byte
 }
 
 type totalKind uint8
