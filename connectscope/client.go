@@ -75,6 +75,7 @@ func newClient(opts Options) *client {
 // unary makes a unary call.
 func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (resp connect.AnyResponse, err error) {
 	call := c.call(ctx, callOf(req.Spec(), req.Peer(), req.Header()))
+	call.ask(ctx)
 	if !call.skipped {
 		// The request may be used for another call, with an id of its own.
 		header := &headers.Copy{Header: headers.Header(req.Header())}
@@ -106,6 +107,7 @@ func (c *client) stream(ctx context.Context, spec connect.Spec, next connect.Str
 	s := &clientConn{call: call}
 	scope.Outside(func() { s.StreamingClientConn = next(call.ctx, spec) })
 	call.rpc.Peer = s.Peer()
+	call.ask(ctx) // nothing has been sent yet
 	if call.logs {
 		s.set(func() { call.unwatch = context.AfterFunc(ctx, func() { s.finished(ctx.Err()) }) })
 	}
@@ -129,13 +131,21 @@ type outgoing struct {
 
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
 	o := &outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx)}
-	if o.skipped = c.opts.Skip != nil && c.opts.Skip(ctx, rpc); !o.skipped && c.opts.Log != nil {
-		o.logs, o.start = true, time.Now()
+	if c.opts.Log != nil {
+		o.start = time.Now()
 	}
 	if o.scope.Len() > 0 {
 		o.ctx = scope.NewContext(ctx, o.scope)
 	}
 	return o
+}
+
+// ask asks Skip about the call. What Skip sets doesn't stay.
+func (o *outgoing) ask(ctx context.Context) {
+	if o.opts.Skip != nil {
+		scope.Run(func() { o.skipped = o.opts.Skip(ctx, o.rpc) })
+	}
+	o.logs = o.opts.Log != nil && !o.skipped
 }
 
 // send puts what the scope sends into the header of a stream.

@@ -237,7 +237,13 @@ func TestClientSkip(t *testing.T) {
 	server, got := received(t)
 	logger, lines := logs()
 	conn := dial(t, server, connect.ProtocolConnect, scoped(&connectscope.Options{Client: &connectscope.ClientOptions{
-		Log: logger.LogAttrs, Skip: func(_ context.Context, c connectscope.Call) bool { return c.Method == "Say" || c.Method == "Chat" },
+		Log: logger.LogAttrs, Skip: func(_ context.Context, c connectscope.Call) bool {
+			scope.Set("set by Skip", true)
+			if c.Peer.Addr == "" {
+				t.Errorf("%s: the host isn't known", c.Method)
+			}
+			return c.Method == "Say" || c.Method == "Chat"
+		},
 	}}))
 	scope.New("request_id", "r-17").Run(func() {
 		for _, method := range []string{unary, bidirect} {
@@ -248,6 +254,9 @@ func TestClientSkip(t *testing.T) {
 		_ = call(t.Context(), conn, clientStream, "")
 		wantHeader(t, got(), map[string]string{"x-request-id": "r-17"})
 		lines.Next(t).Want(t, testkit.Line{"rpc.method": "Collect"})
+		if scope.Current().Has("set by Skip") {
+			t.Error("what Skip sets stays")
+		}
 	})
 }
 

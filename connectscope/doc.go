@@ -33,8 +33,8 @@
 // the header of the answer, and in that of the request as handlers see it: by RequestHeader of a
 // stream, or of connect.CallInfoForHandlerContext. The Header of a unary connect.Request has
 // what came in: Connect has no way to put another one into its place, and others may be reading
-// it. What a handler answers with under that name is left out. The Meta of an error, which Connect
-// sends too, isn't looked at: a program may return one error from many calls.
+// it. What a handler answers with under that name is left out, in the Meta of an error too; the error
+// itself isn't changed: a program may return one error from many calls.
 //
 // # What is trusted
 //
@@ -69,7 +69,8 @@
 // Beside otelconnect's interceptor the trace ids agree: both take the traceparent that came in, and
 // of what both send that of otelconnect stays, if it is in front. For the ids of the span that it
 // starts on a server, put it in front of this one there too, and return otelscope.SpanFields(ctx) from
-// [Options.Fields]; and otelscope.Finish is for [Options.Finish]. [NewerNames] has the names of fields that it uses by now.
+// [Options.Fields]; and otelscope.Finish is for [Options.Finish]. [NewerNames] has the names of fields
+// that it uses by now.
 //
 // # What it costs
 //

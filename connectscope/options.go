@@ -22,7 +22,8 @@ type Options struct {
 	Skip func(context.Context, Call) bool
 
 	// Names has other names for some of the fields. An empty name leaves the field out.
-	// A name for a field that is off by default turns it on.
+	// A name for a field that is off by default turns it on. Clients look for the ids under these
+	// names: without one for RequestID or TraceID none is sent on.
 	Names map[Field]string
 
 	// Fields returns further fields for the scope. nil adds none. It is called within the call's
@@ -60,8 +61,11 @@ type Options struct {
 	// rpc.message.id, counted from 1. Receive binds it to the goroutine that calls it, in place of
 	// that of the message before: what was set between the two calls is gone, also where the
 	// stream ends. The last line has it only if the handler returns without another Receive.
-	// For what that line must have in any case there are scope.Share and scope.Add. If goroutines
-	// take turns to receive, what each has set stays with it. A goroutine that isn't in the
+	// For what that line must have in any case there are scope.Share and scope.Add. Goroutines may
+	// take turns to receive: what each had set before its first message stays with it. In a Run that
+	// began after the first message, Receive puts back what was bound before that, without the
+	// fields of the Run; and when the Run returns, the message before it is bound again. So call
+	// Receive outside of such a Run. A goroutine that isn't in the
 	// call's task gets no such scope. Nor does the handler of a server stream: Connect has
 	// received its one message, and the end behind it, before it calls the handler.
 	PerMessage bool
@@ -107,7 +111,7 @@ type Options struct {
 	//     no cause: a lost connection, and the method Close of a server, look like the client.
 	//
 	// A panic or a runtime.Goexit in Skip, Log, CodeToLevel or Finish goes on to whoever called the
-	// interceptor, unless the handler has panicked: then that panic does. A panic of Finish is on
+	// interceptor, unless the handler has panicked and Recover isn't set: then that panic does. A panic of Finish is on
 	// the line, and is one of the handler for Recover, which ends no other of these.
 	Log LogFunc
 

@@ -92,6 +92,33 @@ func TestPerMessageOfAServerStream(t *testing.T) {
 	lines.Next(t).Want(t, testkit.Line{"msg": "one", "rpc.message.id": nil, "rpc.method": "Spread"})
 }
 
+// A message that is received in a Run leaves nothing to those behind it, nor to the last line.
+func TestPerMessageInARun(t *testing.T) {
+	logger, lines := logs()
+	opts := &connectscope.Options{Log: logger.LogAttrs, PerMessage: true}
+	chat(t, opts, func(_ context.Context, s stream) error {
+		_, _ = s.receive()
+		scope.Set("item", "one")
+		scope.Run(func() {
+			scope.Set("in", "the Run")
+			_, _ = s.receive()
+			logger.Info("two")
+			scope.Set("item", "two")
+		})
+		logger.Info("one again")
+		_, _ = s.receive()
+		logger.Info("three")
+		_, _ = s.receive()
+		return nil
+	})
+	for range protocols {
+		lines.Next(t).Want(t, testkit.Line{"msg": "two", "rpc.message.id": 2., "item": nil, "in": nil})
+		lines.Next(t).Want(t, testkit.Line{"msg": "one again", "rpc.message.id": 1., "item": "one", "in": nil})
+		lines.Next(t).Want(t, testkit.Line{"msg": "three", "rpc.message.id": 3., "item": nil, "scope_outside_message": nil})
+		lines.Next(t).Want(t, testkit.Line{"msg": "call", "rpc.message.id": nil, "item": nil, "in": nil})
+	}
+}
+
 // The goroutine that receives has the scope, and so have those that it starts.
 func TestPerMessageOnOtherGoroutines(t *testing.T) {
 	logger, lines := logs()

@@ -135,9 +135,17 @@ type outgoing struct {
 	received, sent entry.Tally
 }
 
+// skips reports whether a call is sent as it is. What Skip sets doesn't stay.
+func (c *client) skips(ctx context.Context, rpc Call) (skip bool) {
+	if c.opts.Skip != nil {
+		scope.Run(func() { skip = c.opts.Skip(ctx, rpc) })
+	}
+	return skip
+}
+
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
 	o := &outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx)}
-	if c.opts.Skip == nil || !c.opts.Skip(ctx, rpc) {
+	if !c.skips(ctx, rpc) {
 		if o.logs = c.opts.Log != nil; o.logs {
 			o.start = time.Now()
 		}

@@ -161,7 +161,10 @@ func TestClientSkip(t *testing.T) {
 	addr, got := received(t)
 	logger, lines := logs()
 	conn := dial(t, addr, grpcscope.DialOptions(&grpcscope.ClientOptions{
-		Log: logger.LogAttrs, Skip: func(ctx context.Context, c grpcscope.Call) bool { return c.ServerStream },
+		Log: logger.LogAttrs, Skip: func(ctx context.Context, c grpcscope.Call) bool {
+			scope.Set("set by Skip", true)
+			return c.ServerStream
+		},
 	})...)
 	scope.New("request_id", "r-17").Run(func() {
 		_ = call(t.Context(), conn, bidirect, "")
@@ -170,6 +173,9 @@ func TestClientSkip(t *testing.T) {
 		_ = call(t.Context(), conn, clientStream, "")
 		wantMD(t, got(), map[string]string{"x-request-id": "r-17"})
 		lines.Next(t).Want(t, testkit.Line{"rpc.method": "Collect"})
+		if scope.Current().Has("set by Skip") {
+			t.Error("what Skip sets stays")
+		}
 	})
 }
 

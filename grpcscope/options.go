@@ -18,8 +18,10 @@ type Options struct {
 	Skip func(context.Context, Call) bool
 
 	// Names has other names for some of the fields. An empty name leaves the field out.
-	// A name for a field that is off by default turns it on. Give a name for RequestID
-	// or TraceID to [ClientOptions] too.
+	// A name for a field that is off by default turns it on. Give the same names to [ClientOptions]:
+	// clients look for the ids under them, so without one for RequestID or TraceID none is sent on,
+	// and the line of an outgoing call has fields of its own in place of those of the call that is
+	// being served.
 	Names map[Field]string
 
 	// Fields returns further fields for the scope. nil adds none. It is called within the call's
@@ -58,8 +60,11 @@ type Options struct {
 	// rpc.message.id, counted from 1. RecvMsg binds it to the goroutine that calls it, in place of
 	// that of the message before: what was set between the two calls is gone, also where the
 	// stream ends. The last line has it only if the handler returns without another RecvMsg.
-	// For what that line must have in any case there are scope.Share and scope.Add. If goroutines
-	// take turns to receive, what each has set stays with it. A goroutine that isn't in the
+	// For what that line must have in any case there are scope.Share and scope.Add. Goroutines may
+	// take turns to receive: what each had set before its first message stays with it. In a Run that
+	// began after the first message, RecvMsg puts back what was bound before that, without the
+	// fields of the Run; and when the Run returns, the message before it is bound again. So call
+	// RecvMsg outside of such a Run. A goroutine that isn't in the
 	// call's task gets no such scope.
 	PerMessage bool
 
@@ -100,7 +105,7 @@ type Options struct {
 	//     cause: a lost connection, and the method Stop of a server, look like the client.
 	//
 	// A panic or a runtime.Goexit in Skip, Log, CodeToLevel or Finish goes on to whoever called the
-	// interceptor, unless the handler has panicked: then that panic does. A panic of Finish is on
+	// interceptor, unless the handler has panicked and Recover isn't set: then that panic does. A panic of Finish is on
 	// the line, and is one of the handler for Recover, which ends no other of these.
 	Log LogFunc
 

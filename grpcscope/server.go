@@ -92,7 +92,7 @@ func newServer(opts *Options) *server {
 		s.in.ValidID = propagation.ValidRequestID
 	}
 	s.names = namesOf(s.opts.Names)
-	s.opts.PerMessage = s.opts.PerMessage && s.names.messageID != ""
+	s.opts.PerMessage = entry.PerMessage(s.opts.PerMessage, s.names.messageID)
 	return s
 }
 
@@ -178,7 +178,7 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	return err
 }
 
-// skips reports whether c is to be skipped. What Skip sets must not stay on the goroutine.
+// skips reports what Skip says of c. What Skip sets doesn't stay on the goroutine.
 func (s *server) skips(c *call) (skip bool) {
 	if s.opts.Skip != nil {
 		scope.Run(func() { skip = s.opts.Skip(c.Context, c.rpc) })

@@ -79,9 +79,17 @@ type transport struct {
 	out   entry.Outgoing
 }
 
+// skips reports what Skip says of req. What Skip sets doesn't stay.
+func (t *transport) skips(req *http.Request) (skip bool) {
+	if t.opts.Skip != nil {
+		scope.Run(func() { skip = t.opts.Skip(req) })
+	}
+	return skip
+}
+
 func (t *transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	s := scope.Current().Pick(req.Context())
-	if t.opts.Skip == nil || !t.opts.Skip(req) {
+	if !t.skips(req) {
 		if header := t.header(req, s); header != nil {
 			// A RoundTripper must not change the request that it is given.
 			req = req.WithContext(req.Context())

@@ -252,7 +252,13 @@ func TestNamesAreReadOnce(t *testing.T) {
 
 func TestTransportSkips(t *testing.T) {
 	s := http1.serve(t, headers, nil).through(&httpscope.TransportOptions{
-		Skip: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/foreign") },
+		Skip: func(r *http.Request) bool {
+			if scope.Current().Has("set by Skip") {
+				t.Error("what Skip has set stays")
+			}
+			scope.Set("set by Skip", true)
+			return strings.HasPrefix(r.URL.Path, "/foreign")
+		},
 	})
 	scope.New("request_id", "r", "trace_id", traceID, "test.tenant", "acme").Run(func() {
 		wantSent(t, s.sends("/foreign"), sent{})

@@ -64,7 +64,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.base.Detach().Run(func() { h.run(w, r, nil) })
 }
 
-// skips reports whether r is to be skipped. What Skip sets must not stay on the connection.
+// skips reports what Skip says of r. What Skip sets doesn't stay on the connection.
 func (h *handler) skips(r *http.Request) (skip bool) {
 	if h.opts.Skip != nil {
 		scope.Run(func() { skip = h.opts.Skip(r) })

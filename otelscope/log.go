@@ -179,8 +179,8 @@ func (p *logProcessor) attach(st stamp, fields logadapters.Fields) stamp {
 	return with
 }
 
-// newest returns the last most attributes of list, and scope_dropped with the number of those that
-// are left out. The mark scope_ended isn't counted.
+// newest returns the last attributes of list, as many as most says, and scope_dropped, which says
+// how many it has left out. The mark scope_ended isn't counted.
 func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
 	fields := len(list)
 	if fields > 0 && list[fields-1].Key == logadapters.EndedKey {

@@ -20,8 +20,8 @@ import (
 // Tenant may leave the process: that is what Propagated says. All services declare it.
 var Tenant = scope.NewKey[string]("tenant", scope.Propagated)
 
-// services serves each on a listener, until the returned func is called. They are given the
-// addresses of those that they call.
+// services serves each on a listener, until the returned func is called. A service is given the
+// addresses of the services that it calls.
 var services = map[string]func(l net.Listener, addrs []string) (stop func(), err error){
 	"shop":   serveShop,
 	"stock":  serveStock,

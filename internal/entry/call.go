@@ -132,14 +132,27 @@ func (w *CancelWatch) Who(canceled bool) string {
 // see its own pass: the server's clock for a call starts later, when the call arrives.
 func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }
 
-// Messages binds a scope of its own for each message that a stream receives. Only one goroutine at
-// a time may use it.
+// PerMessage reports whether each message gets a scope of its own: if the program wants that, and the
+// number of the message has a name.
+func PerMessage(wanted bool, name string) bool {
+	if wanted = wanted && name != ""; wanted {
+		scope.NewKey[scope.Scope](outsideKey, scope.Hidden)
+	}
+	return wanted
+}
+
+// outsideKey is the field of a message's scope that has the scope to put back. It goes where the
+// goroutine's scope goes: to goroutines that it starts, and out of a Run that ends.
+const outsideKey = "scope_outside_message"
+
+// Messages binds a scope of its own for each message that a stream receives: see PerMessage. Only one
+// goroutine at a time may use it.
 type Messages struct {
 	Key  string      // of the field with the number of a message
 	Task scope.Scope // any scope of the call's task
 
 	last    int64       // the number of the last message
-	outside scope.Scope // what was bound before that on its goroutine, without its Key
+	outside scope.Scope // what the goroutine that receives had bound before its first one
 	mine    bool        // the goroutine is one of the call's
 }
 
@@ -150,19 +163,16 @@ func (m *Messages) End() {
 	if !m.mine {
 		return
 	}
-	switch number, _ := now.Get(m.Key); {
-	case m.last == 0 || number == nil: // the first, or a goroutine that was started before it
-		m.outside = now
-		return
-	case number != m.last: // goroutines take turns: what is outside was bound on another one
-		m.outside = now.Without(m.Key)
+	m.outside = now
+	if v, ok := now.Get(outsideKey); ok {
+		m.outside = v.(scope.Scope)
+		m.outside.Internal().Bind()
 	}
-	m.outside.Internal().Bind()
 }
 
 // Begin is called when a message has been received, on the goroutine that End was called on.
 func (m *Messages) Begin() {
 	if m.last++; m.mine {
-		m.outside.With(slog.Int64(m.Key, m.last)).Internal().Bind()
+		m.outside.With(slog.Int64(m.Key, m.last), outsideKey, m.outside).Internal().Bind()
 	}
 }

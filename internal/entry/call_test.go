@@ -123,6 +123,9 @@ func TestEachMessageHasAScope(t *testing.T) {
 
 // What one of them has set is on no line of another.
 func TestGoroutinesThatTakeTurnsReceiveTheirOwn(t *testing.T) {
+	if !entry.PerMessage(true, "n") || entry.PerMessage(true, "") || entry.PerMessage(false, "n") {
+		t.Error("a message has a scope if that is wanted, and if its number has a name")
+	}
 	scope.New("call", 1).Run(func() {
 		m := entry.Messages{Key: "n", Task: scope.Current()}
 		turn, done := make(chan int), make(chan string)
