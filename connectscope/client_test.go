@@ -394,6 +394,12 @@ func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 		}
 		lines.Next(t).Want(t, testkit.Line{"level": "WARN", "rpc.connect_rpc.error_code": "resource_exhausted"})
 	}
+	long := limited.of[bidirect].CallBidiStream(t.Context())
+	for _, msg := range []string{"short", strings.Repeat("x", 100)} {
+		_ = long.Send(wrapperspb.String(msg))
+	}
+	_ = long.CloseResponse()
+	lines.Next(t).Want(t, testkit.Line{"level": "WARN", "rpc.connect_rpc.error_code": "resource_exhausted", "rpc.client.requests_per_rpc": 1.})
 	lines.None(t)
 }
 

@@ -57,12 +57,12 @@ type clientConn struct {
 	call  *outgoing
 	begin sync.Once
 
-	// The call's line waits for a Receive that is going on, and so for its message.
-	mu        sync.Mutex
-	receiving bool
-	over      bool
-	err       error // if it is over
-	failed    error // what Send has returned; it becomes err if nothing is received
+	// The call's line waits for what is being sent or received: it counts the message.
+	mu     sync.Mutex
+	busy   int // how many calls of Send and Receive are going on
+	over   bool
+	err    error // if it is over
+	failed error // what Send has returned; it becomes err if nothing is received
 }
 
 // send is called before the header is sent: with the first message or with the end.
@@ -70,44 +70,40 @@ func (s *clientConn) send() {
 	s.begin.Do(func() { s.call.send(s.StreamingClientConn.RequestHeader()) })
 }
 
-func (s *clientConn) Send(m any) (err error) {
+func (s *clientConn) Send(m any) error {
 	s.send()
-	if m != nil { // nil sends the header
-		s.call.count(&s.call.sent, m) // before the line, which may be written meanwhile
-	}
-	scope.Outside(func() { err = s.StreamingClientConn.Send(m) })
-	s.fail(err)
-	return err
+	return s.message(&s.call.sent, m, s.StreamingClientConn.Send, s.fail)
 }
 
 func (s *clientConn) CloseRequest() (err error) {
 	s.send()
 	scope.Outside(func() { err = s.StreamingClientConn.CloseRequest() })
-	s.fail(err)
+	if s.call.logs {
+		s.set(func() { s.fail(err) })
+	}
 	return err
 }
 
-func (s *clientConn) Receive(m any) (err error) {
-	returned := false
+func (s *clientConn) Receive(m any) error {
+	return s.message(&s.call.received, m, s.StreamingClientConn.Receive, s.end)
+}
+
+// message has a message sent or received, and counts it. failed is told what has gone wrong.
+func (s *clientConn) message(t *entry.Tally, m any, do func(any) error, failed func(error)) (err error) {
+	done := false
 	if s.call.logs {
-		s.set(func() { s.receiving = true })
+		s.set(func() { s.busy++ })
 		defer func() {
-			if returned && err == nil {
-				s.call.count(&s.call.received, m)
+			if done && err == nil && m != nil { // nil sends the header
+				s.call.count(t, m)
 			}
 			s.set(func() {
-				s.receiving = false
-				switch {
-				case err == nil || s.over:
-				case errors.Is(err, io.EOF):
-					s.over = true
-				default:
-					s.over, s.err = true, err
-				}
+				s.busy--
+				failed(err)
 			})
 		}()
 	}
-	scope.Outside(func() { err, returned = s.StreamingClientConn.Receive(m), true })
+	scope.Outside(func() { err, done = do(m), true })
 	return err
 }
 
@@ -131,8 +127,18 @@ func (s *clientConn) CloseResponse() (err error) {
 
 // fail notes what has gone wrong when sending. io.EOF says that Receive knows more.
 func (s *clientConn) fail(err error) {
-	if err != nil && !errors.Is(err, io.EOF) && s.call.logs {
-		s.set(func() { s.failed = err })
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failed = err
+	}
+}
+
+// end notes that nothing more will be received. io.EOF says that nothing has gone wrong.
+func (s *clientConn) end(err error) {
+	if err == nil || s.over {
+		return
+	}
+	if s.over = true; !errors.Is(err, io.EOF) {
+		s.err = err
 	}
 }
 
@@ -155,7 +161,7 @@ func (s *clientConn) finished(err error) {
 func (s *clientConn) set(change func()) {
 	s.mu.Lock()
 	change()
-	write, err := s.over && !s.receiving, s.err
+	write, err := s.over && s.busy == 0, s.err
 	s.mu.Unlock()
 	if write {
 		s.call.end(err)

@@ -289,6 +289,22 @@ func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 		t.Error(err)
 	}
 	lines.Next(t).Want(t, testkit.Line{"level": "WARN", "rpc.grpc.status_code": 14.})
+	// A message that can't be sent isn't counted.
+	limited := dial(t, addr, append(opts, grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(10)))...)
+	s, err := limited.NewStream(t.Context(), descs[bidirect], bidirect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SendMsg(wrapperspb.String("short")); err != nil {
+		t.Error(err)
+	}
+	if err := s.SendMsg(wrapperspb.String(strings.Repeat("x", 100))); status.Code(err) != codes.ResourceExhausted {
+		t.Error(err)
+	}
+	lines.Next(t).Want(t, testkit.Line{
+		"level": "WARN", "rpc.grpc.status_code": 8., "rpc.client.requests_per_rpc": 1.,
+		"rpc.client.request.size": float64(proto.Size(wrapperspb.String("short"))),
+	})
 	lines.None(t)
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -55,6 +56,27 @@ func (c *call) log() {
 	}
 	line.Write(c.ctx, s, entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
 }
+
+// answer returns the error to answer with. gRPC takes a status as it is from the error itself alone: of
+// what scope.Error makes of a status the client would get the whole text, rpc error and all.
+func answer(err error) error {
+	if scoped, ok := err.(memo.Error); ok {
+		if s, ok := scoped.Bare().(hasStatus); ok {
+			return &statusError{err, s}
+		}
+	}
+	return err
+}
+
+type hasStatus interface{ GRPCStatus() *status.Status }
+
+// A statusError is an error that is answered with the status of one that it wraps.
+type statusError struct {
+	error
+	hasStatus
+}
+
+func (e *statusError) Unwrap() error { return e.error }
 
 // statusOf returns the status that gRPC makes of a handler's error. A method of the error's that
 // panics is one of an unknown error.

@@ -169,22 +169,58 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// The line has the fields of where the error was made.
+// The line has the fields of where the error was made, and the client gets what it would get without
+// scope.Error.
 func TestTheFieldsOfAnError(t *testing.T) {
 	logger, lines := logs()
-	h := each(func(context.Context) (_ string, err error) {
-		scope.Run(func() {
-			scope.Set("shard", 3)
-			err = scope.Error(status.Error(codes.NotFound, "no such user"))
-		})
-		return "", err
-	})
-	conn := start(t, h, &grpcscope.Options{Log: logger.LogAttrs})
-	if a := call(t.Context(), conn, unary, ""); status.Code(a.err) != codes.NotFound {
-		t.Error(a)
+	notFound, err := status.New(codes.NotFound, "no such user").WithDetails(wrapperspb.String("detail"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	lines.Next(t).Want(t, testkit.Line{"shard": 3., "rpc.grpc.status_code": 5.})
+	for _, bare := range []error{notFound.Err(), fmt.Errorf("user: %w", notFound.Err()), errors.New("oops"), context.Canceled, io.EOF, noStatus{}} {
+		fail := bare
+		h := each(func(context.Context) (_ string, err error) {
+			scope.Run(func() {
+				scope.Set("shard", 3)
+				err = scope.Error(fail)
+			})
+			return "", err
+		})
+		conn := start(t, h, &grpcscope.Options{Log: logger.LogAttrs, Skip: func(_ context.Context, c grpcscope.Call) bool { return c.ServerStream && !c.ClientStream }})
+		without := start(t, each(func(context.Context) (string, error) { return "", fail }), &grpcscope.Options{Recover: true})
+		for _, method := range kinds {
+			got, want := statusOf(call(t.Context(), conn, method, "").err), statusOf(call(t.Context(), without, method, "").err)
+			if !proto.Equal(got.Proto(), want.Proto()) {
+				t.Errorf("%s: the client gets %v, and without scope.Error %v", method, got, want)
+			}
+			if method != serverStream {
+				lines.Next(t).Want(t, testkit.Line{"shard": 3., "rpc.grpc.status_code": float64(want.Code()), "error.message": want.Message()})
+			}
+		}
+	}
+	// Who is around the interceptor finds the error's scope and what was wrapped.
+	_, err = grpcscope.UnaryServerInterceptor(nil)(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) {
+		return nil, scope.Error(notFound.Err())
+	})
+	if s, ok := scope.ErrorScope(err); !ok || !s.Has("request_id") || !errors.Is(err, notFound.Err()) || err.Error() != notFound.Err().Error() {
+		t.Errorf("the error is %v now", err)
+	}
 }
+
+// statusOf returns the status that a client has got; call may have joined its error with others.
+func statusOf(err error) *status.Status {
+	var own interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &own) {
+		return nil
+	}
+	return own.GRPCStatus()
+}
+
+// A noStatus is an error that says it has none.
+type noStatus struct{ error }
+
+func (noStatus) Error() string              { return "no status" }
+func (noStatus) GRPCStatus() *status.Status { return nil }
 
 // With Await the line waits for what scope.Go has started.
 func TestAwait(t *testing.T) {

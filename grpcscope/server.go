@@ -36,7 +36,7 @@ func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 			if resp, err = handler(ctx, req); err == nil {
 				c.count(&c.sent, resp)
 			}
-			return err
+			return answer(err)
 		})
 		return resp, err
 	}
@@ -53,7 +53,7 @@ func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
 			if c.ctx != nil { // it has a scope of its own
 				ss = newServerStream(ss, c)
 			}
-			return handler(srv, ss)
+			return answer(handler(srv, ss))
 		})
 	}
 }

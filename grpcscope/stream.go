@@ -73,11 +73,11 @@ type clientStream struct {
 	grpc.ClientStream
 	call *outgoing
 
-	// The call's line waits for a RecvMsg that is going on, and so for its message.
-	mu        sync.Mutex
-	receiving bool
-	over      bool
-	err       error // if it is over
+	// The call's line waits for what is being sent or received: it counts the message.
+	mu   sync.Mutex
+	busy int // how many calls of SendMsg and RecvMsg are going on
+	over bool
+	err  error // if it is over
 }
 
 func (s *clientStream) Header() (md metadata.MD, err error) {
@@ -90,24 +90,27 @@ func (s *clientStream) CloseSend() (err error) {
 	return err
 }
 
-func (s *clientStream) SendMsg(m any) (err error) {
-	s.call.count(&s.call.sent, m) // before the line, which may be written meanwhile
-	scope.Outside(func() { err = s.ClientStream.SendMsg(m) })
-	return err
+func (s *clientStream) SendMsg(m any) error {
+	return s.message(&s.call.sent, m, s.ClientStream.SendMsg)
 }
 
-func (s *clientStream) RecvMsg(m any) (err error) {
-	returned := false
+func (s *clientStream) RecvMsg(m any) error {
+	return s.message(&s.call.received, m, s.ClientStream.RecvMsg)
+}
+
+// message has a message sent or received, and counts it.
+func (s *clientStream) message(t *entry.Tally, m any, do func(any) error) (err error) {
+	done := false
 	if s.call.logs {
-		s.set(func() { s.receiving = true })
+		s.set(func() { s.busy++ })
 		defer func() {
-			if returned && err == nil {
-				s.call.received.Add(sizeOf(m))
+			if done && err == nil {
+				s.call.count(t, m)
 			}
-			s.set(func() { s.receiving = false })
+			s.set(func() { s.busy-- })
 		}()
 	}
-	scope.Outside(func() { err, returned = s.ClientStream.RecvMsg(m), true })
+	scope.Outside(func() { err, done = do(m), true })
 	return err
 }
 
@@ -118,7 +121,7 @@ func (s *clientStream) finished(err error) { s.set(func() { s.over, s.err = true
 func (s *clientStream) set(change func()) {
 	s.mu.Lock()
 	change()
-	write, err := s.over && !s.receiving, s.err
+	write, err := s.over && s.busy == 0, s.err
 	s.mu.Unlock()
 	if write {
 		s.call.end(err)
