@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -84,10 +83,10 @@ func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect
 			req = &request{req, changed}
 		}
 	}
-	call.count(&call.sent, req.Any())
+	call.countSent(req.Any())
 	scope.Outside(func() { resp, err = next(call.ctx, req) })
 	if err == nil && resp != nil {
-		call.count(&call.received, resp.Any())
+		call.countReceived(resp.Any())
 	}
 	call.end(err)
 	return resp, err
@@ -108,7 +107,7 @@ func (c *client) stream(ctx context.Context, spec connect.Spec, next connect.Str
 	scope.Outside(func() { s.StreamingClientConn = next(call.ctx, spec) })
 	call.rpc.Peer = s.Peer()
 	call.ask(ctx) // nothing has been sent yet
-	if call.logs {
+	if call.record != nil {
 		s.set(func() { call.unwatch = context.AfterFunc(ctx, func() { s.finished(ctx.Err()) }) })
 	}
 	return s
@@ -120,20 +119,30 @@ type outgoing struct {
 	rpc     Call
 	ctx     context.Context // to call Connect with
 	scope   scope.Scope     // of whoever makes the call
-	start   time.Time
 	skipped bool
-	logs    bool
 	unwatch func() bool // ends the watch for the end of a stream's context
 	ended   atomic.Bool
+	record  *entry.Record // nil if no line is written
+}
 
-	received, sent entry.Tally
+// newOutgoing returns a call that is made with ctx. If it has a record, that is in the same allocation.
+func (c *client) newOutgoing(ctx context.Context, rpc Call) (o *outgoing) {
+	if c.opts.Log == nil {
+		o = new(outgoing)
+	} else {
+		r := new(struct {
+			outgoing
+			entry.Record
+		})
+		o, r.record = &r.outgoing, &r.Record
+		r.Begin()
+	}
+	o.client, o.rpc, o.ctx, o.scope = c, rpc, ctx, scope.Current().Pick(ctx)
+	return o
 }
 
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
-	o := &outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx)}
-	if c.opts.Log != nil {
-		o.start = time.Now()
-	}
+	o := c.newOutgoing(ctx, rpc)
 	if o.scope.Len() > 0 {
 		o.ctx = scope.NewContext(ctx, o.scope)
 	}
@@ -145,7 +154,9 @@ func (o *outgoing) ask(ctx context.Context) {
 	if o.opts.Skip != nil {
 		scope.Run(func() { o.skipped = o.opts.Skip(ctx, o.rpc) })
 	}
-	o.logs = o.opts.Log != nil && !o.skipped
+	if o.skipped {
+		o.record = nil
+	}
 }
 
 // send puts what the scope sends into the header of a stream.
@@ -162,16 +173,22 @@ func (o *outgoing) sendIn(header entry.Header) {
 	}
 }
 
-// count counts a message for the call's line, if one is written.
-func (o *outgoing) count(t *entry.Tally, message any) {
-	if o.logs {
-		t.Add(sizeOf(message, o.opts.Sizes))
+// countSent and countReceived count a message for the call's line, if one is written.
+func (o *outgoing) countSent(message any) {
+	if o.record != nil {
+		o.record.Sent.Add(sizeOf(message, o.opts.Sizes))
+	}
+}
+
+func (o *outgoing) countReceived(message any) {
+	if o.record != nil {
+		o.record.Received.Add(sizeOf(message, o.opts.Sizes))
 	}
 }
 
 // end writes the call's line.
 func (o *outgoing) end(err error) {
-	if !o.logs || o.ended.Swap(true) {
+	if o.record == nil || o.ended.Swap(true) {
 		return
 	}
 	if o.unwatch != nil {
@@ -179,14 +196,7 @@ func (o *outgoing) end(err error) {
 	}
 	code := codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), o.rpc, code)
-	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(o.start).Seconds()))
-	if o.rpc.streams() {
-		attrs = append(attrs,
-			slog.Int64("rpc.client.requests_per_rpc", o.sent.Messages()),
-			slog.Int64("rpc.client.responses_per_rpc", o.received.Messages()))
-	}
-	attrs = o.sent.AppendSize(attrs, "rpc.client.request.size")
-	attrs = o.received.AppendSize(attrs, "rpc.client.response.size")
+	attrs = o.record.AppendClient(attrs, o.rpc.streams())
 	if err != nil {
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -40,7 +39,7 @@ func newServer(opts Options) *server {
 
 // unary serves a unary call.
 func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (resp connect.AnyResponse, err error) {
-	c := &call{Context: ctx, server: s, rpc: callOf(req.Spec(), req.Peer(), req.Header())}
+	c := s.newCall(ctx, callOf(req.Spec(), req.Peer(), req.Header()))
 	if c.info, _ = connect.CallInfoForHandlerContext(ctx); c.info != nil {
 		c.header = c.info.ResponseHeader
 	}
@@ -49,9 +48,9 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 			resp, err = next(ctx, req)
 			return err
 		}
-		c.count(&c.received, req.Any())
+		c.countReceived(req.Any())
 		if resp, err = next(ctx, req); err == nil && resp != nil {
-			c.count(&c.sent, resp.Any())
+			c.countSent(resp.Any())
 			resp = withoutID(resp)
 		}
 		return err
@@ -68,7 +67,8 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 // stream serves a stream. The scope lasts until the handler returns; goroutines that the handler
 // starts inherit it.
 func (s *server) stream(ctx context.Context, conn connect.StreamingHandlerConn, next connect.StreamingHandlerFunc) error {
-	c := &call{Context: ctx, server: s, rpc: callOf(conn.Spec(), conn.Peer(), conn.RequestHeader()), header: conn.ResponseHeader}
+	c := s.newCall(ctx, callOf(conn.Spec(), conn.Peer(), conn.RequestHeader()))
+	c.header = conn.ResponseHeader
 	c.info, _ = connect.CallInfoForHandlerContext(ctx) // of a call around this one
 	err := s.serve(c, func(ctx context.Context) error {
 		if c.ctx != nil { // it has a scope of its own
@@ -92,18 +92,29 @@ type call struct {
 	header    func() http.Header
 	putLast   sync.Once
 	outer     entry.Outer
-	start     time.Time
 	id        string
 	untrusted string // members of baggage that came in and aren't trusted
 	task      scope.Scope
 	ctx       context.Context // the handler's; nil until it is called
-	watch     entry.CancelWatch
+	record    *entry.Record   // nil without Options.Log
+	returned  bool            // the handler has; false if it has ended with a panic or with runtime.Goexit
+	panicked  any
+}
 
-	received, sent entry.Tally
-	returned       bool // the handler has; false if it has ended with a panic or with runtime.Goexit
-	panicked       any
-	err            error // that the handler has returned, or that the call is answered with
-	canceledBy     string
+// newCall returns the call that comes with ctx. If it has a record, that is in the same allocation.
+func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
+	if s.opts.Log == nil {
+		c = new(call)
+	} else {
+		r := new(struct {
+			call
+			entry.Record
+		})
+		c, r.record = &r.call, &r.Record
+		r.Begin()
+	}
+	c.Context, c.server, c.rpc = ctx, s, rpc
+	return c
 }
 
 type callKey struct{}
@@ -124,16 +135,24 @@ func (c *call) Value(key any) any {
 	return value
 }
 
-// inside returns the call that is being served where c comes from, and whether it is c itself,
-// with another interceptor of this package around this one. A handler may call another one in
-// this process with its own context: then that has a CallInfo of its own.
-func (c *call) inside() (outer *call, same bool) {
-	outer, _ = c.Context.Value(callKey{}).(*call)
-	if outer == nil || outer.task.Ended() {
-		return nil, false
+// lookAround finds out what c is inside of. It reports whether that is c itself, with another
+// interceptor of this package around this one.
+func (c *call) lookAround() (same bool) {
+	if !entry.InServing(c.Context) {
+		return false
 	}
-	info, _ := connect.CallInfoForHandlerContext(outer)
-	return outer, outer.rpc.Spec.Procedure == c.rpc.Spec.Procedure && info == c.info
+	var inner entry.Outer
+	// A handler may call another one in this process with its own context: then that has a CallInfo
+	// of its own.
+	if outer, ok := c.Context.Value(callKey{}).(*call); ok && !outer.task.Ended() {
+		info, _ := connect.CallInfoForHandlerContext(outer)
+		if outer.rpc.Spec.Procedure == c.rpc.Spec.Procedure && info == c.info {
+			return true
+		}
+		inner = outer.outer
+	}
+	c.outer = entry.OuterOf(c.Context, c.ids, inner)
+	return false
 }
 
 // ids returns the ids that the call came with.
@@ -141,20 +160,14 @@ func (c *call) ids() []string { return c.rpc.Header[idHeader] }
 
 // serve calls handle with the context for the handler.
 func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
-	outer, same := c.inside()
 	switch {
-	case same:
+	case c.lookAround():
 		return handle(c.Context)
 	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
 		scope.Run(func() { err = handle(c.Context) })
 		return err
 	}
-	var inner entry.Outer
-	if outer != nil {
-		inner = outer.outer
-	}
-	c.outer = entry.OuterOf(c.Context, c.ids, inner)
 	serve := func() {
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
 			entry.NilPanic(c.opts.Recover)
@@ -179,16 +192,16 @@ func (s *server) skips(c *call) (skip bool) {
 
 // serve runs in the task of the call.
 func (c *call) serve(handle func(context.Context) error) (err error) {
-	c.start, c.task = time.Now(), scope.Current()
-	if c.opts.Log != nil || c.opts.Recover {
+	c.task = scope.Current()
+	if c.record != nil || c.opts.Recover {
 		defer c.end(&err)
 	}
 	rejected := c.setFields()
 	c.task = scope.Current()
 	c.adoptID()
 	c.ctx = scope.NewContext(c, c.task)
-	if c.opts.Log != nil {
-		c.watch.Start(c.Context, c.start)
+	if c.record != nil {
+		c.record.Watch(c.Context)
 	}
 	defer c.finish(&err)
 	if rejected > 0 && c.opts.BadID != nil {
@@ -199,19 +212,25 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 	return err
 }
 
-// count counts a message for the last line, if one is written.
-func (c *call) count(t *entry.Tally, message any) {
-	if c.opts.Log != nil {
-		t.Add(sizeOf(message, c.opts.Sizes))
+// countSent and countReceived count a message for the last line, if one is written.
+func (c *call) countSent(message any) {
+	if c.record != nil {
+		c.record.Sent.Add(sizeOf(message, c.opts.Sizes))
+	}
+}
+
+func (c *call) countReceived(message any) {
+	if c.record != nil {
+		c.record.Received.Add(sizeOf(message, c.opts.Sizes))
 	}
 }
 
 // finish is called when the handler has returned or ended early.
 func (c *call) finish(err *error) {
 	c.putIDOnce()
-	if c.opts.Log != nil {
+	if c.record != nil {
 		code := codeOf(*err)
-		c.canceledBy = c.watch.Who(code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded)
+		c.record.Returned(code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded)
 	}
 	if c.opts.Finish == nil {
 		return
@@ -233,12 +252,11 @@ func (c *call) end(err *error) {
 			defer panic(c.panicked)
 		}
 	}
-	c.err = *err
-	if c.opts.Log != nil {
+	if c.record != nil {
 		if c.ctx == nil { // an option has panicked
 			c.ctx = scope.NewContext(c, scope.Current())
 		}
-		c.log()
+		c.log(*err)
 	}
 }
 

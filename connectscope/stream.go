@@ -31,7 +31,7 @@ func (s *handlerConn) Send(m any) error {
 	s.call.putIDOnce()
 	err := s.StreamingHandlerConn.Send(m)
 	if err == nil && m != nil { // nil sends the header
-		s.call.count(&s.call.sent, m)
+		s.call.countSent(m)
 	}
 	return err
 }
@@ -44,7 +44,7 @@ func (s *handlerConn) Receive(m any) error {
 	if err != nil {
 		return err
 	}
-	s.call.count(&s.call.received, m)
+	s.call.countReceived(m)
 	if s.call.opts.PerMessage {
 		s.messages.Begin()
 	}
@@ -72,30 +72,30 @@ func (s *clientConn) send() {
 
 func (s *clientConn) Send(m any) error {
 	s.send()
-	return s.message(&s.call.sent, m, s.StreamingClientConn.Send, s.fail)
+	return s.message(m, s.call.countSent, s.StreamingClientConn.Send, s.fail)
 }
 
 func (s *clientConn) CloseRequest() (err error) {
 	s.send()
 	scope.Outside(func() { err = s.StreamingClientConn.CloseRequest() })
-	if s.call.logs {
+	if s.call.record != nil {
 		s.set(func() { s.fail(err) })
 	}
 	return err
 }
 
 func (s *clientConn) Receive(m any) error {
-	return s.message(&s.call.received, m, s.StreamingClientConn.Receive, s.end)
+	return s.message(m, s.call.countReceived, s.StreamingClientConn.Receive, s.end)
 }
 
 // message has a message sent or received, and counts it. failed is told what has gone wrong.
-func (s *clientConn) message(t *entry.Tally, m any, do func(any) error, failed func(error)) (err error) {
+func (s *clientConn) message(m any, count func(any), do func(any) error, failed func(error)) (err error) {
 	done := false
-	if s.call.logs {
+	if s.call.record != nil {
 		s.set(func() { s.busy++ })
 		defer func() {
 			if done && err == nil && m != nil { // nil sends the header
-				s.call.count(t, m)
+				count(m)
 			}
 			s.set(func() {
 				s.busy--
@@ -144,7 +144,7 @@ func (s *clientConn) end(err error) {
 
 // finished is called when the call has been given up, on whichever goroutine.
 func (s *clientConn) finished(err error) {
-	if !s.call.logs {
+	if s.call.record == nil {
 		return
 	}
 	s.set(func() {

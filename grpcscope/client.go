@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -58,10 +57,10 @@ func UnaryClientInterceptor(opts *ClientOptions) grpc.UnaryClientInterceptor {
 	c := newClient(opts)
 	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) (err error) {
 		call := c.call(ctx, callOf(method))
-		call.count(&call.sent, req)
+		call.countSent(req)
 		scope.Outside(func() { err = invoke(call.ctx, method, req, reply, conn, call.within(opts)...) })
 		if err == nil {
-			call.count(&call.received, reply)
+			call.countReceived(reply)
 		}
 		call.end(err)
 		return err
@@ -77,7 +76,7 @@ func StreamClientInterceptor(opts *ClientOptions) grpc.StreamClientInterceptor {
 		call := c.call(ctx, rpc)
 		opts = call.within(opts)
 		s := &clientStream{call: call}
-		if call.logs {
+		if call.record != nil {
 			opts = append(opts, grpc.OnFinish(s.finished))
 		}
 		scope.Outside(func() { s.ClientStream, err = open(call.ctx, desc, conn, method, opts...) })
@@ -125,14 +124,11 @@ func newClient(opts *ClientOptions) *client {
 // An outgoing is a call that the program makes.
 type outgoing struct {
 	*client
-	rpc   Call
-	ctx   context.Context // to call gRPC with
-	scope scope.Scope     // of whoever makes the call
-	start time.Time
-	logs  bool
-	ended atomic.Bool
-
-	received, sent entry.Tally
+	rpc    Call
+	ctx    context.Context // to call gRPC with
+	scope  scope.Scope     // of whoever makes the call
+	ended  atomic.Bool
+	record *entry.Record // nil if no line is written
 }
 
 // skips reports whether a call is sent as it is. What Skip sets doesn't stay.
@@ -143,18 +139,33 @@ func (c *client) skips(ctx context.Context, rpc Call) (skip bool) {
 	return skip
 }
 
+// newOutgoing returns a call that is made with ctx. If it has a record, that is in the same allocation.
+func (c *client) newOutgoing(ctx context.Context, rpc Call) (o *outgoing) {
+	if c.opts.Log == nil {
+		o = new(outgoing)
+	} else {
+		r := new(struct {
+			outgoing
+			entry.Record
+		})
+		o, r.record = &r.outgoing, &r.Record
+		r.Begin()
+	}
+	o.client, o.rpc, o.ctx, o.scope = c, rpc, ctx, scope.Current().Pick(ctx)
+	return o
+}
+
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
-	o := &outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx)}
+	o := c.newOutgoing(ctx, rpc)
 	if !c.skips(ctx, rpc) {
-		if o.logs = c.opts.Log != nil; o.logs {
-			o.start = time.Now()
-		}
 		md := newMD(ctx)
 		entry.DropUntrusted(ctx, md)
 		if o.scope.Len() > 0 {
 			c.out.Send(o.scope, md)
 		}
 		o.ctx = md.context()
+	} else {
+		o.record = nil
 	}
 	if o.scope.Len() > 0 {
 		o.ctx = scope.NewContext(o.ctx, o.scope)
@@ -176,28 +187,27 @@ func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
 	return opts[:len(opts):len(opts)]
 }
 
-// count counts a message for the call's line, if one is written.
-func (o *outgoing) count(t *entry.Tally, message any) {
-	if o.logs {
-		t.Add(sizeOf(message))
+// countSent and countReceived count a message for the call's line, if one is written.
+func (o *outgoing) countSent(message any) {
+	if o.record != nil {
+		o.record.Sent.Add(sizeOf(message))
+	}
+}
+
+func (o *outgoing) countReceived(message any) {
+	if o.record != nil {
+		o.record.Received.Add(sizeOf(message))
 	}
 }
 
 // end writes the call's line.
 func (o *outgoing) end(err error) {
-	if !o.logs || o.ended.Swap(true) {
+	if o.record == nil || o.ended.Swap(true) {
 		return
 	}
 	code := codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), code)
-	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(o.start).Seconds()))
-	if o.rpc.streams() {
-		attrs = append(attrs,
-			slog.Int64("rpc.client.requests_per_rpc", o.sent.Messages()),
-			slog.Int64("rpc.client.responses_per_rpc", o.received.Messages()))
-	}
-	attrs = o.sent.AppendSize(attrs, "rpc.client.request.size")
-	attrs = o.received.AppendSize(attrs, "rpc.client.response.size")
+	attrs = o.record.AppendClient(attrs, o.rpc.streams())
 	if err != nil {
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}

@@ -58,7 +58,7 @@ func (c *call) setFields() (rejected int) {
 	if c.outer.Found() {
 		c.id = c.outer.ID
 	} else {
-		c.id, rejected = c.in.Identify(c.ids(), c.start)
+		c.id, rejected = c.in.Identify(c.ids())
 	}
 	if n.requestID != "" {
 		attrs = append(attrs, slog.String(n.requestID, c.id))

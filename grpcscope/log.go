@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strconv"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,26 +14,16 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// log writes the last line of the call.
-func (c *call) log() {
+// log writes the last line of the call, which is answered with this error.
+func (c *call) log(answered error) {
 	attrs := make([]slog.Attr, 0, 10)
 	level := slog.LevelError
 	if c.returned || c.panicked != nil && c.opts.Recover { // there is an answer
-		code := codeOf(c.err)
+		code := codeOf(answered)
 		attrs = c.names.appendCode(attrs, code)
 		level = c.opts.CodeToLevel(code)
 	}
-	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(c.start).Seconds()))
-	if c.rpc.streams() {
-		attrs = append(attrs,
-			slog.Int64("rpc.server.requests_per_rpc", c.received.Messages()),
-			slog.Int64("rpc.server.responses_per_rpc", c.sent.Messages()))
-	}
-	attrs = c.received.AppendSize(attrs, "rpc.server.request.size")
-	attrs = c.sent.AppendSize(attrs, "rpc.server.response.size")
-	if c.canceledBy != "" {
-		attrs = append(attrs, slog.String("rpc.canceled_by", c.canceledBy))
-	}
+	attrs = c.record.AppendServer(attrs, c.rpc.streams())
 	var err error
 	switch {
 	case c.panicked != nil:
@@ -44,8 +33,8 @@ func (c *call) log() {
 			slog.String("exception.stacktrace", string(debug.Stack())))
 	case !c.returned:
 		attrs = append(attrs, slog.String("error.type", "goexit"))
-	case c.err != nil:
-		err = c.err
+	case answered != nil:
+		err = answered
 		attrs = append(attrs, slog.String("error.message", messageOf(err)))
 	}
 	line := entry.Line{Log: c.opts.Log, Level: level, Msg: "call", Attrs: attrs, Err: err}

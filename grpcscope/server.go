@@ -2,7 +2,6 @@ package grpcscope
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,11 +29,11 @@ import (
 func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 	s := newServer(opts)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-		c := &call{Context: ctx, server: s, rpc: callOf(info.FullMethod)}
+		c := s.newCall(ctx, callOf(info.FullMethod))
 		err = s.serve(c, func(ctx context.Context) (err error) {
-			c.count(&c.received, req)
+			c.countReceived(req)
 			if resp, err = handler(ctx, req); err == nil {
-				c.count(&c.sent, resp)
+				c.countSent(resp)
 			}
 			return answer(err)
 		})
@@ -47,7 +46,8 @@ func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
 	s := newServer(opts)
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		c := &call{Context: ss.Context(), server: s, rpc: callOf(info.FullMethod), stream: ss}
+		c := s.newCall(ss.Context(), callOf(info.FullMethod))
+		c.stream = ss
 		c.rpc.ClientStream, c.rpc.ServerStream = info.IsClientStream, info.IsServerStream
 		return s.serve(c, func(ctx context.Context) error {
 			if c.ctx != nil { // it has a scope of its own
@@ -103,19 +103,31 @@ type call struct {
 	rpc       Call
 	stream    grpc.ServerStream // nil for a unary call
 	outer     entry.Outer
-	start     time.Time
+	answered  bool // the answer is that of a call around this one, and has that one's id
 	id        string
 	came      []string // the ids that the call came with: see ids
 	untrusted string   // members of baggage that came in and aren't trusted
 	task      scope.Scope
 	ctx       context.Context // the handler's; nil until it is called
-	watch     entry.CancelWatch
+	record    *entry.Record   // nil without Options.Log
+	returned  bool            // the handler has; false if it has ended with a panic or with runtime.Goexit
+	panicked  any
+}
 
-	received, sent entry.Tally
-	returned       bool // the handler has; false if it has ended with a panic or with runtime.Goexit
-	panicked       any
-	err            error // that the handler has returned, or that the call is answered with
-	canceledBy     string
+// newCall returns the call that comes with ctx. If it has a record, that is in the same allocation.
+func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
+	if s.opts.Log == nil {
+		c = new(call)
+	} else {
+		r := new(struct {
+			call
+			entry.Record
+		})
+		c, r.record = &r.call, &r.Record
+		r.Begin()
+	}
+	c.Context, c.server, c.rpc = ctx, s, rpc
+	return c
 }
 
 type callKey struct{}
@@ -130,14 +142,23 @@ func (c *call) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// inside returns the call that is being served where c comes from, and whether both have the same
-// answer of gRPC's. A handler may call another one in this process with its own context.
-func (c *call) inside() (outer *call, answer bool) {
-	outer, _ = c.Context.Value(callKey{}).(*call)
-	if outer == nil || outer.task.Ended() {
-		return nil, false
+// lookAround finds out what c is inside of. It reports whether that is c itself, with another
+// interceptor of this package around this one.
+func (c *call) lookAround() (same bool) {
+	if !entry.InServing(c.Context) {
+		return false
 	}
-	return outer, grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
+	var inner entry.Outer
+	// A handler may call another one in this process with its own context.
+	if outer, ok := c.Context.Value(callKey{}).(*call); ok && !outer.task.Ended() {
+		c.answered = grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
+		if c.answered && outer.rpc.FullMethod == c.rpc.FullMethod {
+			return true
+		}
+		inner = outer.outer
+	}
+	c.outer = entry.OuterOf(c.Context, c.ids, inner)
+	return false
 }
 
 // ids returns the ids that the call came with.
@@ -150,20 +171,14 @@ func (c *call) ids() []string {
 
 // serve calls handle with the context for the handler.
 func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
-	outer, answer := c.inside()
 	switch {
-	case answer && outer.rpc.FullMethod == c.rpc.FullMethod: // another interceptor of this package is around this one
+	case c.lookAround():
 		return handle(c.Context)
 	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
 		scope.Run(func() { err = handle(c.Context) })
 		return err
 	}
-	var inner entry.Outer
-	if outer != nil {
-		inner = outer.outer
-	}
-	c.outer = entry.OuterOf(c.Context, c.ids, inner)
 	serve := func() {
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
 			entry.NilPanic(c.opts.Recover)
@@ -188,16 +203,16 @@ func (s *server) skips(c *call) (skip bool) {
 
 // serve runs in the task of the call.
 func (c *call) serve(handle func(context.Context) error) (err error) {
-	c.start, c.task = time.Now(), scope.Current()
-	if c.opts.Log != nil || c.opts.Recover {
+	c.task = scope.Current()
+	if c.record != nil || c.opts.Recover {
 		defer c.end(&err)
 	}
 	rejected := c.setFields()
 	c.task = scope.Current()
 	c.adoptID()
 	c.ctx = scope.NewContext(c, c.task)
-	if c.opts.Log != nil {
-		c.watch.Start(c.Context, c.start)
+	if c.record != nil {
+		c.record.Watch(c.Context)
 	}
 	defer c.finish(&err)
 	if rejected > 0 && c.opts.BadID != nil {
@@ -214,7 +229,7 @@ func (c *call) adoptID() {
 	// It fails where there is no answer: the call isn't one of a server's, or it is over.
 	if c.stream != nil {
 		_ = c.stream.SetHeader(header)
-	} else if _, answer := c.inside(); !answer { // the answer of the call around this one has that one's id
+	} else if !c.answered {
 		_ = grpc.SetHeader(c.Context, header)
 	}
 	if came := c.ids(); len(came) == 1 && came[0] == c.id {
@@ -228,18 +243,24 @@ func (c *call) adoptID() {
 	c.Context = metadata.NewIncomingContext(c.Context, md)
 }
 
-// count counts a message for the last line, if one is written.
-func (c *call) count(t *entry.Tally, message any) {
-	if c.opts.Log != nil {
-		t.Add(sizeOf(message))
+// countSent and countReceived count a message for the last line, if one is written.
+func (c *call) countSent(message any) {
+	if c.record != nil {
+		c.record.Sent.Add(sizeOf(message))
+	}
+}
+
+func (c *call) countReceived(message any) {
+	if c.record != nil {
+		c.record.Received.Add(sizeOf(message))
 	}
 }
 
 // finish is called when the handler has returned or ended early.
 func (c *call) finish(err *error) {
-	if c.opts.Log != nil {
+	if c.record != nil {
 		code := codeOf(*err)
-		c.canceledBy = c.watch.Who(code == codes.Canceled || code == codes.DeadlineExceeded)
+		c.record.Returned(code == codes.Canceled || code == codes.DeadlineExceeded)
 	}
 	if c.opts.Finish == nil {
 		return
@@ -261,12 +282,11 @@ func (c *call) end(err *error) {
 			defer panic(c.panicked)
 		}
 	}
-	c.err = *err
-	if c.opts.Log != nil {
+	if c.record != nil {
 		if c.ctx == nil { // an option has panicked
 			c.ctx = scope.NewContext(c, scope.Current())
 		}
-		c.log()
+		c.log(*err)
 	}
 }
 

@@ -48,7 +48,7 @@ func withoutID(md metadata.MD) metadata.MD {
 func (s *serverStream) SendMsg(m any) error {
 	err := s.ServerStream.SendMsg(m)
 	if err == nil {
-		s.call.count(&s.call.sent, m)
+		s.call.countSent(m)
 	}
 	return err
 }
@@ -61,7 +61,7 @@ func (s *serverStream) RecvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	s.call.count(&s.call.received, m)
+	s.call.countReceived(m)
 	if s.call.opts.PerMessage {
 		s.messages.Begin()
 	}
@@ -91,21 +91,21 @@ func (s *clientStream) CloseSend() (err error) {
 }
 
 func (s *clientStream) SendMsg(m any) error {
-	return s.message(&s.call.sent, m, s.ClientStream.SendMsg)
+	return s.message(m, s.call.countSent, s.ClientStream.SendMsg)
 }
 
 func (s *clientStream) RecvMsg(m any) error {
-	return s.message(&s.call.received, m, s.ClientStream.RecvMsg)
+	return s.message(m, s.call.countReceived, s.ClientStream.RecvMsg)
 }
 
 // message has a message sent or received, and counts it.
-func (s *clientStream) message(t *entry.Tally, m any, do func(any) error) (err error) {
+func (s *clientStream) message(m any, count func(any), do func(any) error) (err error) {
 	done := false
-	if s.call.logs {
+	if s.call.record != nil {
 		s.set(func() { s.busy++ })
 		defer func() {
 			if done && err == nil {
-				s.call.count(t, m)
+				count(m)
 			}
 			s.set(func() { s.busy-- })
 		}()

@@ -24,7 +24,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	if e.outer != nil {
 		e.id = e.outer.id
 	} else {
-		e.id, rejected = h.in.Identify(r.Header[idHeader], e.start)
+		e.id, rejected = h.in.Identify(r.Header[idHeader])
 	}
 	if h.names.requestID != "" {
 		attrs = append(attrs, slog.String(h.names.requestID, e.id))

@@ -81,7 +81,10 @@ func (h *handler) run(w http.ResponseWriter, r *http.Request, outer *mark) {
 
 // serve reports whether the next handler has returned.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) (returned bool) {
-	e := exchange{start: time.Now(), path: r.URL.Path, outer: outer}
+	e := exchange{path: r.URL.Path, outer: outer}
+	if h.opts.Log != nil {
+		e.start = time.Now()
+	}
 	rejected := h.setFields(r, &e)
 	e.task = scope.Current()
 	e.mark = &mark{Context: r.Context(), id: e.id, untrusted: e.untrusted, task: e.task}

@@ -76,6 +76,51 @@ func (t *Tally) AppendSize(attrs []slog.Attr, key string) []slog.Attr {
 	return append(attrs, slog.Int64(key, t.bytes.Load()))
 }
 
+// A Record is what the line of a call says of it. Without a line there is none: nil counts nothing.
+type Record struct {
+	Received, Sent Tally
+	start          time.Time
+	watch          CancelWatch
+	canceledBy     string
+}
+
+// Begin is called when the call begins.
+func (r *Record) Begin() { r.start = time.Now() }
+
+// Watch begins to watch ctx, the context of a call that is being served.
+func (r *Record) Watch(ctx context.Context) { r.watch.Start(ctx, r.start) }
+
+// Returned ends the watch when the handler has ended. canceled is as Who takes it.
+func (r *Record) Returned(canceled bool) { r.canceledBy = r.watch.Who(canceled) }
+
+// AppendServer appends what a server says: how long the call took, and what was received and sent.
+func (r *Record) AppendServer(attrs []slog.Attr, streams bool) []slog.Attr {
+	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(r.start).Seconds()))
+	if streams {
+		attrs = append(attrs,
+			slog.Int64("rpc.server.requests_per_rpc", r.Received.Messages()),
+			slog.Int64("rpc.server.responses_per_rpc", r.Sent.Messages()))
+	}
+	attrs = r.Received.AppendSize(attrs, "rpc.server.request.size")
+	attrs = r.Sent.AppendSize(attrs, "rpc.server.response.size")
+	if r.canceledBy != "" {
+		attrs = append(attrs, slog.String("rpc.canceled_by", r.canceledBy))
+	}
+	return attrs
+}
+
+// AppendClient appends what a client says.
+func (r *Record) AppendClient(attrs []slog.Attr, streams bool) []slog.Attr {
+	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(r.start).Seconds()))
+	if streams {
+		attrs = append(attrs,
+			slog.Int64("rpc.client.requests_per_rpc", r.Sent.Messages()),
+			slog.Int64("rpc.client.responses_per_rpc", r.Received.Messages()))
+	}
+	attrs = r.Sent.AppendSize(attrs, "rpc.client.request.size")
+	return r.Received.AppendSize(attrs, "rpc.client.response.size")
+}
+
 // A CancelWatch tells who has ended a call before its handler did.
 type CancelWatch struct {
 	ctx      context.Context

@@ -20,7 +20,7 @@ type Incoming struct {
 
 // Identify returns the id of a request or call that came with these ids, and the length of what
 // was rejected. Of several ids none is valid.
-func (in *Incoming) Identify(sent []string, now time.Time) (id string, rejected int) {
+func (in *Incoming) Identify(sent []string) (id string, rejected int) {
 	if len(sent) == 1 && Usable(sent[0]) && in.ValidID(sent[0]) {
 		return strings.Clone(sent[0]), 0
 	}
@@ -31,7 +31,7 @@ func (in *Incoming) Identify(sent []string, now time.Time) (id string, rejected 
 		id = in.NewID()
 	}
 	if !Usable(id) {
-		id = NewID(now)
+		id = NewID(time.Now())
 	}
 	return id, rejected
 }

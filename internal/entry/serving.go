@@ -23,6 +23,10 @@ type Request struct {
 	Logs bool // the entry, or one around it, writes a line: the task's last
 }
 
+// InServing reports whether ctx is of something that an entry serves or has served. Most are of nothing,
+// and one look says so.
+func InServing(ctx context.Context) bool { return ctx.Value(UntrustedKey{}) != nil }
+
 // An Outer is the entry around another one. The zero Outer is none.
 type Outer struct {
 	Request
