@@ -39,6 +39,10 @@ type Cache[L any] struct {
 	// field of such a key is left out, unless Options.Duplicates is KeepBoth.
 	Reserved []string
 
+	// Declared, such as scope.Traced, leaves out the fields whose keys aren't declared so. If it is
+	// several options, a key must have all of them. 0 leaves out none.
+	Declared scope.KeyOption
+
 	// Expand splits a field for which the logger writes more keys than one, and returns nil
 	// for any other field. nil splits none.
 	Expand func(slog.Attr) []slog.Attr
@@ -147,11 +151,19 @@ func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 	if o := d.cache.options(); o.Group == "" && o.MaxFields == 0 && !d.ended {
 		for b := in.Base(); b != nil; b = b.Base() {
 			if base := d.cache.memo.Load(b.Table()); base != nil && !base.ended {
-				return base, in.Attrs(b)
+				return base, d.attrs(b)
 			}
 		}
 	}
-	return nil, in.Attrs(nil)
+	return nil, d.attrs(nil)
+}
+
+// attrs returns the fields of the scope of d that base, which may be nil, doesn't have.
+func (d *Derived[L]) attrs(base memo.Scope) []slog.Attr {
+	if p := d.cache.Declared; p != 0 {
+		return d.scope.Declared(base, uint8(p))
+	}
+	return d.scope.Attrs(base)
 }
 
 // make makes d of base, which may be nil, and attrs, fields of its scope. It and what it calls
@@ -166,7 +178,7 @@ func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
 	c.dropReserved(f)
 	if base != nil && base.hasAny(f.Attrs) {
 		// A Filter or Expand gave a field the key of an older one: it takes that one's place.
-		d.make(nil, d.scope.Attrs(nil))
+		d.make(nil, d.attrs(nil))
 		return
 	}
 	if d.ended || o.MaxFields > 0 {

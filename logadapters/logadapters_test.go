@@ -398,6 +398,51 @@ func TestANewPolicyChangesWhatIsRemembered(t *testing.T) {
 	expect(t, c.Lookup(s).Value.s, "k=1")
 }
 
+// A Cache of declared fields sees no others, as the policies of their keys are at that moment.
+func TestDeclared(t *testing.T) {
+	var (
+		traced  = scope.NewKey[string](testkit.NewName("traced"), scope.Traced)
+		both    = scope.NewKey[string](testkit.NewName("both"), scope.Traced|scope.Measured)
+		secret  = scope.NewKey[string](testkit.NewName("secret"), scope.Traced|scope.Redacted)
+		hidden  = scope.NewKey[string](testkit.NewName("hidden"), scope.Traced|scope.Hidden)
+		later   = testkit.NewName("later")
+		ofValue = func(p scope.KeyOption) *logadapters.Cache[*text] {
+			c := newCache(nil, attach)
+			c.Declared = p
+			return c
+		}
+		c, measured = ofValue(scope.Traced), ofValue(scope.Traced|scope.Measured)
+	)
+	values := func(c *logadapters.Cache[*text]) string {
+		d := c.Lookup(scope.Current())
+		if d == nil {
+			return ""
+		}
+		var values []string
+		for _, part := range strings.Fields(d.Value.s) {
+			values = append(values, part[strings.Index(part, "=")+1:])
+		}
+		return strings.Join(values, " ")
+	}
+	scope.New("request_id", "r-1", later, "l").Run(func() {
+		expect(t, values(c), "")
+		traced.Set("t")
+		scope.Set("user", "u1")
+		expect(t, values(c), "t")
+		both.Set("b")
+		secret.Set("s")
+		hidden.Set("h")
+		expect(t, values(c), "t b [REDACTED]")
+		expect(t, values(measured), "b")
+		both.Set("b2")
+		scope.Share(traced.Name(), "shared, and not shown")
+		expect(t, values(c), "t b2 [REDACTED]")
+		scope.NewKey[string](later, scope.Traced)
+		expect(t, values(c), "l t b2 [REDACTED]")
+		expect(t, values(newCache(nil, attach)), "r-1 l t u1 b2 [REDACTED]")
+	})
+}
+
 func TestAnEndedTaskIsMarkedFromThenOn(t *testing.T) {
 	c := newCache(&logadapters.Options{MaxFields: 1}, attach)
 	s := scope.New("k", 1)

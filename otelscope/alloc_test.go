@@ -96,7 +96,7 @@ func TestAllocations(t *testing.T) {
 		bare := testing.AllocsPerRun(100, func() { a.SetAttributes(more...) })
 		check("SetAttributes after a Finish with nothing to add", bare, func() { otelscope.Finish(ctx); b.SetAttributes(more...) })
 	})
-	check("Attributes of a scope that is new", 11, func() {
+	check("Attributes of a scope that is new", 12, func() {
 		otelscope.Attributes(s.With("t.user", "joe"), scope.Traced)
 	})
 	none := func(context.Context) error { return nil }

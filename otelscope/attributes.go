@@ -29,10 +29,11 @@ func declared(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 	c := byPolicy[p].Load()
 	if c == nil {
 		c = &logadapters.Cache[[]attribute.KeyValue]{
+			Declared: p,
 			Reserved: []string{logadapters.EndedKey},
 			Quiet:    true,
 			Attach: func(list []attribute.KeyValue, fields logadapters.Fields) []attribute.KeyValue {
-				return appendDeclared(list, fields.Attrs, p)
+				return appendFlat(list, fields.Attrs)
 			},
 		}
 		if !byPolicy[p].CompareAndSwap(nil, c) {
@@ -48,10 +49,9 @@ func declared(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 // byPolicy has what declared remembers of scopes.
 var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[[]attribute.KeyValue]]
 
-// appendDeclared returns a list of what is in list, which it doesn't change, and of those of attrs
-// whose keys are declared p, with groups flat. An attribute replaces one with the same key. They are
-// chosen here rather than by a Filter, because the cache expects of a Filter that it may log.
-func appendDeclared(list []attribute.KeyValue, attrs []slog.Attr, p scope.KeyOption) []attribute.KeyValue {
+// appendFlat returns a list of what is in list, which it doesn't change, and of attrs, with groups
+// flat. An attribute replaces one with the same key.
+func appendFlat(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyValue {
 	shared := len(list)
 	add := func(a slog.Attr) {
 		v := forAttributes.value(a.Value)
@@ -71,7 +71,7 @@ func appendDeclared(list []attribute.KeyValue, attrs []slog.Attr, p scope.KeyOpt
 	}
 	for _, a := range attrs {
 		switch {
-		case scope.Policy(a.Key)&p != p || isNil(a.Value):
+		case isNil(a.Value):
 		case a.Value.Kind() == slog.KindGroup:
 			for _, member := range flat(a) {
 				add(member)
@@ -142,10 +142,11 @@ type measurement struct {
 
 var measured = logadapters.Cache[measurement]{
 	Base:     measurement{option: unmeasured},
+	Declared: scope.Measured,
 	Reserved: []string{logadapters.EndedKey},
 	Quiet:    true,
 	Attach: func(l measurement, fields logadapters.Fields) measurement {
-		list := appendDeclared(l.list, fields.Attrs, scope.Measured)
+		list := appendFlat(l.list, fields.Attrs)
 		if len(list) == 0 {
 			return l
 		}

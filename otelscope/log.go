@@ -127,10 +127,8 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	}
 	record.SetTraceID(st.trace)
 	record.SetSpanID(st.span)
-	for key, value := range s.All() { // it is Hidden, so it isn't in st; Get would allocate
-		if key == propagation.TraceFlagsKey {
-			record.SetTraceFlags(parseFlags(value))
-		}
+	if flags, ok := s.Internal().Value(propagation.TraceFlagsKey); ok { // it is Hidden, so it isn't in st
+		record.SetTraceFlags(parseFlags(flags))
 	}
 }
 

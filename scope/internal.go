@@ -2,6 +2,7 @@ package scope
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/taskscope/taskscope/internal/memo"
 )
@@ -33,11 +34,32 @@ func (n *node) Attrs(base memo.Scope) []slog.Attr {
 	return n.shown(b)
 }
 
+// Declared implements memo.Scope.
+func (n *node) Declared(base memo.Scope, policy uint8) []slog.Attr {
+	b, _ := base.(*node)
+	var room [8]slog.Attr
+	attrs := room[:0]
+	n.each(b, func(f field) {
+		if Policy(f.Key)&KeyOption(policy) == KeyOption(policy) {
+			if a, ok := f.shown(); ok {
+				attrs = append(attrs, a)
+			}
+		}
+	})
+	return slices.Clone(attrs)
+}
+
 // Bare implements memo.Scope.
 func (n *node) Bare() bool { return n != nil && n.task.isBare() }
 
 // Get implements memo.Scope.
 func (n *node) Get(key string) (value any, ok bool) { return Scope{n}.Get(key) }
+
+// Value implements memo.Scope.
+func (n *node) Value(key string) (value slog.Value, ok bool) {
+	f, ok := n.get(key)
+	return f.Value, ok
+}
 
 // LastTotals implements memo.Scope.
 func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs, true) }

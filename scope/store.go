@@ -361,14 +361,21 @@ func (n *node) shown(base *node) []slog.Attr {
 			copy(attrs[i:], l.attrs)
 		}
 	}
-	if !areRestricted(attrs) {
-		return attrs
-	}
-	kept := attrs[:0]
-	for _, a := range attrs {
-		if a, ok := (field{Attr: a}).shown(); ok {
-			kept = append(kept, a)
+	for i := range attrs {
+		if isRestricted(attrs[i].Key) {
+			return appendShown(attrs[:i], attrs[i:])
 		}
 	}
-	return kept
+	return attrs
+}
+
+// appendShown appends attrs to list, which may lie in front of them, as the policies of their keys have
+// them.
+func appendShown(list, attrs []slog.Attr) []slog.Attr {
+	for _, a := range attrs {
+		if a, ok := (field{Attr: a}).shown(); ok {
+			list = append(list, a)
+		}
+	}
+	return list
 }

@@ -21,12 +21,19 @@ type Scope interface {
 	// base is one that Base leads to; all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
+	// Declared returns those of Attrs whose keys are declared policy, which is a scope.KeyOption: all
+	// of its bits, of which there is one at least.
+	Declared(base Scope, policy uint8) []slog.Attr
+
 	// Bare reports whether the task of the scope is one that a bare Set began: main's, for
 	// the fields of the whole process, and no request's or job's.
 	Bare() bool
 
 	// Get returns the value of a field, as it was set, and whether it is there.
 	Get(key string) (value any, ok bool)
+
+	// Value is Get in the form that Attrs have, whatever the policy of the key. It doesn't allocate.
+	Value(key string) (value slog.Value, ok bool)
 
 	// LastTotals appends the totals of the scope's task to attrs, as the last line of the task has
 	// them: those whose keys neither attrs nor the scope have. What is added later is late.
