@@ -30,11 +30,13 @@ type ClientOptions struct {
 	Names map[Field]string
 
 	// Log writes one line for each call when it has ended, within the scope of whoever makes
-	// it, in which Service, Method and their like are those of this call. nil writes none. It has
-	// the code, as the line of a server has it, rpc.client.call.duration in seconds, and, as
-	// there, the numbers of messages and the error's message. A stream that is closed before its
-	// end is canceled. One that is neither received to its end nor closed nor canceled has no line,
-	// and neither has a call that ends with a panic or with runtime.Goexit.
+	// it, in which Service, Method and their like are those of this call. nil writes none.
+	//
+	// Its message is "outgoing call". It has the code, as the line of a server has it,
+	// rpc.client.call.duration in seconds, and, as there, the numbers of messages and the error's
+	// message. A stream that is closed before its end is canceled. One that is neither received to
+	// its end nor closed nor canceled has no line, and neither has a call that ends with a panic or
+	// with runtime.Goexit.
 	Log LogFunc
 
 	// Sizes adds rpc.client.request.size and rpc.client.response.size to the line: how many bytes

@@ -22,8 +22,9 @@
 // Connect serves calls inside net/http. An httpscope.Handler around it serves the same request: the
 // call is in the request's task then, has its id, and adds its fields. Like an httpscope.Handler
 // inside another one it has a line of its own if [Options.Log] says so. The task's last line, with
-// its totals, is that of the outer one, if that writes lines. What Connect answers before
-// it calls interceptors has a line there only: a request in a protocol that it doesn't know, a
+// its totals, is that of the outer one, if that writes lines. What the handler sets with scope.Set is
+// on the lines of the call alone, and with scope.Share on the request's line too. What Connect
+// answers before it calls interceptors has a line there only: a request in a protocol that it doesn't know, a
 // unary call whose message doesn't arrive. A middleware between the two must leave X-Request-Id in
 // the request as it is.
 //

@@ -87,7 +87,7 @@ func withoutID(resp connect.AnyResponse) connect.AnyResponse {
 
 // errorWithoutID returns err without a request id in its Meta, which Connect would send too: a
 // handler that makes its error of that of another call may have copied all headers. Other calls
-// may return the same error meanwhile, so it isn't changed. Of a wire error Connect sends none.
+// may return the same error meanwhile, so it isn't changed. Connect doesn't send the Meta of a wire error.
 func errorWithoutID(err error) (answered error) {
 	defer func() {
 		if recover() != nil { // a method of the error's; Connect sees to it

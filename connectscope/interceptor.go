@@ -20,7 +20,8 @@ import (
 // Inside an httpscope.Handler that serves the same request the call is in the request's task: it
 // has the request's id, adds its fields, and if that Handler writes a line, the task's last line
 // with its totals is that. Like an httpscope.Handler inside another one it has a line of its own
-// too, if Log says so.
+// too, if Log says so. What the handler sets with scope.Set is on the lines of the call alone;
+// what it sets with scope.Share is on the request's line too.
 //
 // Of a client's call it sends the scope along: that of the call's context or of the goroutine, as
 // scope.Scope.Pick chooses. It sends X-Request-Id, traceparent (the same trace id, a new span id)

@@ -54,7 +54,7 @@ func (c *call) log(answered error) {
 }
 
 // statusOf returns the code and the message that Connect makes of a handler's error, or 0 and ""
-// if there is none. A method of the error's that panics is one of an unknown error.
+// if there is none. If a method of err panics, the code is Unknown.
 func statusOf(err error) (code connect.Code, message string) {
 	if err == nil {
 		return 0, ""

@@ -59,15 +59,18 @@ type Options struct {
 
 	// PerMessage gives each message that a stream receives a scope of its own, with
 	// rpc.message.id, counted from 1. Receive binds it to the goroutine that calls it, in place of
-	// that of the message before: what was set between the two calls is gone, also where the
-	// stream ends. The last line has it only if the handler returns without another Receive.
-	// For what that line must have in any case there are scope.Share and scope.Add. Goroutines may
-	// take turns to receive: what each had set before its first message stays with it. In a Run that
-	// began after the first message, Receive puts back what was bound before that, without the
-	// fields of the Run; and when the Run returns, the message before it is bound again. So call
-	// Receive outside of such a Run. A goroutine that isn't in the
-	// call's task gets no such scope. Nor does the handler of a server stream: Connect has
-	// received its one message, and the end behind it, before it calls the handler.
+	// that of the message before, also where the stream ends:
+	//
+	//   - What was set for a message is gone with the next Receive. For what the last line must have
+	//     there are scope.Share and scope.Add; it has the last message's own fields only if the
+	//     handler returns without another Receive.
+	//   - Goroutines may take turns to receive: what each had set before its first message stays
+	//     with it. One that isn't in the call's task gets no such scope.
+	//   - Call Receive outside of a Run that began after the first message. It puts back what was
+	//     bound before that message, without the fields of the Run; and when the Run returns, the
+	//     message before it is bound again.
+	//   - The handler of a server stream gets none: Connect has received its one message, and the
+	//     end behind it, before it calls the handler.
 	PerMessage bool
 
 	// Recover ends a panic, and answers the call with connect.CodeInternal. false lets the panic
@@ -87,7 +90,7 @@ type Options struct {
 	// answers itself, before interceptors: a request in a protocol that it doesn't know, a unary
 	// call whose message doesn't arrive. An httpscope.Handler around it has a line for these.
 	//
-	// The line has rpc.connect_rpc.error_code if the call is by the Connect protocol and is answered
+	// Its message is "call". It has rpc.connect_rpc.error_code if the call is by the Connect protocol and is answered
 	// with an error, and rpc.grpc.status_code if it is by gRPC or gRPC-Web, as the handler and
 	// the interceptors inside this one have answered; what goes wrong when Connect sends that answer
 	// isn't seen. It has rpc.server.call.duration in seconds, for a unary call from when its
@@ -124,9 +127,9 @@ type Options struct {
 	// means [CodeLevel].
 	CodeToLevel func(connect.Code) slog.Level
 
-	// Await has the line written when the task of the call is over: when the handler has
-	// returned and all that it has started with scope.Go is done, in a goroutine of its own. What that
-	// adds up and shares is on the line too. Code, duration and level are as the handler has
+	// Await delays the line until the task of the call is over: the handler has returned, and all
+	// that it has started with scope.Go is done. A goroutine of its own writes the line then. What
+	// was added up and shared meanwhile is on it too. Code, duration and level are as the handler has
 	// left them. The line of a panic or of runtime.Goexit is written at once, and so is that of
 	// a call inside an httpscope.Handler that writes a line. A Log that panics ends the program
 	// there.

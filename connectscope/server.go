@@ -170,7 +170,7 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	}
 	serve := func() {
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
-			entry.NilPanic(c.opts.Recover)
+			entry.RethrowNil(c.opts.Recover)
 			err = internalError()
 		}
 	}

@@ -28,11 +28,12 @@ type ClientOptions struct {
 	Names map[Field]string
 
 	// Log writes one line for each call when it has ended, within the scope of whoever makes
-	// it, in which Service, Method and their like are those of this call. nil writes none. It has
-	// rpc.grpc.status_code, rpc.client.call.duration in seconds, and, as on the line of a
-	// server, the numbers and sizes of messages and the error's message. A stream that is
-	// neither received to its end nor canceled, nor its connection closed, has no line, and neither
-	// has a call that ends with a panic or with runtime.Goexit.
+	// it, in which Service, Method and their like are those of this call. nil writes none.
+	//
+	// Its message is "outgoing call". It has rpc.grpc.status_code, rpc.client.call.duration in
+	// seconds, and, as on the line of a server, the numbers and sizes of messages and the error's
+	// message. A stream that is neither received to its end nor canceled, nor its connection closed,
+	// has no line, and neither has a call that ends with a panic or with runtime.Goexit.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].

@@ -46,8 +46,9 @@ func (c *call) log(answered error) {
 	line.Write(c.ctx, s, entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
 }
 
-// answer returns the error to answer with. gRPC takes a status as it is from the error itself alone: of
-// what scope.Error makes of a status the client would get the whole text, rpc error and all.
+// answer returns the error to answer with. gRPC sends a status as it is only if the error itself has
+// one. Of an error that wraps it, as that of scope.Error does, it would send the whole text, with
+// "rpc error: code = …".
 func answer(err error) error {
 	if scoped, ok := err.(memo.Error); ok {
 		if s, ok := scoped.Bare().(hasStatus); ok {
@@ -67,8 +68,8 @@ type statusError struct {
 
 func (e *statusError) Unwrap() error { return e.error }
 
-// statusOf returns the status that gRPC makes of a handler's error. A method of the error's that
-// panics is one of an unknown error.
+// statusOf returns the status that gRPC makes of a handler's error. If a method of err panics, the code
+// is Unknown.
 func statusOf(err error) (s *status.Status) {
 	defer func() {
 		if recover() != nil {

@@ -58,14 +58,16 @@ type Options struct {
 
 	// PerMessage gives each message that a stream receives a scope of its own, with
 	// rpc.message.id, counted from 1. RecvMsg binds it to the goroutine that calls it, in place of
-	// that of the message before: what was set between the two calls is gone, also where the
-	// stream ends. The last line has it only if the handler returns without another RecvMsg.
-	// For what that line must have in any case there are scope.Share and scope.Add. Goroutines may
-	// take turns to receive: what each had set before its first message stays with it. In a Run that
-	// began after the first message, RecvMsg puts back what was bound before that, without the
-	// fields of the Run; and when the Run returns, the message before it is bound again. So call
-	// RecvMsg outside of such a Run. A goroutine that isn't in the
-	// call's task gets no such scope.
+	// that of the message before, also where the stream ends:
+	//
+	//   - What was set for a message is gone with the next RecvMsg. For what the last line must have
+	//     there are scope.Share and scope.Add; it has the last message's own fields only if the
+	//     handler returns without another RecvMsg.
+	//   - Goroutines may take turns to receive: what each had set before its first message stays
+	//     with it. One that isn't in the call's task gets no such scope.
+	//   - Call RecvMsg outside of a Run that began after the first message. It puts back what was
+	//     bound before that message, without the fields of the Run; and when the Run returns, the
+	//     message before it is bound again.
 	PerMessage bool
 
 	// Recover ends a panic, and answers the call with codes.Internal. false lets the panic go on,
@@ -83,7 +85,7 @@ type Options struct {
 	// Log writes one line for each call, at its end, within its scope: with all that the handler
 	// has set on its goroutine, however deep. nil writes none.
 	//
-	// The line has rpc.grpc.status_code, as the handler and the interceptors inside this one have
+	// Its message is "call". It has rpc.grpc.status_code, as the handler and the interceptors inside this one have
 	// answered; what goes wrong when gRPC sends that answer isn't seen. It has
 	// rpc.server.call.duration in seconds, for streams
 	// rpc.server.requests_per_rpc and rpc.server.responses_per_rpc, the numbers of messages that
@@ -112,9 +114,9 @@ type Options struct {
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].
 	CodeToLevel func(codes.Code) slog.Level
 
-	// Await has the line written when the task of the call is over: when the handler has
-	// returned and all that it has started with scope.Go is done, in a goroutine of its own. What that
-	// adds up and shares is on the line too. Code, duration and level are as the handler has
+	// Await delays the line until the task of the call is over: the handler has returned, and all
+	// that it has started with scope.Go is done. A goroutine of its own writes the line then. What
+	// was added up and shared meanwhile is on it too. Code, duration and level are as the handler has
 	// left them. The line of a panic or of runtime.Goexit is written at once, and so is that of a
 	// call inside an httpscope.Handler that writes a line. A Log that panics ends the program there.
 	Await bool

@@ -25,7 +25,8 @@ import (
 // Inside an httpscope.Handler that serves the same request, where the server answers to net/http by
 // its method ServeHTTP, the call is in the request's task: it has the request's id, adds its fields,
 // and if that Handler writes a line, the task's last line with its totals is that. It has a line of
-// its own too, if Log says so.
+// its own too, if Log says so. What the handler sets with scope.Set is on the lines of the call
+// alone; what it sets with scope.Share is on the request's line too.
 func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 	s := newServer(opts)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -181,7 +182,7 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 	}
 	serve := func() {
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
-			entry.NilPanic(c.opts.Recover)
+			entry.RethrowNil(c.opts.Recover)
 			err = internalError()
 		}
 	}

@@ -71,7 +71,7 @@ type Options struct {
 	// Log writes one line for each request, at its end, within its scope: with all that
 	// the handler has set on its goroutine, however deep. nil writes none.
 	//
-	// The line has http.server.request.duration in seconds, and http.response.body.size and
+	// Its message is "request". It has http.server.request.duration in seconds, and http.response.body.size and
 	// http.response.status_code as the handler has answered. The totals of the request, made by
 	// scope.Add and its like, stand behind all else; of a Handler inside another one that writes
 	// a line they are on that of the outer one. What else the line has, and its level:
@@ -98,9 +98,9 @@ type Options struct {
 	// handler has panicked: then that panic does. A panic of Finish or Route is on the line.
 	Log LogFunc
 
-	// Await has the line written when the task of the request is over: when the handler has
-	// returned and all that it has started with scope.Go is done, in a goroutine of its own. What that
-	// adds up and shares is on the line too. Status, size, duration and level are as the
+	// Await delays the line until the task of the request is over: the handler has returned, and
+	// all that it has started with scope.Go is done. A goroutine of its own writes the line then. What
+	// was added up and shared meanwhile is on it too. Status, size, duration and level are as the
 	// handler has left them. A Handler inside another one that writes a line doesn't wait, nor
 	// does one whose handler has ended with a panic or with runtime.Goexit. A Log that panics ends
 	// the program there.

@@ -15,8 +15,8 @@ type Options struct {
 	// on its goroutine outside of inner Runs, however deep. nil writes none. What fn has
 	// started with scope.Go may go on: the line is written when fn returns.
 	//
-	// The line has job.outcome, one of the [Outcome]s, and job.duration in seconds, as a
-	// float. The totals of the job, made by scope.Add and its like, stand behind all else. If
+	// Its message is "job". It has job.outcome, one of the [Outcome]s, and job.duration in seconds,
+	// as a float. The totals of the job, made by scope.Add and its like, stand behind all else. If
 	// scope.Error has made the error, the line has the fields of its scope. What else it has:
 	//
 	//   - [OK]: nothing.
@@ -32,9 +32,9 @@ type Options struct {
 	// a panic of fn's own goes on all the same.
 	Log LogFunc
 
-	// Await has the line written when the task of the job is over: when fn has returned and all
-	// that it has started with scope.Go is done, in a goroutine of its own. What that adds up and
-	// shares is on the line too. Outcome, duration and level are as fn has left them. Run
+	// Await delays the line until the task of the job is over: fn has returned, and all that it has
+	// started with scope.Go is done. A goroutine of its own writes the line then. What was added up
+	// and shared meanwhile is on it too. Outcome, duration and level are as fn has left them. Run
 	// doesn't wait for it, and the line of a Panic or a Goexit is written at once. A Log that
 	// panics ends the program there.
 	Await bool

@@ -17,8 +17,8 @@ func Pick(ctx context.Context) scope.Scope { return scope.Current().Pick(ctx) }
 
 // A Cache makes, and remembers with each scope, what one logger needs to stamp a line: an L.
 // That may be a derived handler, a core, a list of fields, or encoded bytes. A logger's child
-// has a Cache of its own. Base and Attach must be set, before the first use. A Cache must not
-// be copied after that.
+// has a Cache of its own. Base and Attach must be set before the first use: without an Attach no line
+// is stamped. A Cache must not be copied after that.
 type Cache[L any] struct {
 	// Options says how lines are stamped. nil means the defaults.
 	Options *Options
@@ -148,7 +148,7 @@ func areScalars(attrs []slog.Attr) bool {
 // usable is, and the fields that are left.
 func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 	in := d.scope
-	if o := d.cache.options(); o.Group == "" && o.MaxFields == 0 && !d.ended {
+	if o := d.cache.options(); o.Group == "" && o.MaxFields <= 0 && !d.ended {
 		for b := in.Base(); b != nil; b = b.Base() {
 			if base := d.cache.memo.Load(b.Table()); base != nil && !base.ended {
 				return base, d.attrs(b)

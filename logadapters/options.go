@@ -24,7 +24,7 @@ type Options struct {
 
 	// MaxFields limits the number of scope fields on a line, hidden and dropped ones
 	// not counted. Beyond it the oldest are left out, and scope_dropped tells how many.
-	// 0 means no limit.
+	// 0 or less means no limit.
 	MaxFields int
 
 	// Ended says what a line shows that comes after its task has ended.

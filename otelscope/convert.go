@@ -296,8 +296,8 @@ func each[V, T any](items []V, as func(V) T) []T {
 	return list
 }
 
-// measureTop counts the values that package fmt would go through for v: there it follows a pointer. What
-// has a text of its own isn't gone through.
+// measureTop counts the values that package fmt would go through for v. At the top, and nowhere else, it
+// follows a pointer. What has a text of its own isn't gone through.
 func (c *converter) measureTop(v any, depth int) {
 	switch v.(type) {
 	case nil, error, fmt.Stringer, fmt.Formatter:
@@ -337,8 +337,8 @@ func (c *converter) measure(r reflect.Value, depth int) {
 	}
 }
 
-// sprint is fmt.Sprint for any value, also for one that leads back to itself, for which fmt has no end, and
-// for one whose method panics with such a value, or with one whose own method panics.
+// sprint is a fmt.Sprint that always ends: for a value that contains itself, and for one whose method
+// panics, be it with such a value, or with one whose own method panics.
 func sprint(v any) (text string) {
 	c := converter{left: maxValues}
 	defer func() {

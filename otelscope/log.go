@@ -110,7 +110,8 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	return nil
 }
 
-// hasKey reports whether record has an attribute of what a field of key is there.
+// hasKey reports whether record has an attribute that a field of this key would repeat, both as valid
+// UTF-8.
 func hasKey(record *sdklog.Record, key string) (has bool) {
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		has = string(a.Key) == key || valid(string(a.Key)) == valid(key)

@@ -196,8 +196,7 @@ func typeOf(err error) (name string) {
 // errors has no end for it.
 const maxErrors = 1000
 
-// countErrors returns what is left of that many errors when those of err's tree have been counted; 0 if
-// there are too many.
+// countErrors returns left less the number of errors in err's tree, and at least 0.
 func countErrors(err error, left int) int {
 	for err != nil && left > 0 {
 		left--

@@ -13,7 +13,7 @@ import (
 )
 
 // A Handler stamps every line with the fields of the scope that is bound to the goroutine, and
-// passes it to the handler that it wraps.
+// passes it to the handler that it wraps. [New] makes one; the zero Handler can't be used.
 type Handler struct {
 	cache logadapters.Cache[slog.Handler]
 	bare  slog.Handler  // the wrapped handler with all that With has attached: writes lines without a scope

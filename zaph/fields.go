@@ -13,7 +13,7 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// attach gives a fields.
+// attach adds fields to *a.
 func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 	list := lists.Get().(*[]zapcore.Field)
 	defer release(list)
@@ -25,7 +25,7 @@ func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 	}
 }
 
-// add gives a fields, which are recorded.
+// add adds fields to *a, which are recorded.
 func (l *leaf) add(a *attached, fields []zapcore.Field) {
 	if l.plain {
 		a.core = a.core.With(fields)
@@ -34,7 +34,7 @@ func (l *leaf) add(a *attached, fields []zapcore.Field) {
 	}
 }
 
-// addNow gives a what fields put now.
+// addNow adds to *a what fields encode to now.
 func (l *leaf) addNow(a *attached, fields []zapcore.Field, late bool) {
 	r := recording{how: max(l.how, tryValue)}
 	for _, f := range fields {

@@ -35,6 +35,7 @@ func encode(fields *logadapters.Fields) (members []byte) {
 	e := encoders.Get().(*encoder)
 	event := e.logger.Log()
 	if event == nil {
+		encoders.Put(e)
 		return nil
 	}
 	addAll(event, fields, false)

@@ -10,7 +10,8 @@ import (
 )
 
 // A Logger gives loggers that have the fields of the bound scope in their context, at the cost
-// of a hand-made child. [For] makes one. It may be used by any number of goroutines.
+// of a hand-made child. [For] makes one; the zero Logger can't be used. It may be used by any number
+// of goroutines.
 type Logger struct {
 	base  *zerolog.Logger
 	cache *cache[*zerolog.Logger] // nil iff base stays as it is

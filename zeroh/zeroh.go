@@ -71,14 +71,14 @@ func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after c
 	if n := hooks.Len(); n < 2 {
 		return n == 1 || !marked, nil
 	}
-	is, again := firstOf(hooks)
+	stamping, again := firstOf(hooks)
 	if again {
 		if marked && (m.event == nil || m.event == e) {
 			return false, nil
 		}
 		after = &mark{ctx, e}
 	}
-	return is == 0 || is == reflect.ValueOf(h).Pointer(), after
+	return stamping == 0 || stamping == reflect.ValueOf(h).Pointer(), after
 }
 
 // hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has: none if zerolog

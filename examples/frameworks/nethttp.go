@@ -19,5 +19,5 @@ func limited(mux *http.ServeMux, limit time.Duration) http.Handler {
 
 // zapsLog is Options.Log for zap, without a stack of httpscope's own frames on the line of each 5xx.
 func zapsLog(logger *zap.Logger) httpscope.LogFunc {
-	return zaph.LogAttrs(logger.WithOptions(zap.AddStacktrace(zap.DPanicLevel)))
+	return zaph.LogAttrs(logger.WithOptions(zap.AddStacktrace(zap.DPanicLevel), zap.WithCaller(false)))
 }

@@ -26,10 +26,10 @@ func MethodName(name string) string {
 	return name
 }
 
-// NilPanic is called when a handler has ended early with neither a panic's value nor runtime.Goexit,
-// which ends the caller too. With GODEBUG=panicnil=1 that is a panic with nil. It goes on, unless
-// the entry recovers it.
-func NilPanic(recovers bool) {
+// RethrowNil is called when a handler has ended with panic(nil), which GODEBUG=panicnil=1 allows: it has
+// neither returned, nor is there a value, nor has runtime.Goexit ended the caller too. It panics
+// again, unless the entry recovers.
+func RethrowNil(recovers bool) {
 	if !recovers {
 		panic(nil)
 	}
@@ -76,7 +76,7 @@ func (t *Tally) AppendSize(attrs []slog.Attr, key string) []slog.Attr {
 	return append(attrs, slog.Int64(key, t.bytes.Load()))
 }
 
-// A Record is what the line of a call says of it. Without a line there is none: nil counts nothing.
+// A Record is what the line of a call says of it. Calls without a line have none.
 type Record struct {
 	Received, Sent Tally
 	start          time.Time
@@ -178,12 +178,14 @@ func (w *CancelWatch) Who(canceled bool) string {
 func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }
 
 // PerMessage reports whether each message gets a scope of its own: if the program wants that, and the
-// number of the message has a name.
+// number of the message has a name. Then it declares outsideKey, which Messages needs, and which
+// programs without such streams shouldn't pay for.
 func PerMessage(wanted bool, name string) bool {
-	if wanted = wanted && name != ""; wanted {
-		scope.NewKey[scope.Scope](outsideKey, scope.Hidden)
+	if !wanted || name == "" {
+		return false
 	}
-	return wanted
+	scope.NewKey[scope.Scope](outsideKey, scope.Hidden)
+	return true
 }
 
 // outsideKey is the field of a message's scope that has the scope to put back. It goes where the
@@ -209,15 +211,17 @@ func (m *Messages) End() {
 		return
 	}
 	m.outside = now
-	if v, ok := now.Get(outsideKey); ok {
-		m.outside = v.(scope.Scope)
+	v, _ := now.Get(outsideKey)
+	if outside, ok := v.(scope.Scope); ok {
+		m.outside = outside
 		m.outside.Internal().Bind()
 	}
 }
 
 // Begin is called when a message has been received, on the goroutine that End was called on.
 func (m *Messages) Begin() {
-	if m.last++; m.mine {
+	m.last++
+	if m.mine {
 		m.outside.With(slog.Int64(m.Key, m.last), outsideKey, m.outside).Internal().Bind()
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-// An Incoming makes fields of the headers that a request or call has come with. Each takes the
-// values of a header, of which there are several if it came in several lines.
+// An Incoming makes fields of the headers that a request or call has come with. Its methods take all
+// values of a header: it may have come in several lines.
 type Incoming struct {
 	TraceID, ParentSpanID string            // names of the fields; "" leaves one out
 	ValidID               func(string) bool // asked about usable ids only

@@ -23,8 +23,8 @@ type Request struct {
 	Logs bool // the entry, or one around it, writes a line: the task's last
 }
 
-// InServing reports whether ctx is of something that an entry serves or has served. Most are of nothing,
-// and one look says so.
+// InServing reports whether ctx is of something that an entry serves or has served: the contexts of
+// all entries know an UntrustedKey.
 func InServing(ctx context.Context) bool { return ctx.Value(UntrustedKey{}) != nil }
 
 // An Outer is the entry around another one. The zero Outer is none.
@@ -34,8 +34,8 @@ type Outer struct {
 }
 
 // OuterOf returns the entry in ctx that serves what has come with these ids, which are asked for
-// only if there may be one. inner is that of what is already being served inside: what it calls in
-// this process, with its own context, is another call, with a task of its own.
+// only if there may be one. inner is the Outer of a call that is being served in ctx already. If that
+// is in the same request, what has come now is a call made in this process, and gets a task of its own.
 func OuterOf(ctx context.Context, ids func() []string, inner Outer) (o Outer) {
 	serving, _ := ctx.Value(ServingKey{}).(Serving)
 	if serving == nil || serving == inner.serving {
