@@ -411,7 +411,7 @@ func TestDeclared(t *testing.T) {
 			c.Declared = p
 			return c
 		}
-		c, measured = ofValue(scope.Traced), ofValue(scope.Traced|scope.Measured)
+		c, measured = ofValue(scope.Traced), ofValue(scope.Traced | scope.Measured)
 	)
 	values := func(c *logadapters.Cache[*text]) string {
 		d := c.Lookup(scope.Current())
