@@ -33,7 +33,9 @@ func newServer(opts Options) *server {
 	if s.in.ValidID == nil {
 		s.in.ValidID = propagation.ValidRequestID
 	}
-	s.opts.PerMessage = entry.PerMessage(opts.PerMessage, s.names.messageID)
+	if s.names.messageID == "" {
+		s.opts.PerMessage = false
+	}
 	return s
 }
 

@@ -93,7 +93,9 @@ func newServer(opts *Options) *server {
 		s.in.ValidID = propagation.ValidRequestID
 	}
 	s.names = namesOf(s.opts.Names)
-	s.opts.PerMessage = entry.PerMessage(s.opts.PerMessage, s.names.messageID)
+	if s.names.messageID == "" {
+		s.opts.PerMessage = false
+	}
 	return s
 }
 

@@ -102,7 +102,7 @@ func TestPerMessageInARun(t *testing.T) {
 	})
 	lines.Next(t).Want(t, testkit.Line{"msg": "two", "rpc.message.id": 2., "item": nil, "in": nil})
 	lines.Next(t).Want(t, testkit.Line{"msg": "one again", "rpc.message.id": 1., "item": "one", "in": nil})
-	lines.Next(t).Want(t, testkit.Line{"msg": "three", "rpc.message.id": 3., "item": nil, "scope_outside_message": nil})
+	lines.Next(t).Want(t, testkit.Line{"msg": "three", "rpc.message.id": 3., "item": nil})
 	lines.Next(t).Want(t, testkit.Line{"msg": "call", "rpc.message.id": nil, "item": nil, "in": nil})
 }
 

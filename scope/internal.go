@@ -92,5 +92,21 @@ func (n *node) Encode(fn func()) {
 	fn()
 }
 
-// Bind implements memo.Scope.
-func (n *node) Bind() { n.encodingAt(bound().encodingLevel()).bind() }
+// BindInside implements memo.Scope.
+func (n *node) BindInside(a slog.Attr) {
+	n = n.withoutShared()
+	m := n.setAttrs([]slog.Attr{a}, byWith)
+	m.inside(n)
+	m.encodingAt(bound().encodingLevel()).bind()
+}
+
+// BindOutside implements memo.Scope.
+func (n *node) BindOutside() memo.Scope {
+	n = n.withoutShared()
+	o := n.outside()
+	if o == nil || !o.in(n.task) {
+		return n
+	}
+	o.encodingAt(bound().encodingLevel()).bind()
+	return o
+}

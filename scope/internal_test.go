@@ -137,12 +137,20 @@ func TestAllIsCalledAtTheEnd(t *testing.T) {
 	waitForGo(t)
 }
 
-func TestBindPutsBackWhatWasBound(t *testing.T) {
+func TestBindOutsidePutsBackWhatWasBound(t *testing.T) {
 	scope.New("a", 1).Run(func() {
 		scope.Share("user", "u")
 		before := scope.Current()
+		if got := before.Internal().BindOutside(); got == nil || scope.Current() != before {
+			t.Errorf("with nothing to put back, bound is %s", scope.Current())
+		}
+		before.Internal().BindInside(slog.Int("n", 1))
 		scope.Set("b", 2)
-		before.Internal().Bind()
+		if got := scope.Current().String(); got != "a=1 n=1 b=2 user=u" {
+			t.Errorf("inside: %s", got)
+		}
+		detached := scope.Current().Detach()
+		scope.Current().Internal().BindOutside()
 		if scope.Current() != before {
 			t.Errorf("bound is %s", scope.Current())
 		}
@@ -153,7 +161,13 @@ func TestBindPutsBackWhatWasBound(t *testing.T) {
 		if v, _ := scope.Get("a"); v != 1 {
 			t.Errorf("a is %T %v", v, v)
 		}
-		scope.Run(func() { scope.New("c", 3).Internal().Bind() })
+		detached.Run(func() {
+			scope.Current().Internal().BindOutside()
+			if scope.Current() != detached {
+				t.Errorf("in another task bound is %s", scope.Current())
+			}
+		})
+		scope.Run(func() { scope.Current().Internal().BindInside(slog.Int("n", 2)) })
 		if scope.Current() != before {
 			t.Errorf("Run puts back %s", scope.Current())
 		}

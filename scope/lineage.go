@@ -9,7 +9,8 @@ import (
 
 // This file answers two questions for [Scope.Pick], exactly: was this scope made of that one,
 // and was it made by adding alone? The parents can't tell: a node that replaces or deletes a
-// field has none, so that old values are freed.
+// field has none, so that old values are freed. For entries it answers a third: of which scope that
+// they have bound was this one made?
 
 // A lineage is what a node knows about the nodes that it was made of, apart from its parents. It
 // never changes: a node gets another one. A new node shares that of the node that it is made of,
@@ -116,11 +117,13 @@ func (s size) isDue() bool { return s.now >= max(16, 2*s.kept) }
 
 // ---- was it made of that one? ----
 
-// A mark says that NewContext was called before the node was made, with this origin bound.
+// A mark says that NewContext was called before the node was made, with this origin bound. Or, with no
+// origin, that BindInside has bound what the node was made of.
 type mark struct {
 	ref
-	next *mark
-	size size
+	outside *node // for BindOutside to put back
+	next    *mark
+	size    size
 }
 
 func (m *mark) sizeOf() size {
@@ -137,9 +140,9 @@ func (m *mark) withoutDead() (alive *mark) {
 	}
 	n := 0
 	for ; m != nil; m = m.next {
-		if r, ok := m.ref.alive(); ok {
+		if r, ok := m.ref.alive(); ok || m.outside != nil {
 			n++
-			alive = &mark{ref: r, next: alive, size: size{n, n}}
+			alive = &mark{r, m.outside, alive, size{n, n}}
 		}
 	}
 	return alive
@@ -153,7 +156,7 @@ func (n *node) cameFrom(o *origin) bool {
 		return false
 	}
 	m := l.marks
-	for ; m != nil && m.of != nil; m = m.next {
+	for ; m != nil && (m.of != nil || m.outside != nil); m = m.next {
 		if m.of == o {
 			return true
 		}
@@ -167,6 +170,29 @@ func (n *node) cameFrom(o *origin) bool {
 		}
 	}
 	return false
+}
+
+// ---- which scope is outside? ----
+
+// inside notes that n, which nobody else has seen yet, is bound in place of outside.
+func (n *node) inside(outside *node) {
+	l := n.lineage.Load().copy()
+	size := l.marks.sizeOf()
+	size.now++
+	l.marks = &mark{outside: outside, next: l.marks, size: size}
+	n.lineage.Store(&l)
+}
+
+// outside returns what the node was bound in place of that n, or what n was made of, is; or nil.
+func (n *node) outside() *node {
+	if l := n.lineage.Load(); l != nil {
+		for m := l.marks; m != nil; m = m.next {
+			if m.outside != nil {
+				return m.outside
+			}
+		}
+	}
+	return nil
 }
 
 // ---- was it made by adding? ----
@@ -286,14 +312,20 @@ func (n *node) encodingLevel() int {
 	return 0
 }
 
+// withoutShared returns the node that n stands for on lines, or n itself.
+func (n *node) withoutShared() *node {
+	if l := n.lineage.Load(); l != nil && l.bare != nil {
+		return l.bare
+	}
+	return n
+}
+
 // encodingAt returns n for code that has this many calls of Encode around it, or more.
 func (n *node) encodingAt(level int) *node {
 	if n == nil {
 		return nil
 	}
-	if l := n.lineage.Load(); l != nil && l.bare != nil {
-		n = l.bare // what code inside has bound has no copies of shared fields
-	}
+	n = n.withoutShared() // what code inside has bound has no copies of shared fields
 	if n.encodingLevel() >= level {
 		return n
 	}

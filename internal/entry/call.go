@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -177,51 +178,30 @@ func (w *CancelWatch) Who(canceled bool) string {
 // see its own pass: the server's clock for a call starts later, when the call arrives.
 func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }
 
-// PerMessage reports whether each message gets a scope of its own: if the program wants that, and the
-// number of the message has a name. Then it declares outsideKey, which Messages needs, and which
-// programs without such streams shouldn't pay for.
-func PerMessage(wanted bool, name string) bool {
-	if !wanted || name == "" {
-		return false
-	}
-	scope.NewKey[scope.Scope](outsideKey, scope.Hidden)
-	return true
-}
-
-// outsideKey is the field of a message's scope that has the scope to put back. It goes where the
-// goroutine's scope goes: to goroutines that it starts, and out of a Run that ends.
-const outsideKey = "scope_outside_message"
-
-// Messages binds a scope of its own for each message that a stream receives: see PerMessage. Only one
-// goroutine at a time may use it.
+// Messages binds a scope of its own for each message that a stream receives. Only one goroutine at a
+// time may use it.
 type Messages struct {
 	Key  string      // of the field with the number of a message
 	Task scope.Scope // any scope of the call's task
 
-	last    int64       // the number of the last message
-	outside scope.Scope // what the goroutine that receives had bound before its first one
-	mine    bool        // the goroutine is one of the call's
+	last    int64      // the number of the last message
+	outside memo.Scope // what the goroutine that receives had bound before its first one; nil if it isn't one of the call's
 }
 
-// End is called before a message is received. It puts back what was bound before the first one.
+// End is called before a message is received. It puts back what was bound before the first one, of
+// which the scope of each message knows, with all that is made of it: on goroutines that were started
+// for a message, and out of a Run that has ended.
 func (m *Messages) End() {
-	now := scope.Current()
-	m.mine = now.SameTask(m.Task) // on other goroutines nothing must stay bound
-	if !m.mine {
-		return
-	}
-	m.outside = now
-	v, _ := now.Get(outsideKey)
-	if outside, ok := v.(scope.Scope); ok {
-		m.outside = outside
-		m.outside.Internal().Bind()
+	m.outside = nil
+	if now := scope.Current(); now.SameTask(m.Task) { // on other goroutines nothing must stay bound
+		m.outside = now.Internal().BindOutside()
 	}
 }
 
 // Begin is called when a message has been received, on the goroutine that End was called on.
 func (m *Messages) Begin() {
 	m.last++
-	if m.mine {
-		m.outside.With(slog.Int64(m.Key, m.last), outsideKey, m.outside).Internal().Bind()
+	if m.outside != nil {
+		m.outside.BindInside(slog.Int64(m.Key, m.last))
 	}
 }

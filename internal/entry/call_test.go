@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -121,11 +122,58 @@ func TestEachMessageHasAScope(t *testing.T) {
 	})
 }
 
+// Whatever a program does to the scope of a message, the next one begins where the first did.
+func TestNothingOfAMessageStays(t *testing.T) {
+	scope.New("call", "another").Run(func() {
+		m := entry.Messages{Key: "n", Task: scope.Current()}
+		m.End()
+		m.Begin()
+		other := scope.Current()
+		for name, change := range map[string]func(){
+			"Clear":  func() { scope.Clear(); scope.Set("own", 1) },
+			"Delete": func() { scope.Delete("call", "n") },
+			"all of it set again": func() {
+				for k, v := range scope.Current().All() {
+					scope.Set(k, v)
+				}
+			},
+			"all of another call's set": func() {
+				for k, v := range other.All() {
+					if !scope.Current().Has(k) {
+						scope.SetAttrs(slog.Attr{Key: k, Value: v})
+					}
+				}
+			},
+			"many contexts": func() {
+				for i := range 50 {
+					scope.Set("own", i)
+					_ = scope.NewContext(t.Context(), scope.Current())
+					runtime.GC()
+				}
+			},
+			"Share": func() { scope.Share("shared", 1); scope.Current().Internal() },
+			"a Run": func() { scope.Run(func() { scope.Set("own", 1); m.End(); m.Begin() }) },
+		} {
+			scope.New("call", 1).Run(func() {
+				m := entry.Messages{Key: "n", Task: scope.Current()}
+				for i := 1; i <= 3; i++ {
+					m.End()
+					if got := scope.Current().String(); !strings.HasPrefix(got, "call=1") || strings.Contains(got, "n=") || strings.Contains(got, "own") {
+						t.Errorf("%s: in front of message %d: %s", name, i, got)
+					}
+					m.Begin()
+					if got := scope.Current().String(); !strings.HasPrefix(got, "call=1") || !strings.Contains(got, "n=") || strings.Contains(got, "own") {
+						t.Errorf("%s: message %d: %s", name, i, got)
+					}
+					change()
+				}
+			})
+		}
+	})
+}
+
 // What one of them has set is on no line of another.
 func TestGoroutinesThatTakeTurnsReceiveTheirOwn(t *testing.T) {
-	if !entry.PerMessage(true, "n") || entry.PerMessage(true, "") || entry.PerMessage(false, "n") {
-		t.Error("a message has a scope if that is wanted, and if its number has a name")
-	}
 	scope.New("call", 1).Run(func() {
 		m := entry.Messages{Key: "n", Task: scope.Current()}
 		turn, done := make(chan int), make(chan string)

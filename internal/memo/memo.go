@@ -42,10 +42,13 @@ type Scope interface {
 	// AtEnd has fn called when the task, which must be live, is over, in a goroutine of its own.
 	AtEnd(fn func())
 
-	// Bind binds the scope to the running goroutine until an enclosing Run returns, as a bare Set
-	// does. It is for an entry that puts back what it has bound itself on a goroutine whose work
-	// it doesn't enclose.
-	Bind()
+	// BindInside binds the scope with a added to the running goroutine until an enclosing Run
+	// returns, as a bare Set does. It is for an entry that binds what it doesn't enclose.
+	BindInside(a slog.Attr)
+
+	// BindOutside binds the scope that BindInside was called on, if it has bound what this one was
+	// made of, by whatever changes. It returns that scope; else this one.
+	BindOutside() Scope
 
 	// Running returns how many calls of Run, Go and Wrap of the task are going on.
 	Running() int
