@@ -66,6 +66,7 @@ type Derived[L any] struct {
 	bloom    bloom       // of the keys that the line gets at its root
 	variants variants[L]
 	ended    bool
+	loud     bool // user code may be called for it, or for what it was derived from
 }
 
 // Lookup returns what lines of s get, or nil if they get nothing.
@@ -79,7 +80,7 @@ func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 	if ended := s.Ended(); d == nil || d.ended != ended {
 		d = c.derive(in, ended)
 	}
-	if d == nil || d.bloom == (bloom{}) { // without fields
+	if d == nil || d.bloom == (bloom{}) || d.loud && memo.RunsAway() { // without fields
 		return nil
 	}
 	return d
@@ -104,17 +105,37 @@ func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 	d := &e.Value
 	d.cache, d.scope, d.ended = c, in, ended
 	base, attrs := d.nearest()
-	if c.isQuiet(attrs) {
-		d.make(base, attrs)
-	} else if d.makeInEncode(base, attrs); slices.ContainsFunc(attrs, hasLogValuer) {
+	made, ok := d.tryMake(base, attrs)
+	if ok && !made {
+		attrs = d.attrs(nil)
+		_, ok = d.tryMake(nil, attrs)
+	}
+	if !ok {
+		return nil
+	}
+	if slices.ContainsFunc(attrs, hasLogValuer) {
 		return d // it is asked anew for each line
 	}
 	c.memo.Store(table, e)
 	return d
 }
 
-func (d *Derived[L]) makeInEncode(base *Derived[L], attrs []slog.Attr) {
-	d.scope.Encode(func() { d.make(base, attrs) })
+// tryMake is make, in Encode if user code may be called. ok is false if that must not be.
+func (d *Derived[L]) tryMake(base *Derived[L], attrs []slog.Attr) (made, ok bool) {
+	quiet := d.cache.isQuiet(attrs)
+	d.loud = !quiet || base != nil && base.loud
+	switch {
+	case quiet:
+		return d.make(base, attrs), true
+	case memo.RunsAway():
+		return false, false
+	}
+	return d.makeInEncode(base, attrs), true
+}
+
+func (d *Derived[L]) makeInEncode(base *Derived[L], attrs []slog.Attr) (made bool) {
+	d.scope.Encode(func() { made = d.make(base, attrs) })
+	return made
 }
 
 func hasLogValuer(a slog.Attr) bool { return values.HasLogValuer(a.Value) }
@@ -128,8 +149,9 @@ func (c *Cache[L]) options() *Options {
 
 var defaults Options
 
+// isQuiet reports whether no user code is called for attrs. Finish may have any values to encode.
 func (c *Cache[L]) isQuiet(attrs []slog.Attr) bool {
-	return c.Quiet && c.options().Filter == nil && areScalars(attrs)
+	return c.Quiet && c.Finish == nil && c.options().Filter == nil && areScalars(attrs)
 }
 
 // areScalars reports whether attrs are strings, integers and bools alone.
@@ -166,10 +188,11 @@ func (d *Derived[L]) attrs(base memo.Scope) []slog.Attr {
 	return d.scope.Attrs(base)
 }
 
-// make makes d of base, which may be nil, and attrs, fields of its scope. It and what it calls
-// work on d itself: copies on the stack would make the first line of many a goroutine wait for a
-// larger stack.
-func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
+// make makes d of base, which may be nil, and attrs, fields of its scope. It reports false if a Filter
+// or Expand gave a field the key of one of base: it takes that one's place, so base is of no use. It and
+// what it calls work on d itself: copies on the stack would make the first line of many a goroutine
+// wait for a larger stack.
+func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) (made bool) {
 	c, o, f := d.cache, d.cache.options(), &d.fields
 	if d.ended && o.Ended == DropEnded {
 		attrs = nil
@@ -177,14 +200,13 @@ func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) {
 	o.collect(f, d.scope, attrs, c.Expand)
 	c.dropReserved(f)
 	if base != nil && base.hasAny(f.Attrs) {
-		// A Filter or Expand gave a field the key of an older one: it takes that one's place.
-		d.make(nil, d.attrs(nil))
-		return
+		return false
 	}
 	if d.ended || o.MaxFields > 0 {
 		d.mark()
 	}
 	d.attach(base)
+	return true
 }
 
 // mark leaves out the fields that are too many, and adds those that say something about the scope.
@@ -249,7 +271,8 @@ func (d *Derived[L]) finish() {
 // attachOrSay is Attach for fields that it may panic with, because of a method of some value.
 // With the logger's own With that would have ended the program or not, depending on the
 // logger. Each field is tried alone, and those at fault say so in f from then on. If Attach panics
-// all the same, one field says so for all; if even that can't be had, there are none.
+// all the same, so do all whose methods it may have called; then one field for all; and if even that
+// can't be had, there are none.
 func (c *Cache[L]) attachOrSay(l *L, f *Fields) {
 	if c.try(l, f) != nil {
 		c.attachAndSay(l, f)
@@ -268,6 +291,16 @@ func (c *Cache[L]) attachAndSay(l *L, f *Fields) {
 	*f = said
 	panicked := c.try(l, f)
 	if panicked == nil {
+		return
+	}
+	// A method that panics now, and not when it was tried alone, may not cost the other fields.
+	for i := range f.Attrs {
+		if a := &f.Attrs[i]; !values.IsPlain(a.Value) {
+			a.Value = values.Panic(panicked)
+			delete(f.orig, a.Key)
+		}
+	}
+	if c.try(l, f) == nil {
 		return
 	}
 	*f = Fields{Group: f.Group, Attrs: []slog.Attr{{Key: "!PANIC", Value: values.Panic(panicked)}}}

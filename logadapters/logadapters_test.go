@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -282,6 +283,78 @@ func TestAnAttachThatLogsEnds(t *testing.T) {
 		scope.New("a", 1.5).Run(func() { c.Lookup(scope.Current()) }) // a float isn't quiet
 		if want := []string{"nothing", "a=1.5"}; !slices.Equal(lines, want) {
 			t.Errorf("got %q, want %q", lines, want)
+		}
+	}
+}
+
+// What the logger has attached inside a group may have methods that log, too.
+func TestAFinishThatLogsEnds(t *testing.T) {
+	var c *logadapters.Cache[*text]
+	lines := 0
+	c = newCache(nil, attach)
+	c.Quiet = true
+	c.Finish = func(l *text) *text {
+		if lines++; lines > 100 {
+			t.Fatal("it has no end")
+		}
+		c.Lookup(scope.Current())
+		return &text{l.s + " finished"}
+	}
+	scope.New("a", "quiet").Run(func() {
+		expect(t, c.Lookup(scope.Current()).Value.s, "a=quiet finished")
+		expect(t, c.Lookup(scope.Current()).Without(is("a")).s, " finished")
+	})
+}
+
+// A field that Expand gives the key of an older one has all fields attached anew: those with methods that
+// log as well.
+func TestAnExpandThatLogsEnds(t *testing.T) {
+	var c *logadapters.Cache[*text]
+	lines := 0
+	c = newCache(nil, attach)
+	c.Quiet = true
+	c.Expand = func(a slog.Attr) []slog.Attr {
+		if lines++; lines > 100 {
+			t.Fatal("it has no end")
+		}
+		c.Lookup(scope.Current())
+		return []slog.Attr{a, slog.String(a.Key+"Verbose", "very")}
+	}
+	scope.New("err", errors.New("oops")).Run(func() {
+		expect(t, c.Lookup(scope.Current()).Value.s, "err=oops errVerbose=very")
+		scope.Set("errVerbose", "x")
+		expect(t, c.Lookup(scope.Current()).Value.s, "err=oops errVerbose=x")
+	})
+}
+
+// User code that loses the goroutine's scope, by other labels or on another goroutine, and logs with a context
+// of the scope as it was, ends all the same. The lines that are too many have no fields.
+func TestUserCodeThatRunsAwayEnds(t *testing.T) {
+	for name, lose := range map[string]func(log func()){
+		"other labels": func(log func()) {
+			pprof.Do(context.Background(), pprof.Labels("a", "b"), func(context.Context) { log() })
+		},
+		"another goroutine": func(log func()) {
+			done := make(chan struct{})
+			scope.Outside(func() { go func() { defer close(done); log() }() })
+			<-done
+		},
+	} {
+		c := newCache(nil, attach)
+		var ctx context.Context
+		asked := 0
+		s := scope.New("request_id", "r-1", "v", valuerFunc(func() slog.Value {
+			asked++
+			lose(func() { c.Lookup(logadapters.Pick(ctx)) })
+			return slog.StringValue("resolved")
+		}))
+		ctx = scope.NewContext(t.Context(), s)
+		s.Run(func() {
+			expect(t, c.Lookup(scope.Current()).Value.s, "request_id=r-1 v=resolved")
+			expect(t, c.Lookup(scope.Current()).Value.s, "request_id=r-1 v=resolved")
+		})
+		if asked < 2 || asked > 10_000 {
+			t.Errorf("%s: the value was asked %d times", name, asked)
 		}
 	}
 }
@@ -828,6 +901,28 @@ func TestAPanicInAttachCostsTheFieldsAtFault(t *testing.T) {
 	expect(t, d.Without(is("a")).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
 	expect(t, c.Lookup(s.With("e", "bad", "f", 6)).Value.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4 e=!PANIC: With failed f=6")
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
+}
+
+// A method that panics with all fields, and not alone, costs its own field.
+func TestAPanicInAttachNowAndThenCostsItsField(t *testing.T) {
+	for _, group := range []string{"", "g"} {
+		calls := 0
+		c := newCache(&logadapters.Options{Group: group}, func(l *text, f logadapters.Fields) *text {
+			for _, a := range f.Attrs {
+				if a.Value.Kind() == slog.KindAny {
+					if calls++; calls%2 == 1 {
+						panic("now and then")
+					}
+				}
+			}
+			return attach(l, f)
+		})
+		want := "request_id=r-1 err=!PANIC: now and then user=u1"
+		if group != "" {
+			want = "g{" + want + "}"
+		}
+		expect(t, c.Lookup(scope.New("request_id", "r-1", "err", errors.New("oops"), "user", "u1")).Value.s, want)
+	}
 }
 
 func TestAPanicInAttachOfAllFieldsTogetherIsWritten(t *testing.T) {

@@ -2,7 +2,9 @@ package scope
 
 import (
 	"context"
+	"reflect"
 	"sync/atomic"
+	"time"
 
 	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
@@ -72,7 +74,7 @@ func (s Scope) Pick(ctx context.Context) Scope {
 func (s Scope) pick(ctx context.Context) Scope {
 	c, ok := ctx.(*scopeContext)
 	if !ok {
-		c = quietContextOf(ctx)
+		c = s.contextOf(ctx)
 	}
 	if c == nil || c.scope.n == nil || c.scope.n == s.n {
 		return s
@@ -143,6 +145,43 @@ func contextOf(ctx context.Context) *scopeContext {
 	c, _ := ctx.Value(contextKey{}).(*scopeContext)
 	return c
 }
+
+// contextOf is contextOf for a line of s. A ctx of the program's own making may log, when it is asked, with
+// itself: that line doesn't ask it again.
+func (s Scope) contextOf(ctx context.Context) (c *scopeContext) {
+	if isStandard(ctx) {
+		return quietContextOf(ctx)
+	}
+	n := s.n
+	if n == nil {
+		n = newTask()
+	}
+	if n.encodingLevel() < maxAsking {
+		n.Encode(func() { c = quietContextOf(ctx) })
+	}
+	return c
+}
+
+// maxAsking bounds the calls of Encode around a line whose context is asked: a value's method may log with a
+// context, which may log.
+const maxAsking = 2
+
+// isStandard reports whether ctx is of a type of package context's. That has most, and calls no user code,
+// but for what it was made of.
+func isStandard(ctx context.Context) bool {
+	t := reflect.TypeOf(ctx)
+	return t == typeOfValue || t == typeOfCancel || t == typeOfTimer || t == typeOfWithoutCancel
+}
+
+var typeOfValue, typeOfCancel, typeOfTimer, typeOfWithoutCancel = func() (value, cancel, timer, without reflect.Type) {
+	ctx := context.Background()
+	canceled, stop := context.WithCancel(ctx)
+	stop()
+	timed, stop := context.WithTimeout(ctx, time.Hour)
+	stop()
+	of := func(ctx context.Context) reflect.Type { return reflect.TypeOf(ctx) }
+	return of(context.WithValue(ctx, contextKey{}, nil)), of(canceled), of(timed), of(context.WithoutCancel(ctx))
+}()
 
 // quietContextOf survives a ctx whose Value panics, such as a nil pointer of a type that
 // implements context.Context: most loggers never look at ctx, and would log the line.

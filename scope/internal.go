@@ -87,6 +87,8 @@ func (n *node) Encoding() int { return n.encodingLevel() }
 
 // Encode implements memo.Scope. What fn sets ends with it.
 func (n *node) Encode(fn func()) {
+	memo.BeginEncode()
+	defer memo.EndEncode()
 	saved := n.encodingAt(max(n.encodingLevel(), bound().encodingLevel()) + 1).swap()
 	defer restore(&saved)
 	fn()

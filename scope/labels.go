@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
@@ -97,9 +98,10 @@ func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 			labels = append(labels, carrier.Label{Key: a.Key, Value: labelText(a.Value)})
 		}
 	}
-	if quiet {
+	switch {
+	case quiet:
 		show()
-	} else {
+	case !memo.RunsAway():
 		n.Encode(show) // a method of a value may call Set, which asks for labels again
 	}
 	return labels

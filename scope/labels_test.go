@@ -1,7 +1,9 @@
 package scope_test
 
 import (
+	"context"
 	"log/slog"
+	"runtime/pprof"
 	"testing"
 
 	"github.com/taskscope/taskscope/scope"
@@ -36,4 +38,28 @@ func TestTheMethodOfAProfiledValueMaySetFields(t *testing.T) {
 		}
 		labelsNow(t, "label_setter:text")
 	})
+}
+
+// A binder is a value whose method loses the goroutine's scope, and binds the value anew.
+type binder struct{ asked *int }
+
+func (b binder) String() string {
+	*b.asked++
+	pprof.Do(context.Background(), pprof.Labels("a", "b"), func(context.Context) {
+		scope.New("label_binder", b).Run(func() {})
+	})
+	return "text"
+}
+
+func TestTheMethodOfAProfiledValueThatBindsItAnewEnds(t *testing.T) {
+	scope.NewKey[any]("label_binder", scope.Profiled)
+	asked := 0
+	scope.New("label_binder", binder{&asked}).Run(func() {
+		if scope.Carrier() != "portable" {
+			labelsNow(t, "label_binder:text")
+		}
+	})
+	if asked > 10_000 {
+		t.Errorf("asked %d times", asked)
+	}
 }

@@ -355,6 +355,40 @@ type modelState struct {
 	marked int      // when NewContext first found it bound; 0: never
 }
 
+// A context that logs when it is asked.
+type loggingContext struct {
+	context.Context
+	log func(context.Context)
+}
+
+func (c loggingContext) Value(key any) any {
+	c.log(c)
+	return c.Context.Value(key)
+}
+
+// A context that logs with itself when it is asked is asked a few times more, and then the lines have what is
+// bound.
+func TestPickOfAContextThatLogsWithItself(t *testing.T) {
+	s := scope.New("request_id", "r-1")
+	for _, bound := range []scope.Scope{{}, scope.New("request_id", "r-2"), s} {
+		asked := 0
+		ctx := loggingContext{scope.NewContext(t.Context(), s), func(ctx context.Context) {
+			if asked++; asked > 100 {
+				t.Fatal("it has no end")
+			}
+			scope.Current().Pick(ctx)
+		}}
+		bound.Run(func() {
+			if got := scope.Current().Pick(ctx); got != s {
+				t.Errorf("picked %s, want %s", got, s)
+			}
+		})
+		if asked == 0 {
+			t.Error("it wasn't asked")
+		}
+	}
+}
+
 func (st *modelState) String() string {
 	if st == nil {
 		return ""

@@ -72,6 +72,22 @@ type Error interface {
 // Errors is true once scope.Error has made an Error: until then no line has one.
 var Errors atomic.Bool
 
+// encodings is how many calls of Encode are going on in the process.
+var encodings atomic.Int64
+
+// maxEncodings bounds them for those that are told to stop. Each counts on its scope to tell what its user
+// code logs that it is inside; but such code may have replaced the goroutine's profiler labels, or left
+// it to another goroutine, and may log with a context that has the scope as it was outside.
+const maxEncodings = 1000
+
+// BeginEncode and EndEncode are called around what Encode calls.
+func BeginEncode() { encodings.Add(1) }
+func EndEncode()   { encodings.Add(-1) }
+
+// RunsAway reports whether there are so many calls of Encode that one probably leads to the next, without an
+// end. Code that may call user code leaves that out then.
+func RunsAway() bool { return encodings.Load() >= maxEncodings }
+
 // WrappedKey is the key under which a context made by scope.NewContext has the context that it
 // wraps, for package httpscope.
 type WrappedKey struct{}
