@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,12 +112,19 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 			{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }},
 		} {
 			l, k := newLogger(opts)
-			scope.New(c.fields...).Run(func() {
+			twice := func() {
 				for range 2 {
 					emit(l, c.ctx, c.own...)
 				}
+			}
+			scope.New(c.fields...).Run(twice)
+			scope.New().Run(func() {
+				for key, value := range scope.New(c.fields...).All() {
+					scope.ShareAttrs(slog.Attr{Key: key, Value: value})
+				}
+				twice()
 			})
-			if got := k.take(); len(got) != 2 || got[0] != c.want || got[1] != c.want {
+			if got := k.take(); !slices.Equal(got, []string{c.want, c.want, c.want, c.want}) {
 				t.Errorf("%s, %+v: %q, want %q", c.name, opts, got, c.want)
 			}
 		}
