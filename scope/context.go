@@ -152,14 +152,17 @@ func (s Scope) contextOf(ctx context.Context) (c *scopeContext) {
 	if isStandard(ctx) {
 		return quietContextOf(ctx)
 	}
+	level := s.n.encodingLevel()
+	if level >= maxAsking {
+		return nil
+	}
 	n := s.n
 	if n == nil {
 		n = newTask()
 	}
-	if n.encodingLevel() < maxAsking {
-		n.Encode(func() { c = quietContextOf(ctx) })
-	}
-	return c
+	saved := n.encodingAt(level + 1).swap() // as Encode does it, without its count
+	defer restore(&saved)
+	return quietContextOf(ctx)
 }
 
 // maxAsking bounds the calls of Encode around a line whose context is asked: a value's method may log with a
