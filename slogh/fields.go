@@ -1,9 +1,15 @@
 package slogh
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
@@ -146,13 +152,49 @@ func convert(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 	return attrs
 }
 
-// freeze returns v as it is now: LogValuers resolved, byte slices copied. What else is changed
+// freeze returns v as it is now: LogValuers resolved, byte slices copied, and, if the wrapped handler is
+// one of log/slog's without a ReplaceAttr, all else encoded as that does it. With others, what is changed
 // afterwards, such as a map, shows on later lines.
-func freeze(v slog.Value) slog.Value {
-	if v = v.Resolve(); v.Kind() == slog.KindAny {
-		return slog.AnyValue(values.CloneBytes(v.Any()))
+func (h *Handler) freeze(v slog.Value) slog.Value {
+	v = v.Resolve()
+	if v.Kind() != slog.KindAny || v.Any() == nil {
+		return v
 	}
-	return v
+	t := reflect.TypeOf(v.Any())
+	areBytes := t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 // which a TextHandler quotes in any case
+	if h.own && h.cache.Quiet && !areBytes {
+		if encoded, ok := encodedBy(h.bare, v); ok {
+			return encoded
+		}
+	}
+	return slog.AnyValue(values.CloneBytes(v.Any()))
+}
+
+// encodedBy returns a value that h, one of log/slog's handlers, writes as it writes v now.
+func encodedBy(h slog.Handler, v slog.Value) (encoded slog.Value, ok bool) {
+	var line bytes.Buffer
+	var scratch slog.Handler = slog.NewTextHandler(&line, nil)
+	front, behind := `level=INFO msg="" v=`, "\n"
+	_, isJSON := h.(*slog.JSONHandler)
+	if isJSON {
+		scratch = slog.NewJSONHandler(&line, nil)
+		front, behind = `{"level":"INFO","msg":"","v":`, "}\n"
+	}
+	r := slog.NewRecord(time.Time{}, slog.LevelInfo, "", 0)
+	r.AddAttrs(slog.Attr{Key: "v", Value: v})
+	_ = scratch.Handle(context.Background(), r)
+	text, found := strings.CutPrefix(line.String(), front)
+	text, ended := strings.CutSuffix(text, behind)
+	switch {
+	case !found || !ended: // some day's format
+		return v, false
+	case isJSON:
+		return slog.AnyValue(json.RawMessage(text)), json.Valid([]byte(text))
+	case strings.HasPrefix(text, `"`):
+		unquoted, err := strconv.Unquote(text)
+		return slog.StringValue(unquoted), err == nil
+	}
+	return slog.StringValue(text), true
 }
 
 // mayHaveErrors reports whether withErrors may find something in r.

@@ -167,7 +167,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		}
 	}
 	if len(h.ops) > 0 {
-		frozen := convert(slices.Clone(attrs), freeze)
+		frozen := convert(slices.Clone(attrs), h.freeze)
 		lent := convert(slices.Clone(frozen), func(v slog.Value) slog.Value { return v }) // may be changed
 		return h.with(h.bare.WithAttrs(lent), h.cache.Reserved, op{attrs: frozen})
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -196,9 +197,14 @@ func TestAFilterThatLogs(t *testing.T) {
 }
 
 func TestAnAttachedMapIsNotReadAgain(t *testing.T) {
+	t.Run("at the root", func(t *testing.T) { attachedMap(t, "") })
+	t.Run("in a group", func(t *testing.T) { attachedMap(t, "g") })
+}
+
+func attachedMap(t *testing.T, group string) {
 	tags := map[string]int{"a": 1}
 	var out bytes.Buffer
-	l := jsonLogger(&out, nil).With("tags", tags)
+	l := slog.New(slogh.New(slog.NewJSONHandler(&out, nil), nil)).WithGroup(group).With("tags", tags)
 	stop, changed := make(chan struct{}), make(chan struct{})
 	go func() { // the program may do what it likes with it from here on: the race detector looks
 		defer close(changed)
@@ -218,6 +224,88 @@ func TestAnAttachedMapIsNotReadAgain(t *testing.T) {
 	<-changed
 	if n := strings.Count(out.String(), `"tags":{"a":1}`); n != 400 {
 		t.Errorf("%d of 400 lines have the tags as they were attached", n)
+	}
+}
+
+type named struct{ Name string }
+
+type (
+	textual   struct{ *named }
+	shown     struct{ *named }
+	failing   struct{ *named }
+	marshaled struct{ *named }
+	explosive struct{ *named }
+)
+
+func (v textual) MarshalText() ([]byte, error)   { return []byte(v.Name), nil }
+func (v shown) String() string                   { return v.Name }
+func (v failing) Error() string                  { return v.Name }
+func (v marshaled) MarshalJSON() ([]byte, error) { return json.Marshal("<" + v.Name + ">\u2028") }
+func (v explosive) MarshalJSON() ([]byte, error) { panic(v.Name) }
+func (v explosive) MarshalText() ([]byte, error) { panic(v.Name) }
+
+// What is attached inside a group to a handler of log/slog's is written as it was then, byte for byte.
+func TestWhatIsAttachedInAGroupStaysAsItWas(t *testing.T) {
+	for name, build := range handlers {
+		if name == "foreign" {
+			continue // it has to be given the values themselves
+		}
+		attach := func(h slog.Handler) (l *slog.Logger, change func()) {
+			n := &named{"first \"one\" = 1"}
+			empty := &named{}
+			list := []any{n, "x"}
+			l = slog.New(h).WithGroup("g").With("pointer", n, "list", list, "textual", textual{n}, "shown", shown{n}, "failing", failing{n},
+				"marshaled", marshaled{n}, "explosive", explosive{n}, "raw", json.RawMessage(`{ "a" : 1 }`), "bad", json.RawMessage(`{`), "func", strings.ToUpper,
+				"chan", (chan int)(nil), "complex", 1i, "source", &slog.Source{Function: "f", File: "x.go", Line: 3}, "no source", &slog.Source{}, "empty", shown{empty},
+				"nil", nil, "nil error", error((*nilError)(nil)), slog.Group("in", "pointer", n, "empty", textual{empty}), "last", "one")
+			return l, func() { n.Name, list[1], empty.Name = "second", "y", "third" }
+		}
+		var got, want bytes.Buffer
+		bare, change := attach(build(&want, nil))
+		change()
+		bare.Info("m", "own", 1)
+		l, change := attach(slogh.New(build(&got, nil), nil))
+		change()
+		for i := range 2 {
+			scope.New("request_id", i).Run(func() { l.Info("m", "own", 1) })
+		}
+		clean := func(line string) string {
+			return regexp.MustCompile(`"?time"?[:=]"?[^ ,"]*"?[ ,]|"?request_id"?[:=]\d[ ,]|0x[0-9a-f]+`).ReplaceAllString(line, "")
+		}
+		for _, line := range strings.SplitAfter(strings.TrimSuffix(got.String(), "\n"), "\n") {
+			if g, w := strings.TrimSpace(clean(line)), strings.TrimSpace(clean(want.String())); g != w {
+				t.Errorf("%s:\ngot  %s\nwant %s", name, g, w)
+			}
+		}
+	}
+}
+
+type nilError struct{}
+
+func (*nilError) Error() string { return "of a nil pointer" }
+
+// Values that are attached inside a group may log, as others.
+func TestAnAttachedValueThatLogs(t *testing.T) {
+	for name, build := range handlers {
+		for _, opts := range []*slog.HandlerOptions{nil, {ReplaceAttr: noTime}} {
+			var out bytes.Buffer
+			var l *slog.Logger
+			logged := 0
+			v := marshaling(func() string {
+				if logged++; logged > 100 {
+					t.Fatal("it has no end")
+				}
+				if l != nil {
+					l.Info("from the value")
+				}
+				return "text"
+			})
+			l = slog.New(slogh.New(build(&out, opts), nil)).WithGroup("g").With("v", v)
+			scope.New("request_id", "r-1").Run(func() { l.Info("m") })
+			if !strings.Contains(out.String(), "r-1") {
+				t.Errorf("%s: %s", name, &out)
+			}
+		}
 	}
 }
 
