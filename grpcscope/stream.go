@@ -32,10 +32,14 @@ func (s *serverStream) SetHeader(md metadata.MD) error {
 	return s.ServerStream.SetHeader(withoutID(md))
 }
 
-// SendHeader leaves out a request id, as SetHeader does.
+// SendHeader leaves out a request id, as SetHeader does, and sends the call's.
 func (s *serverStream) SendHeader(md metadata.MD) error {
+	s.call.putID(true)
 	return s.ServerStream.SendHeader(withoutID(md))
 }
+
+// SetTrailer leaves out a request id, too.
+func (s *serverStream) SetTrailer(md metadata.MD) { s.ServerStream.SetTrailer(withoutID(md)) }
 
 func withoutID(md metadata.MD) metadata.MD {
 	if _, ok := md[propagation.RequestIDHeader]; ok { // gRPC refuses a key in upper case
@@ -45,7 +49,9 @@ func withoutID(md metadata.MD) metadata.MD {
 	return md
 }
 
+// SendMsg sends the header with the call's id, if nothing has.
 func (s *serverStream) SendMsg(m any) error {
+	s.call.putID(true)
 	err := s.ServerStream.SendMsg(m)
 	if err == nil {
 		s.call.countSent(m)
