@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 
 	"connectrpc.com/connect"
 
@@ -110,7 +109,9 @@ func (c *client) stream(ctx context.Context, spec connect.Spec, next connect.Str
 	call.rpc.Peer = s.Peer()
 	call.ask(ctx) // nothing has been sent yet
 	if call.record != nil {
-		s.set(func() { call.unwatch = context.AfterFunc(ctx, func() { s.finished(ctx.Err()) }) })
+		s.state.Open(call.end)
+		call.unwatch = context.AfterFunc(ctx, func() { s.state.Close(ctx.Err()) })
+		s.state.Done() // a line that is written now knows the watch
 	}
 	return s
 }
@@ -122,8 +123,7 @@ type outgoing struct {
 	ctx     context.Context // to call Connect with
 	scope   scope.Scope     // of whoever makes the call
 	skipped bool
-	unwatch func() bool // ends the watch for the end of a stream's context
-	ended   atomic.Bool
+	unwatch func() bool   // ends the watch for the end of a stream's context
 	record  *entry.Record // nil if no line is written
 }
 
@@ -190,7 +190,7 @@ func (o *outgoing) countReceived(message any) {
 
 // end writes the call's line.
 func (o *outgoing) end(err error) {
-	if o.record == nil || o.ended.Swap(true) {
+	if o.record == nil {
 		return
 	}
 	if o.unwatch != nil {

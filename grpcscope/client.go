@@ -3,7 +3,6 @@ package grpcscope
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -78,11 +77,17 @@ func StreamClientInterceptor(opts *ClientOptions) grpc.StreamClientInterceptor {
 		opts = call.within(opts)
 		s := &clientStream{call: call}
 		if call.record != nil {
+			s.state.Open(call.end)
 			opts = append(opts, grpc.OnFinish(s.finished))
 		}
 		scope.Outside(func() { s.ClientStream, err = open(call.ctx, desc, conn, method, opts...) })
+		if call.record != nil {
+			if err != nil {
+				s.state.End(err)
+			}
+			s.state.Done()
+		}
 		if err != nil {
-			call.end(err) // an interceptor inside this one may have failed
 			return nil, err
 		}
 		return s, nil
@@ -128,8 +133,7 @@ type outgoing struct {
 	rpc    Call
 	ctx    context.Context // to call gRPC with
 	scope  scope.Scope     // of whoever makes the call
-	ended  atomic.Bool
-	record *entry.Record // nil if no line is written
+	record *entry.Record   // nil if no line is written
 }
 
 // skips reports whether a call is sent as it is. What Skip sets doesn't stay.
@@ -203,7 +207,7 @@ func (o *outgoing) countReceived(message any) {
 
 // end writes the call's line.
 func (o *outgoing) end(err error) {
-	if o.record == nil || o.ended.Swap(true) {
+	if o.record == nil {
 		return
 	}
 	code := codeOf(err)

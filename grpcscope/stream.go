@@ -2,7 +2,7 @@ package grpcscope
 
 import (
 	"context"
-	"sync"
+	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -77,13 +77,8 @@ func (s *serverStream) RecvMsg(m any) error {
 // A clientStream calls gRPC with no scope bound: sending and receiving may connect anew.
 type clientStream struct {
 	grpc.ClientStream
-	call *outgoing
-
-	// The call's line waits for what is being sent or received: it counts the message.
-	mu   sync.Mutex
-	busy int // how many calls of SendMsg and RecvMsg are going on
-	over bool
-	err  error // if it is over
+	call  *outgoing
+	state entry.ClientStream // used if the call has a line
 }
 
 func (s *clientStream) Header() (md metadata.MD, err error) {
@@ -97,42 +92,49 @@ func (s *clientStream) CloseSend() (err error) {
 }
 
 func (s *clientStream) SendMsg(m any) error {
-	return s.message(m, s.call.countSent, s.ClientStream.SendMsg)
+	return s.message(m, s.ClientStream.SendMsg, func(err error) {
+		switch err {
+		case nil:
+			s.call.countSent(m)
+		case io.EOF: // RecvMsg knows more
+		default:
+			s.state.End(err)
+		}
+	})
 }
 
 func (s *clientStream) RecvMsg(m any) error {
-	return s.message(m, s.call.countReceived, s.ClientStream.RecvMsg)
+	return s.message(m, s.ClientStream.RecvMsg, func(err error) {
+		switch {
+		case err == nil:
+			s.call.countReceived(m)
+			if !s.call.rpc.ServerStream { // this is the one message
+				s.state.End(nil)
+			}
+		case err == io.EOF:
+			s.state.End(nil)
+		default:
+			s.state.End(err)
+		}
+	})
 }
 
-// message has a message sent or received, and counts it.
-func (s *clientStream) message(m any, count func(any), do func(any) error) (err error) {
-	done := false
+// message has a message sent or received, and, for the call's line, note told what has become of it.
+func (s *clientStream) message(m any, do func(any) error, note func(error)) (err error) {
 	if s.call.record != nil {
-		s.set(func() { s.busy++ })
-		defer func() {
-			if done && err == nil {
-				count(m)
-			}
-			s.set(func() { s.busy-- })
-		}()
+		s.state.Begin()
+		defer s.state.Done()
 	}
-	scope.Outside(func() { err, done = do(m), true })
+	scope.Outside(func() { err = do(m) })
+	if s.call.record != nil {
+		note(err)
+	}
 	return err
 }
 
-// finished is called by gRPC when the call has ended, on whichever goroutine.
-func (s *clientStream) finished(err error) { s.set(func() { s.over, s.err = true, err }) }
-
-// set changes the state, and has the line written if nothing is in its way.
-func (s *clientStream) set(change func()) {
-	s.mu.Lock()
-	change()
-	write, err := s.over && s.busy == 0, s.err
-	s.mu.Unlock()
-	if write {
-		s.call.end(err)
-	}
-}
+// finished is called by gRPC when a call has ended, on whichever goroutine. An interceptor inside may
+// make several for the stream.
+func (s *clientStream) finished(err error) { s.state.Finish(err, s.call.ctx.Err() != nil) }
 
 // sizeOf returns how long m is when it is encoded, without compression, if m can tell.
 func sizeOf(m any) (size int, ok bool) {
