@@ -196,6 +196,7 @@ func (o *outgoing) end(err error) {
 	if o.unwatch != nil {
 		o.unwatch()
 	}
+	err = failure(err)
 	code := codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), o.rpc, code)
 	attrs = o.record.AppendClient(attrs, o.rpc.streams())
