@@ -210,6 +210,7 @@ func (o *outgoing) end(err error) {
 	if o.record == nil {
 		return
 	}
+	err = answer(err) // an interceptor inside may have made it with scope.Error
 	code := codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), code)
 	attrs = o.record.AppendClient(attrs, o.rpc.streams())
