@@ -135,13 +135,17 @@ func TestTheProgramsRequestIsLeftAlone(t *testing.T) {
 func TestClientNames(t *testing.T) {
 	server, got := received(t)
 	names := map[connectscope.Field]string{connectscope.RequestID: "id", connectscope.TraceID: "trace"}
-	valid := func(id string) bool { return strings.HasSuffix(id, "!") }
+	valid := func(id string) bool { scope.Set("seen", id); return strings.HasSuffix(id, "!") }
 	for _, opts := range []*connectscope.Options{
 		{Names: names, Client: &connectscope.ClientOptions{ValidID: valid}},
 		{Client: &connectscope.ClientOptions{ValidID: valid, Names: names}},
 	} {
 		conn := dial(t, server, connect.ProtocolConnect, scoped(opts))
-		scope.New("id", "r 17!", "request_id", "no", "trace", traceID).Run(func() { _ = call(t.Context(), conn, unary, "") })
+		scope.New("id", "r 17!", "request_id", "no", "trace", traceID).Run(func() {
+			if _ = call(t.Context(), conn, unary, ""); scope.Current().Has("seen") {
+				t.Error("what ValidID sets stays")
+			}
+		})
 		header := got()
 		wantHeader(t, header, map[string]string{"x-request-id": "r 17!"})
 		if tp := header.Values("traceparent"); len(tp) != 1 {

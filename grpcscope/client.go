@@ -121,9 +121,6 @@ func newClient(opts *ClientOptions) *client {
 	}
 	c.names = namesOf(c.opts.Names)
 	c.out = entry.Outgoing{RequestID: c.names.requestID, TraceID: name(c.opts.Names, TraceID), ValidID: c.opts.ValidID}
-	if c.out.ValidID == nil {
-		c.out.ValidID = entry.ProxyID
-	}
 	return c
 }
 
