@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"reflect"
 
 	"connectrpc.com/connect"
 
@@ -83,11 +84,21 @@ func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect
 	}
 	call.countSent(req.Any())
 	scope.Outside(func() { resp, err = next(call.ctx, req) })
-	if err == nil && resp != nil {
+	if err == nil && !isNil(resp) {
 		call.countReceived(resp.Any())
 	}
 	call.end(err)
 	return resp, err
+}
+
+// isNil reports whether an interceptor has answered with nothing: with a nil *connect.Response, too,
+// whose methods would panic. Connect's clients pass it on.
+func isNil(resp connect.AnyResponse) bool {
+	if resp == nil {
+		return true
+	}
+	v := reflect.ValueOf(resp)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // A request has a header of its own.

@@ -678,3 +678,30 @@ func (l *lossy) lose() {
 	}
 	clear(l.conns)
 }
+
+// What an interceptor inside answers with is passed on as it is: a nil response, too.
+func TestNoResponse(t *testing.T) {
+	logger, lines := logs()
+	for _, log := range []connectscope.LogFunc{nil, logger.LogAttrs} {
+		for _, want := range []connect.AnyResponse{nil, (*connect.Response[text])(nil)} {
+			in := connectscope.NewInterceptor(&connectscope.Options{Client: &connectscope.ClientOptions{Log: log}})
+			inside := connect.UnaryInterceptorFunc(func(connect.UnaryFunc) connect.UnaryFunc {
+				return func(context.Context, connect.AnyRequest) (connect.AnyResponse, error) { return want, nil }
+			})
+			var got connect.AnyResponse
+			outside := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+				return func(ctx context.Context, req connect.AnyRequest) (_ connect.AnyResponse, err error) {
+					got, err = next(ctx, req)
+					return got, err
+				}
+			})
+			conn := dialBy(http.DefaultClient, &httptest.Server{URL: "http://127.0.0.1:1"}, connect.ProtocolConnect, connect.WithInterceptors(outside, in, inside))
+			if _, _ = conn.of[unary].CallUnary(t.Context(), connect.NewRequest(new(text))); got != want {
+				t.Errorf("%v (%T), want %v", got, got, want)
+			}
+			if log != nil {
+				lines.Next(t).Want(t, testkit.Line{"rpc.connect_rpc.error_code": nil, "level": "INFO"})
+			}
+		}
+	}
+}
