@@ -37,6 +37,10 @@ type ClientOptions struct {
 	// message. A stream that is closed before its end is canceled. One that is neither received to
 	// its end nor closed nor canceled has no line, and neither has a call that ends with a panic or
 	// with runtime.Goexit.
+	//
+	// A stream is over with the first error of Receive; and when its context ends, whatever is received
+	// afterwards. Its line is written then, which may be on a goroutine of the context's: a Log or
+	// CodeToLevel that panics there ends the program.
 	Log LogFunc
 
 	// Sizes adds rpc.client.request.size and rpc.client.response.size to the line: how many bytes

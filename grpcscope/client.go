@@ -33,6 +33,11 @@ type ClientOptions struct {
 	// seconds, and, as on the line of a server, the numbers and sizes of messages and the error's
 	// message. A stream that is neither received to its end nor canceled, nor its connection closed,
 	// has no line, and neither has a call that ends with a panic or with runtime.Goexit.
+	//
+	// A stream is as it leaves this interceptor, with whatever interceptors inside make of it: one that
+	// they open again has one line. It is over with the first error of RecvMsg, or of SendMsg but for
+	// io.EOF; and when its context ends, whatever is received afterwards. Its line is written then, which
+	// may be on a goroutine of gRPC's: a Log or CodeToLevel that panics there ends the program.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].
