@@ -191,7 +191,7 @@ func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
 			opts[i] = grpc.OnFinish(func(err error) { o.scope.Run(func() { f.OnFinish(err) }) })
 		}
 	}
-	return opts[:len(opts):len(opts)]
+	return opts[:len(opts):len(opts)] // what is appended must not be written behind the end of a caller's slice
 }
 
 // countSent and countReceived count a message for the call's line, if one is written.

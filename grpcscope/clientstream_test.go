@@ -250,3 +250,23 @@ func TestOneLineForEachStream(t *testing.T) {
 		return true
 	})
 }
+
+// The options of a stream are its caller's: also the room behind their end.
+func TestACallersOptionsStayAsTheyAre(t *testing.T) {
+	logger, _ := logs()
+	in := grpcscope.StreamClientInterceptor(&grpcscope.ClientOptions{Log: logger.LogAttrs})
+	room := make([]grpc.CallOption, 3)
+	for _, own := range []grpc.CallOption{grpc.WaitForReady(true), grpc.OnFinish(func(error) {})} {
+		clear(room)
+		room[0] = own
+		_, _ = in(t.Context(), descs[bidirect], nil, bidirect, func(_ context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			if len(opts) != 2 {
+				t.Errorf("%d options", len(opts))
+			}
+			return nil, nil
+		}, room[:1]...)
+		if room[1] != nil {
+			t.Errorf("%T has been written behind the end", room[1])
+		}
+	}
+}
