@@ -122,8 +122,8 @@ func (c *client) stream(ctx context.Context, spec connect.Spec, next connect.Str
 	call.ask(ctx) // nothing has been sent yet
 	if call.record != nil {
 		s.state.Open(call.end)
-		call.unwatch = context.AfterFunc(ctx, func() { s.state.Close(ctx.Err()) })
-		s.state.Done() // a line that is written now knows the watch
+		s.state.Watch(ctx, func() { s.state.Close(ctx.Err()) })
+		s.state.Done()
 	}
 	return s
 }
@@ -204,9 +204,6 @@ func (o *outgoing) countReceived(message any) {
 func (o *outgoing) end(err error) {
 	if o.record == nil {
 		return
-	}
-	if o.unwatch != nil {
-		o.unwatch()
 	}
 	err = failure(err)
 	code := codeOf(err)

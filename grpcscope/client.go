@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
@@ -37,7 +38,7 @@ type ClientOptions struct {
 	// A stream is as it leaves this interceptor, with whatever interceptors inside make of it: one that
 	// they open again has one line. It is over with the first error of RecvMsg, or of SendMsg but for
 	// io.EOF; and when its context ends, whatever is received afterwards. Its line is written then, which
-	// may be on a goroutine of gRPC's: a Log or CodeToLevel that panics there ends the program.
+	// may be on a goroutine of gRPC's or of the context's: a Log or CodeToLevel that panics there ends the program.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].
@@ -89,6 +90,8 @@ func StreamClientInterceptor(opts *ClientOptions) grpc.StreamClientInterceptor {
 		if call.record != nil {
 			if err != nil {
 				s.state.End(err)
+			} else {
+				s.state.Watch(ctx, func() { s.finished(status.FromContextError(ctx.Err()).Err()) })
 			}
 			s.state.Done()
 		}

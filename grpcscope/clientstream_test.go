@@ -80,9 +80,21 @@ func TestTheLineOfAStreamThatIsTriedAgain(t *testing.T) {
 		s, err = again()
 		return &retried{ClientStream: s, again: func() (grpc.ClientStream, error) { return again() }}, err
 	})...)
-	for _, method := range []string{clientStream, serverStream, bidirect} {
-		if a := call(t.Context(), conn, method, "hello"); a.err != nil || a.text != "ok" {
-			t.Fatal(a)
+	for _, method := range []string{clientStream, serverStream, bidirect, "Header"} {
+		if method != "Header" {
+			if a := call(t.Context(), conn, method, "hello"); a.err != nil || a.text != "ok" {
+				t.Fatal(a)
+			}
+		} else { // it finds that the first attempt has failed
+			s, err := conn.NewStream(t.Context(), descs[clientStream], clientStream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = s.SendMsg(wrapperspb.String("hello")), s.CloseSend()
+			_, _ = s.Header()
+			if m, err := receive(s); err != nil || m != "ok" {
+				t.Error(m, err)
+			}
 		}
 		lines.Next(t).Want(t, testkit.Line{"rpc.grpc.status_code": 0., "error.message": nil, "rpc.client.requests_per_rpc": 1., "rpc.client.responses_per_rpc": 1.})
 	}
@@ -142,6 +154,33 @@ func TestTheLineOfAStreamThatIsAnsweredInside(t *testing.T) {
 			tc.want = testkit.Line{"rpc.grpc.status_code": 0., "rpc.client.requests_per_rpc": 1., "rpc.client.responses_per_rpc": 1.}
 		}
 		t.Run(name, func(t *testing.T) { lines.Next(t).Want(t, tc.want) })
+		lines.None(t)
+	}
+}
+
+// A stream that is canceled has a line also if gRPC doesn't know of that, or has said before that the
+// call has failed.
+func TestTheLineOfAStreamThatIsCanceled(t *testing.T) {
+	logger, lines := logs()
+	_, addr := serve(t, &handler{stream: func(grpc.ServerStream) error { return status.Error(codes.NotFound, "") }})
+	opts := &grpcscope.ClientOptions{Log: logger.LogAttrs}
+	for name, conn := range map[string]*grpc.ClientConn{
+		"answered inside": dial(t, addr, inside(logger.LogAttrs, func(func(...metadata.MD) (grpc.ClientStream, error)) (grpc.ClientStream, error) {
+			return &canned{}, nil
+		})...),
+		"failed": dial(t, addr, grpcscope.DialOptions(opts)...),
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		s, err := conn.NewStream(ctx, descs[bidirect], bidirect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "failed" {
+			_, _ = s.Header()
+		}
+		lines.None(t)
+		cancel()
+		lines.Next(t).Want(t, testkit.Line{"level": "INFO", "rpc.grpc.status_code": 1., "error.message": "context canceled"})
 		lines.None(t)
 	}
 }

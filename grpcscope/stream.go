@@ -81,7 +81,12 @@ type clientStream struct {
 	state entry.ClientStream // used if the call has a line
 }
 
+// Header may find that the call has failed, which RecvMsg then says, or makes good.
 func (s *clientStream) Header() (md metadata.MD, err error) {
+	if s.call.record != nil {
+		s.state.Begin()
+		defer s.state.Done()
+	}
 	scope.Outside(func() { md, err = s.ClientStream.Header() })
 	return md, err
 }
@@ -132,8 +137,8 @@ func (s *clientStream) message(m any, do func(any) error, note func(error)) (err
 	return err
 }
 
-// finished is called by gRPC when a call has ended, on whichever goroutine. An interceptor inside may
-// make several for the stream.
+// finished is called by gRPC when a call has ended, on whichever goroutine, and when the context has. An
+// interceptor inside may make several calls for the stream, or none.
 func (s *clientStream) finished(err error) { s.state.Finish(err, s.call.ctx.Err() != nil) }
 
 // sizeOf returns how long m is when it is encoded, without compression, if m can tell.

@@ -1,11 +1,15 @@
 package entry
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // A ClientStream finds out when a stream that a client has opened is over, and has its line written
 // then, once. The line counts messages: it waits for what is being sent or received.
 type ClientStream struct {
 	write func(err error)
+	stop  func() bool // ends Watch
 
 	mu      sync.Mutex
 	busy    int // how many of Begin are without their Done
@@ -21,6 +25,12 @@ type ClientStream struct {
 func (s *ClientStream) Open(write func(err error)) {
 	s.write = write
 	s.Begin()
+}
+
+// Watch has canceled called when ctx ends, until the line is written: a context that lives on keeps no
+// call. It comes between Open and the first Done.
+func (s *ClientStream) Watch(ctx context.Context, canceled func()) {
+	s.stop = context.AfterFunc(ctx, canceled)
 }
 
 // Begin is called before a message is sent or received.
@@ -80,6 +90,9 @@ func (s *ClientStream) set(change func()) {
 	s.written = s.written || write
 	s.mu.Unlock()
 	if write {
+		if s.stop != nil {
+			s.stop()
+		}
 		s.write(err)
 	}
 }

@@ -1,11 +1,13 @@
 package entry_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/taskscope/taskscope/internal/entry"
 )
@@ -81,6 +83,28 @@ func TestClientStreamWritesOnce(t *testing.T) {
 		wg.Wait()
 		if n := lines.Load(); n != 1 {
 			t.Fatalf("%d lines", n)
+		}
+	}
+}
+
+func TestClientStreamWatchesUntilItIsOver(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		canceled := make(chan bool, 1)
+		s := &entry.ClientStream{}
+		s.Open(func(error) {})
+		s.Watch(ctx, func() { canceled <- true })
+		if over {
+			s.End(nil)
+		}
+		s.Done()
+		if cancel(); !over {
+			<-canceled
+			continue
+		}
+		time.Sleep(10 * time.Millisecond)
+		if len(canceled) > 0 {
+			t.Error("the context is watched when the stream is over")
 		}
 	}
 }
