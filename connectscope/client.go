@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
+	"reflect"
 
 	"connectrpc.com/connect"
 
@@ -37,6 +37,10 @@ type ClientOptions struct {
 	// message. A stream that is closed before its end is canceled. One that is neither received to
 	// its end nor closed nor canceled has no line, and neither has a call that ends with a panic or
 	// with runtime.Goexit.
+	//
+	// A stream is over with the first error of Receive; and when its context ends, whatever is received
+	// afterwards. Its line is written then, which may be on a goroutine of the context's: a Log or
+	// CodeToLevel that panics there ends the program.
 	Log LogFunc
 
 	// Sizes adds rpc.client.request.size and rpc.client.response.size to the line: how many bytes
@@ -67,9 +71,6 @@ func newClient(opts Options) *client {
 	}
 	c.names = namesOf(c.opts.Names)
 	c.out = entry.Outgoing{RequestID: c.names.requestID, TraceID: name(c.opts.Names, TraceID), ValidID: c.opts.ValidID}
-	if c.out.ValidID == nil {
-		c.out.ValidID = entry.ProxyID
-	}
 	return c
 }
 
@@ -87,11 +88,21 @@ func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect
 	}
 	call.countSent(req.Any())
 	scope.Outside(func() { resp, err = next(call.ctx, req) })
-	if err == nil && resp != nil {
+	if err == nil && !isNil(resp) {
 		call.countReceived(resp.Any())
 	}
 	call.end(err)
 	return resp, err
+}
+
+// isNil reports whether an interceptor has answered with nothing: with a nil *connect.Response, too,
+// whose methods would panic. Connect's clients pass it on.
+func isNil(resp connect.AnyResponse) bool {
+	if resp == nil {
+		return true
+	}
+	v := reflect.ValueOf(resp)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // A request has a header of its own.
@@ -110,7 +121,9 @@ func (c *client) stream(ctx context.Context, spec connect.Spec, next connect.Str
 	call.rpc.Peer = s.Peer()
 	call.ask(ctx) // nothing has been sent yet
 	if call.record != nil {
-		s.set(func() { call.unwatch = context.AfterFunc(ctx, func() { s.finished(ctx.Err()) }) })
+		s.state.Open(call.end)
+		s.state.Watch(ctx, func() { s.state.Close(ctx.Err()) })
+		s.state.Done()
 	}
 	return s
 }
@@ -122,8 +135,7 @@ type outgoing struct {
 	ctx     context.Context // to call Connect with
 	scope   scope.Scope     // of whoever makes the call
 	skipped bool
-	unwatch func() bool // ends the watch for the end of a stream's context
-	ended   atomic.Bool
+	unwatch func() bool   // ends the watch for the end of a stream's context
 	record  *entry.Record // nil if no line is written
 }
 
@@ -190,12 +202,10 @@ func (o *outgoing) countReceived(message any) {
 
 // end writes the call's line.
 func (o *outgoing) end(err error) {
-	if o.record == nil || o.ended.Swap(true) {
+	if o.record == nil {
 		return
 	}
-	if o.unwatch != nil {
-		o.unwatch()
-	}
+	err = failure(err)
 	code := codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), o.rpc, code)
 	attrs = o.record.AppendClient(attrs, o.rpc.streams())

@@ -135,13 +135,17 @@ func TestTheProgramsRequestIsLeftAlone(t *testing.T) {
 func TestClientNames(t *testing.T) {
 	server, got := received(t)
 	names := map[connectscope.Field]string{connectscope.RequestID: "id", connectscope.TraceID: "trace"}
-	valid := func(id string) bool { return strings.HasSuffix(id, "!") }
+	valid := func(id string) bool { scope.Set("seen", id); return strings.HasSuffix(id, "!") }
 	for _, opts := range []*connectscope.Options{
 		{Names: names, Client: &connectscope.ClientOptions{ValidID: valid}},
 		{Client: &connectscope.ClientOptions{ValidID: valid, Names: names}},
 	} {
 		conn := dial(t, server, connect.ProtocolConnect, scoped(opts))
-		scope.New("id", "r 17!", "request_id", "no", "trace", traceID).Run(func() { _ = call(t.Context(), conn, unary, "") })
+		scope.New("id", "r 17!", "request_id", "no", "trace", traceID).Run(func() {
+			if _ = call(t.Context(), conn, unary, ""); scope.Current().Has("seen") {
+				t.Error("what ValidID sets stays")
+			}
+		})
 		header := got()
 		wantHeader(t, header, map[string]string{"x-request-id": "r 17!"})
 		if tp := header.Values("traceparent"); len(tp) != 1 {
@@ -673,4 +677,31 @@ func (l *lossy) lose() {
 		_ = c.Close()
 	}
 	clear(l.conns)
+}
+
+// What an interceptor inside answers with is passed on as it is: a nil response, too.
+func TestNoResponse(t *testing.T) {
+	logger, lines := logs()
+	for _, log := range []connectscope.LogFunc{nil, logger.LogAttrs} {
+		for _, want := range []connect.AnyResponse{nil, (*connect.Response[text])(nil)} {
+			in := connectscope.NewInterceptor(&connectscope.Options{Client: &connectscope.ClientOptions{Log: log}})
+			inside := connect.UnaryInterceptorFunc(func(connect.UnaryFunc) connect.UnaryFunc {
+				return func(context.Context, connect.AnyRequest) (connect.AnyResponse, error) { return want, nil }
+			})
+			var got connect.AnyResponse
+			outside := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+				return func(ctx context.Context, req connect.AnyRequest) (_ connect.AnyResponse, err error) {
+					got, err = next(ctx, req)
+					return got, err
+				}
+			})
+			conn := dialBy(http.DefaultClient, &httptest.Server{URL: "http://127.0.0.1:1"}, connect.ProtocolConnect, connect.WithInterceptors(outside, in, inside))
+			if _, _ = conn.of[unary].CallUnary(t.Context(), connect.NewRequest(new(text))); got != want {
+				t.Errorf("%v (%T), want %v", got, got, want)
+			}
+			if log != nil {
+				lines.Next(t).Want(t, testkit.Line{"rpc.connect_rpc.error_code": nil, "level": "INFO"})
+			}
+		}
+	}
 }

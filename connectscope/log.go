@@ -22,6 +22,9 @@ import (
 func (c *call) log(answered error) {
 	attrs := make([]slog.Attr, 0, 10)
 	level := slog.LevelError
+	if c.get {
+		answered = failure(answered)
+	}
 	if c.returned || c.panicked != nil && c.recovers() { // there is an answer
 		code := codeOf(answered)
 		attrs = c.names.appendCode(attrs, c.rpc, code)
@@ -51,6 +54,20 @@ func (c *call) log(answered error) {
 		return
 	}
 	line.Write(c.ctx, s, entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
+}
+
+// failure returns err, or nil if it is that of connect.NewNotModifiedError: an answer to a GET that
+// tells the client that it has what it needs. If a method of err panics, it is a failure.
+func failure(err error) (failed error) {
+	defer func() {
+		if recover() != nil {
+			failed = err
+		}
+	}()
+	if connect.IsNotModifiedError(err) {
+		return nil
+	}
+	return err
 }
 
 // statusOf returns the code and the message that Connect makes of a handler's error, or 0 and ""

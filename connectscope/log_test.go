@@ -447,3 +447,27 @@ func TestWhatConnectAnswersItself(t *testing.T) {
 		t.Errorf("no error: %v", line)
 	}
 }
+
+// That a client has what it needs is no failure, on either side. Only a GET is told so.
+func TestNotModified(t *testing.T) {
+	logger, lines := logs()
+	fail := error(connect.NewNotModifiedError(nil))
+	h := each(func(context.Context) (string, error) { return "", fail })
+	quiet := connect.WithIdempotency(connect.IdempotencyNoSideEffects)
+	server := serve(t, h.mux(scoped(&connectscope.Options{Log: logger.LogAttrs}), quiet))
+	opts := []connect.ClientOption{scoped(&connectscope.Options{Client: &connectscope.ClientOptions{Log: logger.LogAttrs}}), quiet}
+	get := dial(t, server, connect.ProtocolConnect, append(opts, connect.WithHTTPGet())...)
+	if a := call(t.Context(), get, unary, ""); !connect.IsNotModifiedError(a.err) {
+		t.Error(a)
+	}
+	for range 2 {
+		lines.Next(t).Want(t, testkit.Line{"level": "INFO", "rpc.connect_rpc.error_code": nil, "error.message": nil})
+	}
+	_ = call(t.Context(), dial(t, server, connect.ProtocolConnect, opts...), unary, "")
+	for range 2 {
+		lines.Next(t).Want(t, testkit.Line{"level": "ERROR", "rpc.connect_rpc.error_code": "unknown", "error.message": "not modified"})
+	}
+	fail = badIs{errOops}
+	_ = call(t.Context(), dial(t, server, connect.ProtocolConnect, quiet, connect.WithHTTPGet()), unary, "") // Connect itself asks it, and panics
+	lines.Next(t).Want(t, testkit.Line{"level": "ERROR", "msg": "call", "rpc.connect_rpc.error_code": "unknown"})
+}

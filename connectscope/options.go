@@ -100,7 +100,8 @@ type Options struct {
 	// httpscope.Handler that writes a line they are on that. If scope.Error has made the error, the
 	// line has the fields of its scope. What else the line has:
 	//
-	//   - An error: error.message, as the client gets it.
+	//   - An error: error.message, as the client gets it. That of connect.NewNotModifiedError is none
+	//     where it answers a GET: such a line has no code.
 	//   - A panic: exception.message and exception.stacktrace, at Error. Unless Recover is set
 	//     there is no code: whoever ends the panic chooses it.
 	//   - http.ErrAbortHandler: error.type abort, at Warn, with no code.

@@ -42,6 +42,7 @@ func newServer(opts Options) *server {
 // unary serves a unary call.
 func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (resp connect.AnyResponse, err error) {
 	c := s.newCall(ctx, callOf(req.Spec(), req.Peer(), req.Header()))
+	c.get = req.HTTPMethod() == http.MethodGet
 	if c.info, _ = connect.CallInfoForHandlerContext(ctx); c.info != nil {
 		c.header = c.info.ResponseHeader
 	}
@@ -89,6 +90,7 @@ type call struct {
 	context.Context // as the interceptor was given it
 	*server
 	rpc       Call
+	get       bool             // it is a GET
 	info      connect.CallInfo // in Context; nil if there is none
 	adopted   *callInfo        // what the handler sees in its place; nil if it is the same
 	header    func() http.Header

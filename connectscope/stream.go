@@ -56,13 +56,7 @@ type clientConn struct {
 	connect.StreamingClientConn
 	call  *outgoing
 	begin sync.Once
-
-	// The call's line waits for what is being sent or received: it counts the message.
-	mu     sync.Mutex
-	busy   int // how many calls of Send and Receive are going on
-	over   bool
-	err    error // if it is over
-	failed error // what Send has returned; it becomes err if nothing is received
+	state entry.ClientStream // used if the call has a line
 }
 
 // send is called before the header is sent: with the first message or with the end.
@@ -72,38 +66,47 @@ func (s *clientConn) send() {
 
 func (s *clientConn) Send(m any) error {
 	s.send()
-	return s.message(m, s.call.countSent, s.StreamingClientConn.Send, s.fail)
+	return s.message(m, s.StreamingClientConn.Send, func(err error) {
+		if err != nil {
+			s.fail(err)
+		} else if m != nil { // nil sends the header
+			s.call.countSent(m)
+		}
+	})
 }
 
 func (s *clientConn) CloseRequest() (err error) {
 	s.send()
 	scope.Outside(func() { err = s.StreamingClientConn.CloseRequest() })
-	if s.call.record != nil {
-		s.set(func() { s.fail(err) })
+	if s.call.record != nil && err != nil {
+		s.fail(err)
 	}
 	return err
 }
 
 func (s *clientConn) Receive(m any) error {
-	return s.message(m, s.call.countReceived, s.StreamingClientConn.Receive, s.end)
+	return s.message(m, s.StreamingClientConn.Receive, func(err error) {
+		switch {
+		case err == nil:
+			s.call.countReceived(m)
+		case isEOF(err):
+			s.state.End(nil)
+		default:
+			s.state.End(err)
+		}
+	})
 }
 
-// message has a message sent or received, and counts it. failed is told what has gone wrong.
-func (s *clientConn) message(m any, count func(any), do func(any) error, failed func(error)) (err error) {
-	done := false
+// message has a message sent or received, and, for the call's line, note told what has become of it.
+func (s *clientConn) message(m any, do func(any) error, note func(error)) (err error) {
 	if s.call.record != nil {
-		s.set(func() { s.busy++ })
-		defer func() {
-			if done && err == nil && m != nil { // nil sends the header
-				count(m)
-			}
-			s.set(func() {
-				s.busy--
-				failed(err)
-			})
-		}()
+		s.state.Begin()
+		defer s.state.Done()
 	}
-	scope.Outside(func() { err, done = do(m), true })
+	scope.Outside(func() { err = do(m) })
+	if s.call.record != nil {
+		note(err)
+	}
 	return err
 }
 
@@ -121,51 +124,24 @@ var errClosed = connect.NewError(connect.CodeCanceled, errors.New("the stream wa
 
 func (s *clientConn) CloseResponse() (err error) {
 	scope.Outside(func() { err = s.StreamingClientConn.CloseResponse() })
-	s.finished(errClosed)
+	if s.call.record != nil {
+		s.state.Close(errClosed)
+	}
 	return err
 }
 
 // fail notes what has gone wrong when sending. io.EOF says that Receive knows more.
 func (s *clientConn) fail(err error) {
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.failed = err
+	if !isEOF(err) {
+		s.state.Fail(err)
 	}
 }
 
-// end notes that nothing more will be received. io.EOF says that nothing has gone wrong.
-func (s *clientConn) end(err error) {
-	if err == nil || s.over {
-		return
-	}
-	if s.over = true; !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-}
-
-// finished is called when the call has been given up, on whichever goroutine.
-func (s *clientConn) finished(err error) {
-	if s.call.record == nil {
-		return
-	}
-	s.set(func() {
-		if s.over {
-			return
-		}
-		if s.over, s.err = true, err; s.failed != nil {
-			s.err = s.failed
-		}
-	})
-}
-
-// set changes the state, and has the line written if nothing is in its way.
-func (s *clientConn) set(change func()) {
-	s.mu.Lock()
-	change()
-	write, err := s.over && s.busy == 0, s.err
-	s.mu.Unlock()
-	if write {
-		s.call.end(err)
-	}
+// isEOF reports whether err is io.EOF. One whose methods panic isn't: without a line nobody would
+// have called them.
+func isEOF(err error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, io.EOF)
 }
 
 // sizeOf returns how long m is as a protocol buffer, without compression, if that is asked for

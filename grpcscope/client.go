@@ -3,10 +3,10 @@ package grpcscope
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
@@ -34,6 +34,11 @@ type ClientOptions struct {
 	// seconds, and, as on the line of a server, the numbers and sizes of messages and the error's
 	// message. A stream that is neither received to its end nor canceled, nor its connection closed,
 	// has no line, and neither has a call that ends with a panic or with runtime.Goexit.
+	//
+	// A stream is as it leaves this interceptor, with whatever interceptors inside make of it: one that
+	// they open again has one line. It is over with the first error of RecvMsg, or of SendMsg but for
+	// io.EOF; and when its context ends, whatever is received afterwards. Its line is written then, which
+	// may be on a goroutine of gRPC's or of the context's: a Log or CodeToLevel that panics there ends the program.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].
@@ -78,11 +83,19 @@ func StreamClientInterceptor(opts *ClientOptions) grpc.StreamClientInterceptor {
 		opts = call.within(opts)
 		s := &clientStream{call: call}
 		if call.record != nil {
+			s.state.Open(call.end)
 			opts = append(opts, grpc.OnFinish(s.finished))
 		}
 		scope.Outside(func() { s.ClientStream, err = open(call.ctx, desc, conn, method, opts...) })
+		if call.record != nil {
+			if err != nil {
+				s.state.End(err)
+			} else {
+				s.state.Watch(ctx, func() { s.finished(status.FromContextError(ctx.Err()).Err()) })
+			}
+			s.state.Done()
+		}
 		if err != nil {
-			call.end(err) // an interceptor inside this one may have failed
 			return nil, err
 		}
 		return s, nil
@@ -116,9 +129,6 @@ func newClient(opts *ClientOptions) *client {
 	}
 	c.names = namesOf(c.opts.Names)
 	c.out = entry.Outgoing{RequestID: c.names.requestID, TraceID: name(c.opts.Names, TraceID), ValidID: c.opts.ValidID}
-	if c.out.ValidID == nil {
-		c.out.ValidID = entry.ProxyID
-	}
 	return c
 }
 
@@ -128,8 +138,7 @@ type outgoing struct {
 	rpc    Call
 	ctx    context.Context // to call gRPC with
 	scope  scope.Scope     // of whoever makes the call
-	ended  atomic.Bool
-	record *entry.Record // nil if no line is written
+	record *entry.Record   // nil if no line is written
 }
 
 // skips reports whether a call is sent as it is. What Skip sets doesn't stay.
@@ -185,7 +194,7 @@ func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
 			opts[i] = grpc.OnFinish(func(err error) { o.scope.Run(func() { f.OnFinish(err) }) })
 		}
 	}
-	return opts[:len(opts):len(opts)]
+	return opts[:len(opts):len(opts)] // what is appended must not be written behind the end of a caller's slice
 }
 
 // countSent and countReceived count a message for the call's line, if one is written.
@@ -203,9 +212,10 @@ func (o *outgoing) countReceived(message any) {
 
 // end writes the call's line.
 func (o *outgoing) end(err error) {
-	if o.record == nil || o.ended.Swap(true) {
+	if o.record == nil {
 		return
 	}
+	err = answer(err) // an interceptor inside may have made it with scope.Error
 	code := codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), code)
 	attrs = o.record.AppendClient(attrs, o.rpc.streams())

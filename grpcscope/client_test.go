@@ -102,9 +102,13 @@ func TestClientNames(t *testing.T) {
 	addr, got := received(t)
 	conn := dial(t, addr, grpcscope.DialOptions(&grpcscope.ClientOptions{
 		Names:   map[grpcscope.Field]string{grpcscope.RequestID: "id", grpcscope.TraceID: "trace"},
-		ValidID: func(id string) bool { return strings.HasSuffix(id, "!") },
+		ValidID: func(id string) bool { scope.Set("seen", id); return strings.HasSuffix(id, "!") },
 	})...)
-	scope.New("id", "r 17!", "request_id", "no", "trace", traceID).Run(func() { _ = call(t.Context(), conn, unary, "") })
+	scope.New("id", "r 17!", "request_id", "no", "trace", traceID).Run(func() {
+		if _ = call(t.Context(), conn, unary, ""); scope.Current().Has("seen") {
+			t.Error("what ValidID sets stays")
+		}
+	})
 	md := got()
 	wantMD(t, md, map[string]string{"x-request-id": "r 17!"})
 	if tp := md.Get("traceparent"); len(tp) != 1 {

@@ -18,9 +18,11 @@
 // # One call, one id
 //
 // The id that a call has come with as x-request-id, or that was made for it, is in the scope,
-// in the metadata that the handler sees, and in the header of the answer. A stream's SetHeader
-// and SendHeader leave out another one. What a handler sets with the func grpc.SetHeader is
-// sent beside it: gRPC has no way to take back what is set.
+// in the metadata that the handler sees, and in the answer: in its header, or, if it is an error with
+// nothing sent before, in its trailer. A client's retry policy tries only such answers again that have no
+// header. A stream's SetHeader, SendHeader and SetTrailer leave out another id. What a handler sets
+// with the funcs grpc.SetHeader and grpc.SetTrailer is sent beside it: gRPC has no way to take back
+// what is set.
 //
 // # What is trusted
 //
@@ -59,7 +61,7 @@
 // # What it costs
 //
 // Of the 150 or so allocations that a unary call has over a connection, the interceptor of a server
-// makes 13, four of which are for the header with the id; that of a client makes 10. For a line at
+// makes 13, four of which are for the answer's id; that of a client makes 10. For a line at
 // the end of the call these are 14 and 20, without what the logger makes of it, and it takes the
 // time to see how long each message is.
 package grpcscope

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -162,6 +163,11 @@ type answer struct {
 	err             error
 }
 
+// id returns the id that the answer has: in the header or in the trailer, not in both.
+func (a answer) id() string {
+	return strings.Join(slices.Concat(a.header.Get("x-request-id"), a.trailer.Get("x-request-id")), "|")
+}
+
 // call makes a call of any kind, with one message each way.
 func call(ctx context.Context, conn grpc.ClientConnInterface, method, msg string) (a answer) {
 	if method == unary {
@@ -236,3 +242,6 @@ func request(key, value string) (http.ResponseWriter, *http.Request) {
 	r.Header.Set(key, value)
 	return httptest.NewRecorder(), r
 }
+
+// panickingLog is a LogFunc.
+func panickingLog(context.Context, slog.Level, string, ...slog.Attr) { panic("oops") }

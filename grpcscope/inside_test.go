@@ -57,6 +57,23 @@ func TestInsideAnHTTPHandler(t *testing.T) {
 	}
 }
 
+// The answer of the request has the id in its header, where it fails too: it has it once.
+func TestAnErrorInsideAnHTTPHandler(t *testing.T) {
+	s := grpc.NewServer(grpcscope.ServerOptions(nil)...)
+	s.RegisterService(&echo, each(func(context.Context) (string, error) { return "", status.Error(codes.NotFound, "") }))
+	server := httptest.NewUnstartedServer(httpscope.Handler(s, nil))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	conn := dial(t, server.Listener.Addr().String())
+	for _, method := range kinds {
+		if a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, ""); status.Code(a.err) != codes.NotFound || a.id() != "r-1" {
+			t.Errorf("%s: header %v, trailer %v, error %v", method, a.header, a.trailer, a.err)
+		}
+	}
+}
+
 // A code is any number of 32 bits, and where an int has as many it may be negative.
 func TestAnyCode(t *testing.T) {
 	logger, lines := logs()

@@ -50,9 +50,12 @@ func (c *call) log(answered error) {
 // one. Of an error that wraps it, as that of scope.Error does, it would send the whole text, with
 // "rpc error: code = …".
 func answer(err error) error {
-	if scoped, ok := err.(memo.Error); ok {
+	if _, ok := err.(hasStatus); ok {
+		return err
+	}
+	if scoped, ok := err.(memo.FullError); ok {
 		if s, ok := scoped.Bare().(hasStatus); ok {
-			return &statusError{err, s}
+			return &statusError{scoped, s}
 		}
 	}
 	return err
@@ -60,13 +63,15 @@ func answer(err error) error {
 
 type hasStatus interface{ GRPCStatus() *status.Status }
 
-// A statusError is an error that is answered with the status of one that it wraps.
+// A statusError is an error of scope.Error's that is answered with the status of the one that this was
+// given. In all else it is to interceptors in front what scope.Error has returned.
 type statusError struct {
-	error
+	memo.FullError
 	hasStatus
 }
 
-func (e *statusError) Unwrap() error { return e.error }
+// Unwrap returns what scope.Error has returned, which has the scope.
+func (e *statusError) Unwrap() error { return e.FullError }
 
 // statusOf returns the status that gRPC makes of a handler's error. If a method of err panics, the code
 // is Unknown.

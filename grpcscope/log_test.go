@@ -452,3 +452,43 @@ func TestAProxyOfUnknownMethods(t *testing.T) {
 		line.Want(t, testkit.Line{"rpc.server.requests_per_rpc": 1., "rpc.server.responses_per_rpc": 1., "rpc.server.request.size": nil})
 	}
 }
+
+// An error that knows more of itself than its text.
+type detailed struct{ error }
+
+func (detailed) GRPCStatus() *status.Status { return status.New(codes.NotFound, "no such user") }
+func (detailed) ErrorType() string          { return "users.Unknown" }
+func (d detailed) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "where it was made")
+}
+
+// What scope.Error returns is to interceptors in front what it is without this package's.
+func TestAnErrorOfScopeErrorStaysWhatItIs(t *testing.T) {
+	_, err := grpcscope.UnaryServerInterceptor(nil)(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) {
+		return nil, scope.Error(detailed{errOops})
+	})
+	typed, _ := err.(interface{ ErrorType() string })
+	caused, _ := err.(interface{ Cause() error })
+	if typed == nil || typed.ErrorType() != "users.Unknown" || caused == nil || caused.Cause() != error(detailed{errOops}) || fmt.Sprintf("%+v", err) != "where it was made" {
+		t.Errorf("the error is %+v now, a %T", err, err)
+	}
+	logger, lines := logs()
+	logger.Error("oops", "err", err)
+	lines.Next(t).Want(t, testkit.Line{"err": "oops"})
+}
+
+// A client's line has the message of an error that an interceptor inside has made with scope.Error.
+func TestAnErrorOfScopeErrorInsideAClient(t *testing.T) {
+	logger, lines := logs()
+	_, addr := serve(t, each(func(context.Context) (string, error) { return "", status.Error(codes.NotFound, "no such user") }))
+	conn := dial(t, addr, append(grpcscope.DialOptions(&grpcscope.ClientOptions{Log: logger.LogAttrs}), grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) (err error) {
+			scope.With("shard", 3).Run(func() { err = scope.Error(next(ctx, method, req, reply, conn, opts...)) })
+			return err
+		}))...)
+	err := call(t.Context(), conn, unary, "").err
+	if s, ok := scope.ErrorScope(err); !ok || !s.Has("shard") {
+		t.Errorf("the call returns %v", err)
+	}
+	lines.Next(t).Want(t, testkit.Line{"rpc.grpc.status_code": 5., "error.message": "no such user"})
+}

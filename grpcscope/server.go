@@ -2,6 +2,7 @@ package grpcscope
 
 import (
 	"context"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,7 +18,8 @@ import (
 // bound to the goroutine, as a task of its own, and in the handler's context. It sets the fields
 // of [Field] that are on by default, in addition to those of the process: what was bound where
 // UnaryServerInterceptor was called, if a bare scope.Set had begun its task. It answers with the
-// call's id in the header x-request-id. nil opts are the defaults.
+// call's id as x-request-id: in the header, and where the answer is an error, or the handler has sent
+// the header, in the trailer. nil opts are the defaults.
 //
 // Chain it first, with [StreamServerInterceptor] beside it, or use [ServerOptions]. A call that
 // comes through two of these interceptors has one task, and one last line: those of the first.
@@ -43,7 +45,8 @@ func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 }
 
 // StreamServerInterceptor does for streams what [UnaryServerInterceptor] does for unary calls.
-// The scope lasts until the handler returns; goroutines that the handler starts inherit it.
+// The scope lasts until the handler returns; goroutines that the handler starts inherit it. The id is
+// in the header if anything has been sent when the handler fails.
 func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
 	s := newServer(opts)
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -108,6 +111,7 @@ type call struct {
 	outer     entry.Outer
 	answered  bool // the answer is that of a call around this one, and has that one's id
 	id        string
+	putOnce   sync.Once
 	came      []string // the ids that the call came with: see ids
 	untrusted string   // members of baggage that came in and aren't trusted
 	task      scope.Scope
@@ -183,10 +187,13 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		return err
 	}
 	serve := func() {
+		good := false
+		defer func() { c.putID(good) }() // also if a panic or runtime.Goexit goes on
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
 			entry.RethrowNil(c.opts.Recover)
 			err = internalError()
 		}
+		good = err == nil
 	}
 	if c.outer.Found() {
 		c.outer.Run(c.Context, serve)
@@ -226,15 +233,35 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 	return err
 }
 
-// adoptID puts the id into the answer's header, and into the metadata that the handler sees.
+// putID puts the id into the answer, once: into the header if the answer is good, or begins now. An
+// error has it in the trailer. With a header it would be no answer that a client's retry policy tries
+// again: that takes those with nothing but a trailer.
+func (c *call) putID(good bool) {
+	c.putOnce.Do(func() {
+		if c.id == "" { // an option has panicked
+			return
+		}
+		md := metadata.MD{propagation.RequestIDHeader: {c.id}}
+		if c.outer.Found() { // what is around has it in the header already
+			good = true
+		}
+		// Setting it fails where the header has been sent, and where there is no answer: the call isn't
+		// one of a server's, or it is over.
+		switch {
+		case c.stream != nil:
+			if !good || c.stream.SetHeader(md) != nil {
+				c.stream.SetTrailer(md)
+			}
+		case !c.answered:
+			if !good || grpc.SetHeader(c.Context, md) != nil {
+				_ = grpc.SetTrailer(c.Context, md)
+			}
+		}
+	})
+}
+
+// adoptID puts the id into the metadata that the handler sees.
 func (c *call) adoptID() {
-	header := metadata.MD{propagation.RequestIDHeader: {c.id}}
-	// It fails where there is no answer: the call isn't one of a server's, or it is over.
-	if c.stream != nil {
-		_ = c.stream.SetHeader(header)
-	} else if !c.answered {
-		_ = grpc.SetHeader(c.Context, header)
-	}
 	if came := c.ids(); len(came) == 1 && came[0] == c.id {
 		return
 	}

@@ -492,7 +492,14 @@ func TestOptionsMayPanic(t *testing.T) {
 		"NewID":  {NewID: func() string { panic("oops") }},
 		"Finish": {Finish: func(context.Context) { panic("oops") }},
 	} {
-		opts.Recover, opts.Log = true, logger.LogAttrs
+		opts.Recover = true
+		opts.Log = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {
+			if ctx == nil || !must(scope.FromContext(ctx)).SameTask(scope.Current()) {
+				t.Errorf("%s: the line's context is %v", name, ctx)
+				ctx = t.Context()
+			}
+			logger.LogAttrs(ctx, level, msg, attrs...)
+		}
 		h, _ := noted()
 		conn := start(t, h, &opts)
 		if a := call(t.Context(), conn, unary, ""); status.Code(a.err) != codes.Internal {

@@ -2,7 +2,7 @@ package grpcscope
 
 import (
 	"context"
-	"sync"
+	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -32,10 +32,14 @@ func (s *serverStream) SetHeader(md metadata.MD) error {
 	return s.ServerStream.SetHeader(withoutID(md))
 }
 
-// SendHeader leaves out a request id, as SetHeader does.
+// SendHeader leaves out a request id, as SetHeader does, and sends the call's.
 func (s *serverStream) SendHeader(md metadata.MD) error {
+	s.call.putID(true)
 	return s.ServerStream.SendHeader(withoutID(md))
 }
+
+// SetTrailer leaves out a request id, too.
+func (s *serverStream) SetTrailer(md metadata.MD) { s.ServerStream.SetTrailer(withoutID(md)) }
 
 func withoutID(md metadata.MD) metadata.MD {
 	if _, ok := md[propagation.RequestIDHeader]; ok { // gRPC refuses a key in upper case
@@ -45,7 +49,9 @@ func withoutID(md metadata.MD) metadata.MD {
 	return md
 }
 
+// SendMsg sends the header with the call's id, if nothing has.
 func (s *serverStream) SendMsg(m any) error {
+	s.call.putID(true)
 	err := s.ServerStream.SendMsg(m)
 	if err == nil {
 		s.call.countSent(m)
@@ -71,16 +77,16 @@ func (s *serverStream) RecvMsg(m any) error {
 // A clientStream calls gRPC with no scope bound: sending and receiving may connect anew.
 type clientStream struct {
 	grpc.ClientStream
-	call *outgoing
-
-	// The call's line waits for what is being sent or received: it counts the message.
-	mu   sync.Mutex
-	busy int // how many calls of SendMsg and RecvMsg are going on
-	over bool
-	err  error // if it is over
+	call  *outgoing
+	state entry.ClientStream // used if the call has a line
 }
 
+// Header may find that the call has failed, which RecvMsg then says, or makes good.
 func (s *clientStream) Header() (md metadata.MD, err error) {
+	if s.call.record != nil {
+		s.state.Begin()
+		defer s.state.Done()
+	}
 	scope.Outside(func() { md, err = s.ClientStream.Header() })
 	return md, err
 }
@@ -91,42 +97,49 @@ func (s *clientStream) CloseSend() (err error) {
 }
 
 func (s *clientStream) SendMsg(m any) error {
-	return s.message(m, s.call.countSent, s.ClientStream.SendMsg)
+	return s.message(m, s.ClientStream.SendMsg, func(err error) {
+		switch err {
+		case nil:
+			s.call.countSent(m)
+		case io.EOF: // RecvMsg knows more
+		default:
+			s.state.End(err)
+		}
+	})
 }
 
 func (s *clientStream) RecvMsg(m any) error {
-	return s.message(m, s.call.countReceived, s.ClientStream.RecvMsg)
+	return s.message(m, s.ClientStream.RecvMsg, func(err error) {
+		switch {
+		case err == nil:
+			s.call.countReceived(m)
+			if !s.call.rpc.ServerStream { // this is the one message
+				s.state.End(nil)
+			}
+		case err == io.EOF:
+			s.state.End(nil)
+		default:
+			s.state.End(err)
+		}
+	})
 }
 
-// message has a message sent or received, and counts it.
-func (s *clientStream) message(m any, count func(any), do func(any) error) (err error) {
-	done := false
+// message has a message sent or received, and, for the call's line, note told what has become of it.
+func (s *clientStream) message(m any, do func(any) error, note func(error)) (err error) {
 	if s.call.record != nil {
-		s.set(func() { s.busy++ })
-		defer func() {
-			if done && err == nil {
-				count(m)
-			}
-			s.set(func() { s.busy-- })
-		}()
+		s.state.Begin()
+		defer s.state.Done()
 	}
-	scope.Outside(func() { err, done = do(m), true })
+	scope.Outside(func() { err = do(m) })
+	if s.call.record != nil {
+		note(err)
+	}
 	return err
 }
 
-// finished is called by gRPC when the call has ended, on whichever goroutine.
-func (s *clientStream) finished(err error) { s.set(func() { s.over, s.err = true, err }) }
-
-// set changes the state, and has the line written if nothing is in its way.
-func (s *clientStream) set(change func()) {
-	s.mu.Lock()
-	change()
-	write, err := s.over && s.busy == 0, s.err
-	s.mu.Unlock()
-	if write {
-		s.call.end(err)
-	}
-}
+// finished is called by gRPC when a call has ended, on whichever goroutine, and when the context has. An
+// interceptor inside may make several calls for the stream, or none.
+func (s *clientStream) finished(err error) { s.state.Finish(err, s.call.ctx.Err() != nil) }
 
 // sizeOf returns how long m is when it is encoded, without compression, if m can tell.
 func sizeOf(m any) (size int, ok bool) {

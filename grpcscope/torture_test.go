@@ -322,7 +322,7 @@ func (tt *torture) front(ctx context.Context, s grpc.ServerStream, exact bool) e
 			ctx = metadata.NewIncomingContext(context.Background(), metadata.Pairs("want", id))
 		}
 		a := call(with(ctx, "want", id), tt.client, kinds[int(id[len(id)-1])%len(kinds)], id)
-		if a.err != nil || strings.Join(a.header.Get("x-request-id"), "|") != id {
+		if a.err != nil || a.id() != id {
 			tt.wrong.Add(1)
 			tt.slog.Error("call failed", "answer", fmt.Sprint(a), "want", id)
 			tt.said.Add(1)
@@ -375,7 +375,7 @@ func (tt *torture) ask(t *testing.T, conn *grpc.ClientConn, id string, n int) {
 	if got := status.Code(a.err); got != want && !errors.Is(a.err, context.Canceled) {
 		t.Errorf("%s of %s: %v", kind, method, a)
 	}
-	if got := strings.Join(a.header.Get("x-request-id"), "|"); got != id {
+	if got := a.id(); got != id {
 		t.Errorf("%s: the answer to %s is that to %q", kind, id, got)
 	}
 }

@@ -58,9 +58,6 @@ func Transport(base http.RoundTripper, opts *TransportOptions) http.RoundTripper
 	if opts != nil {
 		t.opts = *opts
 	}
-	if t.opts.ValidID == nil {
-		t.opts.ValidID = ProxyID
-	}
 	t.out = entry.Outgoing{RequestID: name(t.opts.Names, RequestID), TraceID: name(t.opts.Names, TraceID), ValidID: t.opts.ValidID}
 	if dialer, ok := base.(*http.Transport); ok {
 		if dialer == nil {

@@ -78,7 +78,7 @@ type scopedError struct {
 	scope Scope
 }
 
-var _ memo.Error = (*scopedError)(nil)
+var _ memo.FullError = (*scopedError)(nil)
 
 func (e *scopedError) Error() string { return e.err.Error() }
 func (e *scopedError) Unwrap() error { return e.err }

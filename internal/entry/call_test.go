@@ -94,6 +94,20 @@ func TestWhoHasEndedACall(t *testing.T) {
 		}
 		release()
 	}
+	// Of a short call a tenth is a little. A slow machine may take until then to cancel it.
+	client := false
+	for range 10 {
+		deadline, release := context.WithTimeout(t.Context(), 45*time.Millisecond)
+		ctx, cancel := context.WithCancel(deadline)
+		var w entry.CancelWatch
+		w.Start(ctx, time.Now().Add(-55*time.Millisecond))
+		cancel()
+		client = client || w.Who(true) == "client"
+		release()
+	}
+	if !client {
+		t.Error("a call of 100 ms that is canceled 45 ms before its deadline has met that")
+	}
 }
 
 func TestEachMessageHasAScope(t *testing.T) {

@@ -20,7 +20,7 @@ type Header interface {
 // An Outgoing says what is sent of a scope.
 type Outgoing struct {
 	RequestID, TraceID string            // the names of these fields; "" if there is none
-	ValidID            func(string) bool // which ids may be sent; asked about usable ids only
+	ValidID            func(string) bool // which ids may be sent; asked about usable ids only; nil means ProxyID
 }
 
 // Send writes what s sends into h. What h has stays, unless it isn't valid.
@@ -32,7 +32,18 @@ func (out *Outgoing) Send(s scope.Scope, h Header) {
 	propagation.Inject(s, identified{h})
 }
 
-func (out *Outgoing) valid(id string) bool { return Usable(id) && out.ValidID(id) }
+func (out *Outgoing) valid(id string) bool {
+	if out.ValidID == nil {
+		return Usable(id) && ProxyID(id)
+	}
+	return Usable(id) && out.asked(id)
+}
+
+// asked returns what the program's own ValidID says. What that sets doesn't stay with the caller.
+func (out *Outgoing) asked(id string) (valid bool) {
+	scope.Run(func() { valid = out.ValidID(id) })
+	return valid
+}
 
 // standard returns s with the names that package propagation goes by, and the id to send, or
 // "" if there is none.

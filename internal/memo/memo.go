@@ -4,6 +4,7 @@
 package memo
 
 import (
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 )
@@ -63,10 +64,19 @@ type Scope interface {
 	Encode(fn func())
 }
 
-// An Error is what scope.Error returns.
+// An Error is what scope.Error returns, or what stands for that.
 type Error interface {
 	error
 	Bare() error // the error that it was given, which a logger is to write
+}
+
+// A FullError is all that what scope.Error returns is to those who don't know of it.
+type FullError interface {
+	Error
+	fmt.Formatter
+	Unwrap() error
+	Cause() error      // for github.com/pkg/errors
+	ErrorType() string // for OpenTelemetry
 }
 
 // Errors is true once scope.Error has made an Error: until then no line has one.

@@ -68,7 +68,7 @@ var kinds = map[string]caller{
 	},
 	"stream": func(ctx context.Context, by *http.Client, url string, opts ...connect.ClientOption) error {
 		s := connect.NewClient[text, text](by, url+stream, opts...).CallBidiStream(ctx)
-		if err := s.Send(new(text)); err != nil {
+		if err := s.Send(new(text)); err != nil && !errors.Is(err, io.EOF) { // Receive knows more
 			return err
 		}
 		_ = s.CloseRequest()

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -114,5 +117,30 @@ func TestSelector(t *testing.T) {
 		if _, err := call(t.Context(), dial()); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
+	}
+}
+
+// A call that is tried again has one line, behind the last attempt.
+func TestRetry(t *testing.T) {
+	logger, lines := logs()
+	var attempts atomic.Int64
+	dial := serve(t, func(context.Context) error {
+		if attempts.Add(1)%3 != 0 {
+			return status.Error(codes.Unavailable, "not yet")
+		}
+		return nil
+	})
+	client := dial(append(grpcscope.DialOptions(&grpcscope.ClientOptions{Log: logger.LogAttrs}),
+		grpc.WithChainUnaryInterceptor(retry.UnaryClientInterceptor(retry.WithMax(5))),
+		grpc.WithChainStreamInterceptor(retry.StreamClientInterceptor(retry.WithMax(5))))...)
+	for _, kind := range []string{"unary", "stream"} {
+		if _, err := kinds[kind](t.Context(), client); err != nil && err != io.EOF {
+			t.Error(kind, err)
+		}
+		lines.Next(t).Want(t, testkit.Line{"msg": "outgoing call", "rpc.grpc.status_code": 0., "error.message": nil})
+		lines.None(t)
+	}
+	if n := attempts.Load(); n != 6 {
+		t.Errorf("%d attempts", n)
 	}
 }

@@ -1,0 +1,98 @@
+package entry
+
+import (
+	"context"
+	"sync"
+)
+
+// A ClientStream finds out when a stream that a client has opened is over, and has its line written
+// then, once. The line counts messages: it waits for what is being sent or received.
+type ClientStream struct {
+	write func(err error)
+	stop  func() bool // ends Watch
+
+	mu      sync.Mutex
+	busy    int // how many of Begin are without their Done
+	over    bool
+	err     error // if it is over
+	failed  error // what sending has failed with
+	left    bool  // it has been canceled while it was busy
+	leftErr error
+	written bool
+}
+
+// Open is called before the stream is opened, and is the first Begin. write writes the line.
+func (s *ClientStream) Open(write func(err error)) {
+	s.write = write
+	s.Begin()
+}
+
+// Watch has canceled called when ctx ends, until the line is written: a context that lives on keeps no
+// call. It comes between Open and the first Done.
+func (s *ClientStream) Watch(ctx context.Context, canceled func()) {
+	s.stop = context.AfterFunc(ctx, canceled)
+}
+
+// Begin is called before a message is sent or received.
+func (s *ClientStream) Begin() { s.set(func() { s.busy++ }) }
+
+// Done is called behind that, and after what has gone wrong there was noted.
+func (s *ClientStream) Done() {
+	s.set(func() {
+		if s.busy--; s.busy == 0 && s.left {
+			s.end(s.leftErr)
+		}
+	})
+}
+
+// End notes that the stream is over. nil is an end with no error. The first End counts.
+func (s *ClientStream) End(err error) { s.set(func() { s.end(err) }) }
+
+// Fail notes an error of sending where receiving says more. It counts if the stream is closed.
+func (s *ClientStream) Fail(err error) { s.set(func() { s.failed = err }) }
+
+// Close ends a stream that is given up, whatever is still received.
+func (s *ClientStream) Close(err error) {
+	s.set(func() {
+		if s.failed != nil {
+			err = s.failed
+		}
+		s.end(err)
+	})
+}
+
+// Finish notes that a call below has ended, of which the stream may have several: one that is tried
+// again. So the stream is over only if nothing is going on that can say more. canceled says that
+// nothing is tried again: then it is over if what is going on says nothing.
+func (s *ClientStream) Finish(err error, canceled bool) {
+	s.set(func() {
+		switch {
+		case s.busy == 0:
+			s.end(err)
+		case canceled && !s.left:
+			s.left, s.leftErr = true, err
+		}
+	})
+}
+
+func (s *ClientStream) end(err error) {
+	if !s.over {
+		s.over, s.err = true, err
+	}
+}
+
+// set changes the state, and writes the line if it is time. change must not call anything of the
+// program's: if that panicked, the state would stay locked.
+func (s *ClientStream) set(change func()) {
+	s.mu.Lock()
+	change()
+	write, err := s.over && s.busy == 0 && !s.written, s.err
+	s.written = s.written || write
+	s.mu.Unlock()
+	if write {
+		if s.stop != nil {
+			s.stop()
+		}
+		s.write(err)
+	}
+}
