@@ -3,8 +3,10 @@ package zeroh_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -252,6 +254,86 @@ func TestAValueThatPanicsInALineThatWasDisabledCostsOnlyItsField(t *testing.T) {
 		t.Errorf("%d lines", len(lines))
 	}
 }
+
+// zerolog copies raw JSON to the line unseen. What isn't JSON might split the line, and forge its ids.
+func TestRawJSONIsCheckedBeforeItIsWritten(t *testing.T) {
+	defer func(f func(error) any) { zerolog.ErrorMarshalFunc = f }(zerolog.ErrorMarshalFunc)
+	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+	one := map[string]any{"a": json.Number("1")}
+	for body, want := range map[string]any{
+		"1,\"request_id\":\"evil\"}\n{\"y\":2": "!ERROR:", `{"a":`: "!ERROR:", ``: "!ERROR:", "{}\n{}": "!ERROR:", "\"a\nb\"": "!ERROR:",
+		`{"a":1}`: one, "{\r\n\"a\":1\n}\n": one, `null`: nil, `"a\nb"`: "a\nb",
+	} {
+		raw := json.RawMessage(body)
+		check := func(what string, line map[string]any) {
+			t.Helper()
+			for _, key := range []string{"payload", "late"} {
+				got, ok := line[key]
+				if text, _ := got.(string); want == "!ERROR:" && strings.HasPrefix(text, "!ERROR:") {
+					continue
+				}
+				if !ok || !reflect.DeepEqual(got, want) {
+					t.Errorf("%q, %s: %s is %v, want %v", body, what, key, got, want)
+				}
+			}
+			if line["request_id"] != "r-1" {
+				t.Errorf("%q, %s: %v", body, what, line)
+			}
+		}
+		var out recorder
+		only := func(what string) map[string]any {
+			t.Helper()
+			lines := out.take()
+			if len(lines) != 1 || !binary && bytes.Count(lines[0], []byte("\n")) != 1 {
+				t.Fatalf("%q, %s: %q", body, what, lines)
+			}
+			return decode(t, lines[0])
+		}
+		args := []any{"payload", raw, "late", latest{raw}, "request_id", "r-1"}
+		scope.New(args...).Run(func() {
+			for way, info := range waysIn(&out, nil) {
+				info().Msg("m")
+				check(way, only(way))
+			}
+			for way, info := range waysIn(&out, &logadapters.Options{Group: "g"}) {
+				info().Msg("m")
+				group, _ := only(way)["g"].(map[string]any)
+				check(way+", in a group", group)
+			}
+			l := zerolog.New(&out)
+			l.Err(scope.Error(io.EOF)).Msg("m")
+			object, _ := only("MarshalError")["error"].(map[string]any)
+			check("MarshalError", object)
+		})
+		scope.New(slog.Group("g", args...)).Run(func() {
+			for way, info := range waysIn(&out, nil) {
+				info().Msg("m")
+				group, _ := only(way)["g"].(map[string]any)
+				check(way+", a group", group)
+			}
+		})
+		l := zerolog.New(&out)
+		zeroh.LogAttrs(&l)(t.Context(), slog.LevelInfo, "m", slog.Any("payload", raw), slog.Any("late", latest{raw}), slog.String("request_id", "r-1"))
+		check("LogAttrs", only("LogAttrs"))
+	}
+	for way := range waysIn(nil, nil) {
+		var out recorder
+		scope.New("nothing", json.RawMessage(nil), "list", []json.RawMessage{[]byte(`1,"x":2`)}, "map", map[string]any{"a": json.RawMessage("}\n")}, "k", "v").Run(func() {
+			waysIn(&out, nil)[way]().Msg("m")
+		})
+		line := decode(t, out.take()[0])
+		list, _ := line["list"].(string)
+		inMap, _ := line["map"].(string)
+		if v, ok := line["nothing"]; v != nil || !ok || line["k"] != "v" || !strings.Contains(list, "error") || !strings.Contains(inMap, "error") {
+			t.Errorf("%s: %v", way, line)
+		}
+	}
+}
+
+// A latest is asked for its value when the line is written.
+type latest struct{ v any }
+
+func (v latest) LogValue() slog.Value { return slog.AnyValue(v.v) }
 
 // A causer writes an error of its own, which has a stack, too.
 type causer struct{}
