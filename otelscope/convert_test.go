@@ -228,20 +228,27 @@ func TestNoValueIsTooLarge(t *testing.T) {
 	}
 }
 
+// One panics with what package fmt has no end for.
 type panicsEndlessly struct{}
 
 func (panicsEndlessly) String() string { panic(endless()) }
 
+func endlessGroup() slog.Value {
+	members := []slog.Attr{slog.Int("a", 1)}
+	group := slog.GroupValue(members...)
+	members[0].Value = group
+	return group
+}
+
 // What package slog, or fmt, has no end for shows that it is so, on records, spans and in baggage.
 func TestAFieldWithoutAnEnd(t *testing.T) {
-	members := []slog.Attr{slog.Int("a", 1)}
-	loop := slog.GroupValue(members...)
-	members[0].Value = loop
+	loop := endlessGroup()
+	attr := slog.Attr{Key: "a", Value: loop}
 	wide := slog.IntValue(1)
 	for range 40 {
 		wide = slog.GroupValue(slog.Attr{Key: "a", Value: wide}, slog.Attr{Key: "b", Value: wide})
 	}
-	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless())} {
+	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless()), slog.AnyValue([]any{&loop}), slog.AnyValue([]any{&attr}), slog.AnyValue(struct{ V any }{panicsEndlessly{}}), slog.AnyValue(map[any]int{panicsEndlessly{}: 1})} {
 		testkit.InTime(t, func() {
 			l, k := newLogger(nil)
 			tracer, spans := newTracer()
