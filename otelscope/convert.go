@@ -168,6 +168,9 @@ func (c *converter) any(v any, depth int) attribute.Value {
 		return ofText(v.MarshalText())
 	case json.Marshaler: // it may leave out what fmt would show
 		text, err := json.Marshal(v)
+		if string(text) == "null" {
+			return attribute.Value{}
+		}
 		var unquoted string
 		if json.Unmarshal(text, &unquoted) == nil {
 			text = []byte(unquoted)

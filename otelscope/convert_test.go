@@ -170,6 +170,8 @@ func TestOtherConversions(t *testing.T) {
 		{[]*string{&text, nil}, attribute.SliceValue(attribute.StringValue("x"), attribute.Value{}), attribute.SliceValue(attribute.StringValue("x"), attribute.Value{})},
 		{[3]byte{1, 2, 3}, attribute.ByteSliceValue([]byte{1, 2, 3}), attribute.ByteSliceValue([]byte{1, 2, 3})},
 		{json.RawMessage(`{"a":1}`), attribute.StringValue(`{"a":1}`), attribute.StringValue(`{"a":1}`)},
+		{json.RawMessage(nil), attribute.Value{}, attribute.Value{}},
+		{[]any{json.RawMessage("null"), json.RawMessage(`"null"`)}, attribute.SliceValue(attribute.Value{}, attribute.StringValue("null")), attribute.SliceValue(attribute.Value{}, attribute.StringValue("null"))},
 		{net.IPv4(127, 0, 0, 1), attribute.StringValue("127.0.0.1"), attribute.StringValue("127.0.0.1")},
 		{map[int]any{1: slog.IntValue(2), 2: testkit.Resolved("x")}, attribute.MapValue(attribute.Int("1", 2), attribute.String("2", "resolved x")), attribute.MapValue(attribute.Int("1", 2), attribute.String("2", "resolved x"))},
 		{complex(1, 2), attribute.MapValue(attribute.Float64("r", 1), attribute.Float64("i", 2)), attribute.MapValue(attribute.Float64("r", 1), attribute.Float64("i", 2))},
