@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -175,11 +174,11 @@ func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
 func writable(v any) any {
 	switch v := v.(type) {
 	case error:
-		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		if isNil(logadapters.BareErrors(v)[0]) { // MarshalError returns that
 			return nil
 		}
 	case []error:
-		errs := slices.Clone(v)
+		errs := slices.Clone(v) // the program's own stays as it is
 		for i, err := range errs {
 			errs[i], _ = writable(err).(error)
 		}

@@ -330,6 +330,43 @@ func TestRawJSONIsCheckedBeforeItIsWritten(t *testing.T) {
 	}
 }
 
+type nilPointerError struct{}
+
+func (*nilPointerError) Error() string { return "never called" }
+
+// zerolog writes nothing for an error that is a nil pointer, and so for what scope.Error has made of one.
+// It is null here, and the program's own list keeps it.
+func TestAListOfErrorsStaysAsItIs(t *testing.T) {
+	defer func(f func(error) any) { zerolog.ErrorMarshalFunc = f }(zerolog.ErrorMarshalFunc)
+	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+	scope.New("a", 1).Run(func() {
+		none := error((*nilPointerError)(nil))
+		scoped := scope.Error(none)
+		errs := []error{none, scoped, none}
+		var out recorder
+		check := func(way string) {
+			t.Helper()
+			line := decode(t, out.take()[0])
+			if want := []any{nil, nil, nil}; !reflect.DeepEqual(line["errs"], want) || !reflect.DeepEqual(line["g"], map[string]any{"e": nil}) {
+				t.Errorf("%s: %v", way, line)
+			}
+		}
+		attrs := []slog.Attr{slog.Any("errs", errs), slog.Any("g", slog.GroupValue(slog.Any("e", scoped)))}
+		scope.New(attrs[0], attrs[1]).Run(func() {
+			for way, info := range waysIn(&out, nil) {
+				info().Msg("m")
+				check(way)
+			}
+		})
+		l := zerolog.New(&out)
+		zeroh.LogAttrs(&l)(t.Context(), slog.LevelInfo, "m", attrs...)
+		check("LogAttrs")
+		if errs[0] != none || errs[1] != scoped || errs[2] != none {
+			t.Errorf("the list is %#v now", errs)
+		}
+	})
+}
+
 // A latest is asked for its value when the line is written.
 type latest struct{ v any }
 
