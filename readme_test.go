@@ -68,7 +68,7 @@ func TestTheServerOfTheREADME(t *testing.T) {
 			server = b.text
 		}
 	}
-	rows := regexp.MustCompile(`(?m)^\| (\w+) \| (.+) \| (.+) \| (.+) \|$`).FindAllStringSubmatch(readme.text, -1)
+	rows := regexp.MustCompile(`(?m)^\| (\w+) \| (.+) \| (.+) \| (.+) \| (.+) \|$`).FindAllStringSubmatch(readme.text, -1)
 	code := func(cell string) (statements []string) {
 		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1) {
 			statements = append(statements, m[1])
@@ -98,10 +98,17 @@ func TestTheServerOfTheREADME(t *testing.T) {
 			if row[1] == "slog" { // "as above"
 				start = append(start, slogsOwn)
 			}
+			const serve = `http.ListenAndServe(":8080", handler)`
+			last := `slog.Error("server", "err", ` + serve + `)`
+			end := last
+			if line := code(row[5]); len(line) > 0 { // else "as above"
+				end = "err := " + serve + "\n" + line[0]
+			}
 			program := server
 			for _, r := range [][2]string{
 				{slogsOwn, strings.Join(start, "\n")},
 				{"slog.LogAttrs", strings.Join(code(row[3]), "")},
+				{last, end},
 				{`":8080"`, `"` + addr + `"`},
 			} {
 				if strings.Count(program, r[0]) != 1 {

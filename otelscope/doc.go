@@ -22,7 +22,7 @@
 // are declared for them:
 //
 //	var User = scope.NewKey[string]("enduser.id", scope.Traced)         // on spans
-//	var Tenant = scope.NewKey[string]("tenant", scope.Measured)         // on measurements
+//	var Tenant = scope.NewKey[string]("tenant", scope.Measured)         // on measurements that are given MetricOption
 //	var Region = scope.NewKey[string]("cloud.region", scope.Propagated) // in baggage
 //
 // A scope.Hidden field is on none of them, and a scope.Redacted one shows [REDACTED]. Baggage is the

@@ -24,7 +24,7 @@ import (
 
 var (
 	User   = scope.NewKey[string]("enduser.id", scope.Traced)           // on spans
-	Tenant = scope.NewKey[string]("tenant", scope.Measured)             // on measurements
+	Tenant = scope.NewKey[string]("tenant", scope.Measured)             // on measurements that are given MetricOption
 	Region = scope.NewKey[string]("cloud.region", scope.Propagated)     // in baggage, to the next service
 	Card   = scope.NewKey[string]("card", scope.Traced, scope.Redacted) // on spans as [REDACTED]
 )
