@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"reflect"
 	"runtime"
 	"runtime/pprof"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
 )
 
 func TestOneLineForEachJob(t *testing.T) {
@@ -595,16 +597,38 @@ func TestAPanicDoesNotAwait(t *testing.T) {
 	close(stop)
 }
 
-// A job may panic with a value that leads back to itself: package fmt would end the process.
+// A job may panic with a value that leads back to itself: package fmt would end the process. So may an
+// error's own method.
 func TestAPanicWithoutAnEnd(t *testing.T) {
 	loop := []any{nil}
 	loop[0] = loop
-	out := testkit.NewLines()
-	p := recovered(func() {
-		_ = jobscope.Run(context.Background(), "job", func(context.Context) error { panic(loop) }, &jobscope.Options{Log: slogTo(out).LogAttrs})
-	})
-	if _, same := p.([]any); !same {
-		t.Errorf("another panic: %T", p)
+	members := []slog.Attr{{}}
+	members[0] = slog.Attr{Key: "a", Value: slog.GroupValue(members...)}
+	for _, v := range []any{loop, slog.GroupValue(members...), &members[0]} {
+		out := testkit.NewLines()
+		p := recovered(func() {
+			_ = jobscope.Run(context.Background(), "job", func(context.Context) error { panic(v) }, &jobscope.Options{Log: slogTo(out).LogAttrs})
+		})
+		if reflect.TypeOf(p) != reflect.TypeOf(v) {
+			t.Errorf("another panic: %T", p)
+		}
+		out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "exception.message": "!BADVALUE: nested too deep, or too large"})
+		_ = jobscope.Run(context.Background(), "job", func(context.Context) error { return scope.Error(panics{v}) }, &jobscope.Options{Log: slogTo(out).LogAttrs})
+		out.Next(t).Want(t, testkit.Line{"job.outcome": "error", "error.message": "!PANIC: !BADVALUE: nested too deep, or too large"})
+		// log/slog prints a list as fmt does, which has no end for these either.
+		text := ""
+		err := jobscope.Run(context.Background(), "job", func(context.Context) error {
+			scope.Append("list", []any{v})
+			scope.Append("list", 1)
+			text = scope.Current().String()
+			return nil
+		}, &jobscope.Options{Log: slog.New(slogh.New(slog.NewTextHandler(io.Discard, nil), nil)).LogAttrs})
+		if err != nil || text == "" {
+			t.Errorf("%T: %v, %s", v, err, text)
+		}
 	}
-	out.Next(t).Want(t, testkit.Line{"job.outcome": "panic", "exception.message": "!BADVALUE: nested too deep, or too large"})
 }
+
+type panics struct{ with any }
+
+func (p panics) Error() string { panic(p.with) }

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -165,7 +166,7 @@ type fixed struct{ metric.MeasurementOption }
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + sprint(p))})
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + values.Text(p))})
 		}
 	}()
 	if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/taskscope/taskscope/internal/values"
 )
 
 // A target is what values are converted for.
@@ -144,6 +146,10 @@ func (c *converter) any(v any, depth int) attribute.Value {
 		return c.own(v, depth)
 	case slog.Value:
 		return c.nested(v, depth+1)
+	case *slog.Value:
+		return c.nested(*v, depth+1)
+	case *slog.Attr:
+		return c.any(*v, depth+1)
 	case slog.Attr: // its String has no end for a value that leads back to itself
 		return ofString(v.Key + "=" + c.nested(v.Value, depth+1).String())
 	case slog.LogValuer:
@@ -162,6 +168,9 @@ func (c *converter) any(v any, depth int) attribute.Value {
 		return ofText(v.MarshalText())
 	case json.Marshaler: // it may leave out what fmt would show
 		text, err := json.Marshal(v)
+		if string(text) == "null" {
+			return attribute.Value{}
+		}
 		var unquoted string
 		if json.Unmarshal(text, &unquoted) == nil {
 			text = []byte(unquoted)
@@ -200,29 +209,30 @@ func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 	case reflect.Map:
 		members := make([]attribute.KeyValue, 0, min(r.Len(), maxValues))
 		for entries := r.MapRange(); entries.Next() && c.left > 0; {
-			key := c.mapKey(entries.Key(), depth)
+			key := c.mapKey(entries.Key())
 			members = append(members, attribute.KeyValue{Key: keyOf(key), Value: c.any(entries.Value().Interface(), depth+1)})
 		}
 		return attribute.MapValue(members...)
 	case reflect.Struct:
-		if c.measure(r, depth); c.left <= 0 {
-			return attribute.Value{}
-		}
-		return ofString(fmt.Sprintf("%+v", r.Interface()))
+		return ofString(c.print("%+v", r.Interface()))
 	}
 	return attribute.StringValue("!BADVALUE: " + r.Type().String()) // a chan, a func
 }
 
 // mapKey returns the text of a map's key.
-func (c *converter) mapKey(key reflect.Value, depth int) string {
+func (c *converter) mapKey(key reflect.Value) string {
 	if key.Kind() == reflect.String {
 		return key.String()
 	}
-	c.measureTop(key.Interface(), depth)
-	if c.left <= 0 {
+	return c.print("%v", key.Interface())
+}
+
+// print returns what fmt makes of v, and "" if that has too much in it.
+func (c *converter) print(format string, v any) string {
+	if c.left = values.Left(c.left, v); c.left <= 0 {
 		return ""
 	}
-	return fmt.Sprint(key.Interface())
+	return fmt.Sprintf(format, values.Printable(v))
 }
 
 // own returns v, which is an attribute's value already, with text that is UTF-8.
@@ -294,78 +304,4 @@ func each[V, T any](items []V, as func(V) T) []T {
 		list[i] = as(item)
 	}
 	return list
-}
-
-// measureTop counts the values that package fmt would go through for v. At the top, and nowhere else, it
-// follows a pointer. What has a text of its own isn't gone through.
-func (c *converter) measureTop(v any, depth int) {
-	switch v.(type) {
-	case nil, error, fmt.Stringer, fmt.Formatter:
-		return
-	}
-	r := reflect.ValueOf(v)
-	if r.Kind() == reflect.Pointer && !r.IsNil() {
-		r = r.Elem()
-	}
-	c.measure(r, depth)
-}
-
-// measure counts the values that package fmt would visit to print r, which is a struct or a part of
-// one. Printing a value that leads back to itself would never end.
-func (c *converter) measure(r reflect.Value, depth int) {
-	if c.spend(depth) {
-		return
-	}
-	switch r.Kind() {
-	case reflect.Interface:
-		if !r.IsNil() {
-			c.measure(r.Elem(), depth+1)
-		}
-	case reflect.Struct:
-		for i := range r.NumField() {
-			c.measure(r.Field(i), depth+1)
-		}
-	case reflect.Slice, reflect.Array:
-		for i := 0; i < r.Len() && c.left > 0; i++ {
-			c.measure(r.Index(i), depth+1)
-		}
-	case reflect.Map:
-		for entries := r.MapRange(); entries.Next() && c.left > 0; {
-			c.measure(entries.Key(), depth+1)
-			c.measure(entries.Value(), depth+1)
-		}
-	}
-}
-
-// sprint is a fmt.Sprint that always ends: for a value that contains itself, and for one whose method
-// panics, be it with such a value, or with one whose own method panics.
-func sprint(v any) (text string) {
-	c := converter{left: maxValues}
-	defer func() {
-		p := recover()
-		if p == nil {
-			return
-		}
-		defer func() {
-			if recover() != nil {
-				text = fmt.Sprintf("!PANIC: %T", p)
-			}
-		}()
-		if c.measureTop(p, 0); c.left > 0 {
-			text = fmt.Sprint(v) // which says what has panicked
-		} else {
-			text = "!PANIC: " + tooLarge
-		}
-	}()
-	switch v := v.(type) {
-	case fmt.Formatter:
-	case error:
-		return v.Error()
-	case fmt.Stringer:
-		return v.String()
-	}
-	if c.measureTop(v, 0); c.left <= 0 {
-		return tooLarge
-	}
-	return fmt.Sprint(v)
 }

@@ -170,6 +170,8 @@ func TestOtherConversions(t *testing.T) {
 		{[]*string{&text, nil}, attribute.SliceValue(attribute.StringValue("x"), attribute.Value{}), attribute.SliceValue(attribute.StringValue("x"), attribute.Value{})},
 		{[3]byte{1, 2, 3}, attribute.ByteSliceValue([]byte{1, 2, 3}), attribute.ByteSliceValue([]byte{1, 2, 3})},
 		{json.RawMessage(`{"a":1}`), attribute.StringValue(`{"a":1}`), attribute.StringValue(`{"a":1}`)},
+		{json.RawMessage(nil), attribute.Value{}, attribute.Value{}},
+		{[]any{json.RawMessage("null"), json.RawMessage(`"null"`)}, attribute.SliceValue(attribute.Value{}, attribute.StringValue("null")), attribute.SliceValue(attribute.Value{}, attribute.StringValue("null"))},
 		{net.IPv4(127, 0, 0, 1), attribute.StringValue("127.0.0.1"), attribute.StringValue("127.0.0.1")},
 		{map[int]any{1: slog.IntValue(2), 2: testkit.Resolved("x")}, attribute.MapValue(attribute.Int("1", 2), attribute.String("2", "resolved x")), attribute.MapValue(attribute.Int("1", 2), attribute.String("2", "resolved x"))},
 		{complex(1, 2), attribute.MapValue(attribute.Float64("r", 1), attribute.Float64("i", 2)), attribute.MapValue(attribute.Float64("r", 1), attribute.Float64("i", 2))},
@@ -228,20 +230,27 @@ func TestNoValueIsTooLarge(t *testing.T) {
 	}
 }
 
+// One panics with what package fmt has no end for.
 type panicsEndlessly struct{}
 
 func (panicsEndlessly) String() string { panic(endless()) }
 
+func endlessGroup() slog.Value {
+	members := []slog.Attr{slog.Int("a", 1)}
+	group := slog.GroupValue(members...)
+	members[0].Value = group
+	return group
+}
+
 // What package slog, or fmt, has no end for shows that it is so, on records, spans and in baggage.
 func TestAFieldWithoutAnEnd(t *testing.T) {
-	members := []slog.Attr{slog.Int("a", 1)}
-	loop := slog.GroupValue(members...)
-	members[0].Value = loop
+	loop := endlessGroup()
+	attr := slog.Attr{Key: "a", Value: loop}
 	wide := slog.IntValue(1)
 	for range 40 {
 		wide = slog.GroupValue(slog.Attr{Key: "a", Value: wide}, slog.Attr{Key: "b", Value: wide})
 	}
-	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless())} {
+	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless()), slog.AnyValue([]any{&loop}), slog.AnyValue([]any{&attr}), slog.AnyValue(struct{ V any }{panicsEndlessly{}}), slog.AnyValue(map[any]int{panicsEndlessly{}: 1})} {
 		testkit.InTime(t, func() {
 			l, k := newLogger(nil)
 			tracer, spans := newTracer()

@@ -181,6 +181,26 @@ func TestALogValuerIsAskedOnce(t *testing.T) {
 	}
 }
 
+// So it is with a limit, which counts all fields of the scope, whenever they came, and not its ids.
+func TestAScopeThatGrowsBeyondTheLimit(t *testing.T) {
+	ids := " [" + traceID + "/" + spanID + "/00]"
+	for _, group := range []string{"", "task"} {
+		l, k := newLogger(&otelscope.LogOptions{MaxFields: 2, Group: group})
+		scope.New("trace_id", traceID, "a", 1, "span_id", spanID, "b", 2).Run(func() {
+			emit(l, background)
+			scope.Set("c", 3)
+			emit(l, background)
+			scope.Set("d", 4)
+			emit(l, background)
+		})
+		if group == "" {
+			wantLines(t, k, "hello a=1 b=2"+ids, "hello b=2 c=3 scope_dropped=1"+ids, "hello c=3 d=4 scope_dropped=2"+ids)
+		} else {
+			wantLines(t, k, `hello task={"a":1,"b":2}`+ids, `hello task={"b":2,"c":3,"scope_dropped":1}`+ids, `hello task={"c":3,"d":4,"scope_dropped":2}`+ids)
+		}
+	}
+}
+
 // What is added to a scope that has been seen before comes to its attributes and its ids.
 func TestAScopeThatGrows(t *testing.T) {
 	l, k := newLogger(nil)

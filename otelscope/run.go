@@ -12,6 +12,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
@@ -154,7 +155,7 @@ func (r *spanRun) recordError() { r.record(r.err, typeOf(r.err)) }
 
 // record records what fn has ended with: an event, error.type, unless fn has set it, and the status.
 func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
-	text := valid(sprint(what))
+	text := valid(values.Text(what))
 	event := append([]attribute.KeyValue{semconv.ExceptionType(name), semconv.ExceptionMessage(text)}, more...)
 	fields := slices.DeleteFunc(fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
 	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fields, event...)...))

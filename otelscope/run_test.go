@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -264,9 +265,15 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 			`Error "loop" error.type=otelscope_test.loopError / exception exception.type=otelscope_test.loopError exception.message=loop`, loopError{}, ""},
 		{"an error that panics endlessly", func() error { return endlessError{} },
 			`Error "!PANIC: !BADVALUE: nested too deep, or too large" error.type=github.com/taskscope/taskscope/otelscope_test.endlessError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.endlessError exception.message=!PANIC: !BADVALUE: nested too deep, or too large`, endlessError{}, ""},
+		{"one that has a scope, too", func() error { return scope.Error(endlessError{}) },
+			`Error "!PANIC: !BADVALUE: nested too deep, or too large" error.type=github.com/taskscope/taskscope/otelscope_test.endlessError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.endlessError exception.message=!PANIC: !BADVALUE: nested too deep, or too large`, endlessError{}, ""},
 		{"an error that panics with one that does", func() error { return worseError{} },
-			`Error "!PANIC: otelscope_test.badError" error.type=github.com/taskscope/taskscope/otelscope_test.worseError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.worseError exception.message=!PANIC: otelscope_test.badError`, worseError{}, ""},
+			`Error "!PANIC: text of otelscope_test.worseError" error.type=github.com/taskscope/taskscope/otelscope_test.worseError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.worseError exception.message=!PANIC: text of otelscope_test.worseError`, worseError{}, ""},
 		{"a panic with a value that leads back to itself", func() error { explode(endless()); return nil },
+			`Error "!BADVALUE: nested too deep, or too large" error.type=[]interface {} / exception exception.type=[]interface {} exception.message=!BADVALUE: nested too deep, or too large exception.stacktrace=…`, nil, "panic"},
+		{"a panic with a group that leads back to itself", func() error { explode(endlessGroup()); return nil },
+			`Error "!BADVALUE: nested too deep, or too large" error.type=slog.Value / exception exception.type=slog.Value exception.message=!BADVALUE: nested too deep, or too large exception.stacktrace=…`, nil, "panic"},
+		{"a panic with what has a text of that", func() error { explode([]any{panicsEndlessly{}}); return nil },
 			`Error "!BADVALUE: nested too deep, or too large" error.type=[]interface {} / exception exception.type=[]interface {} exception.message=!BADVALUE: nested too deep, or too large exception.stacktrace=…`, nil, "panic"},
 		{"a panic", func() error { explode("boom"); return nil },
 			`Error "boom" error.type=string / exception exception.type=string exception.message=boom exception.stacktrace=…`, nil, "panic boom"},
@@ -283,7 +290,9 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 				defer func() {
 					if p := recover(); p != nil {
 						ends = "panic"
-						if _, list := p.([]any); !list {
+						switch p.(type) {
+						case []any, slog.Value: // without an end
+						default:
 							ends += fmt.Sprint(" ", p)
 						}
 					}

@@ -132,13 +132,14 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 		scope.Append("items", "umbrella")
 		scope.Append("items", "boots")
 		scope.Append("broken", testkit.PanickingString{})
+		scope.Append("gaps", (*int)(nil))
 		otelscope.Finish(ctx)
 		otelscope.Finish(ctx) // once more changes nothing
 		span.End()
 		otelscope.Finish(ctx) // nor after the end
 	})
 	want(t, "span", text(spans.Ended()[0].Attributes()), "rows=own t.user=ann t.late=3 t.both=true db.queries=2 t.redacted=[REDACTED]"+
-		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"]")
+		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"] gaps=[null]")
 }
 
 // What is remembered of a scope is shared by all spans that end in it.

@@ -67,8 +67,13 @@ func listed(v any, plainOnly bool) (shown any) {
 // encoder's error a logger shows nothing of the list.
 type element struct{ value any }
 
-// Format writes what fmt writes of the value itself.
-func (e element) Format(f fmt.State, verb rune) { fmt.Fprintf(f, fmt.FormatString(f, verb), e.value) }
+// Format writes what fmt writes of the value itself, which may have no end for it.
+func (e element) Format(f fmt.State, verb rune) {
+	if v := slog.AnyValue(e.value); values.TooLarge(v) {
+		e.value = values.String(v)
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), values.Printable(e.value))
+}
 
 // MarshalJSON implements json.Marshaler.
 func (e element) MarshalJSON() (text []byte, err error) {

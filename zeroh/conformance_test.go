@@ -163,10 +163,6 @@ func TestSameBytesConsole(t *testing.T) {
 	}
 }
 
-type nilPointerError struct{}
-
-func (*nilPointerError) Error() string { return "never called" }
-
 // zerolog itself writes a key and no value for an error that is a nil pointer, which no
 // reader of JSON accepts. So this is where the same bytes are not wanted.
 func TestErrorThatIsANilPointerIsNull(t *testing.T) {

@@ -18,6 +18,9 @@
 // of a child made with With. A group is a Dict. While zerolog.ErrorStackMarshaler is set, errors and
 // objects are encoded with each line: it depends on the event whether their stack is written.
 //
+// zerolog copies a json.RawMessage to the line as it is. Here one that isn't JSON is a text that
+// begins with !ERROR:, one that is nil is null, and one with line breaks has none.
+//
 // # Duplicates
 //
 // zerolog shows the keys of events and loggers neither to a hook nor to For. So a key that the scope

@@ -1,7 +1,9 @@
 package zeroh
 
 import (
+	"log/slog"
 	"reflect"
+	"slices"
 
 	"github.com/rs/zerolog"
 
@@ -14,7 +16,7 @@ import (
 //	zerolog.ErrorMarshalFunc = zeroh.MarshalError
 //
 // From then on an error that carries a scope (see [scope.Error]) is written as an object: its
-// text as message, and the fields of that scope; no Filter sees these. Any other error is written as before.
+// text as message, and the other fields of that scope; no Filter sees these. Any other error is written as before.
 func MarshalError(err error) any {
 	var scopes []scope.Scope
 	if err != nil && logadapters.HaveErrors() {
@@ -43,7 +45,7 @@ type errorObject struct {
 func (o errorObject) MarshalZerologObject(e *zerolog.Event) {
 	const message = "message"
 	e.Str(message, o.err.Error())
-	attrs := o.scope.Without(message).LogValue().Group()
-	fields := logadapters.FieldsOf(attrs...)
+	fields := logadapters.FieldsOf(o.scope.LogValue().Group()...)
+	fields.Attrs = slices.DeleteFunc(fields.Attrs, func(a slog.Attr) bool { return a.Key == message })
 	logadapters.Encode(o.scope, func() { addAll(e, &fields, true) })
 }

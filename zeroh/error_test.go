@@ -57,6 +57,27 @@ func TestMarshalError(t *testing.T) {
 	}
 }
 
+// The text of the error is there once, whatever else is called message.
+func TestTheMessageOfAnErrorIsItsText(t *testing.T) {
+	defer func(f func(error) any) { zerolog.ErrorMarshalFunc = f }(zerolog.ErrorMarshalFunc)
+	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+	for what, set := range map[string]func(){
+		"a field":        func() { scope.Set("message", "another") },
+		"a shared field": func() { scope.Share("message", "another") },
+		"both":           func() { scope.Share("message", "one"); scope.Set("message", "another") },
+	} {
+		var out recorder
+		l := zerolog.New(&out)
+		scope.New("request_id", "r").Run(func() {
+			set()
+			l.Err(scope.Error(io.EOF)).Send()
+		})
+		if got, want := string(out.take()[0]), `{"level":"error","error":{"message":"EOF","request_id":"r"}}`+"\n"; got != want {
+			t.Errorf("%s: got %swant %s", what, got, want)
+		}
+	}
+}
+
 type late struct{}
 
 func (late) LogValue() slog.Value { return slog.StringValue("resolved") }

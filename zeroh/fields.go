@@ -3,8 +3,8 @@ package zeroh
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -165,26 +165,44 @@ func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
 	case slog.KindGroup:
 		addAll(e, &logadapters.Fields{Group: a.Key, Attrs: a.Value.Group()}, false)
 	default:
-		e.Fields([]any{a.Key, orNil(fields.Any(i))})
+		e.Fields([]any{a.Key, writable(fields.Any(i))})
 	}
 }
 
-// orNil returns v with nil in place of an error that is a nil pointer, alone or in a slice:
-// Event.Fields writes nothing for it, which no reader of JSON accepts.
-func orNil(v any) any {
+// writable returns v as Event.Fields can write it. There it writes nothing for an error that is a nil
+// pointer, alone or in a slice, which no reader of JSON accepts, and copies raw JSON unseen.
+func writable(v any) any {
 	switch v := v.(type) {
 	case error:
-		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		if isNil(logadapters.BareErrors(v)[0]) { // MarshalError returns that
 			return nil
 		}
 	case []error:
-		errs := slices.Clone(v)
+		errs := slices.Clone(v) // the program's own stays as it is
 		for i, err := range errs {
-			errs[i], _ = orNil(err).(error)
+			errs[i], _ = writable(err).(error)
 		}
 		return errs
+	case json.RawMessage:
+		return checked(v)
 	}
 	return v
+}
+
+// checked returns raw if it is JSON, without the line breaks that would split the line, and else a
+// text that says so: what isn't JSON might end the line, and begin one with other ids.
+func checked(raw json.RawMessage) any {
+	if raw == nil {
+		return nil // as encoding/json has it
+	}
+	if json.Valid(raw) && !bytes.ContainsAny(raw, "\r\n") {
+		return raw
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		return "!ERROR:" + err.Error() // as log/slog has it
+	}
+	return json.RawMessage(b.Bytes())
 }
 
 // mayHaveStack reports whether zerolog may write a stack with one of attrs, in an event that has

@@ -3,8 +3,10 @@ package zeroh_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -253,6 +255,123 @@ func TestAValueThatPanicsInALineThatWasDisabledCostsOnlyItsField(t *testing.T) {
 	}
 }
 
+// zerolog copies raw JSON to the line unseen. What isn't JSON might split the line, and forge its ids.
+func TestRawJSONIsCheckedBeforeItIsWritten(t *testing.T) {
+	defer func(f func(error) any) { zerolog.ErrorMarshalFunc = f }(zerolog.ErrorMarshalFunc)
+	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+	one := map[string]any{"a": json.Number("1")}
+	for body, want := range map[string]any{
+		"1,\"request_id\":\"evil\"}\n{\"y\":2": "!ERROR:", `{"a":`: "!ERROR:", ``: "!ERROR:", "{}\n{}": "!ERROR:", "\"a\nb\"": "!ERROR:",
+		`{"a":1}`: one, "{\r\n\"a\":1\n}\n": one, `null`: nil, `"a\nb"`: "a\nb",
+	} {
+		raw := json.RawMessage(body)
+		check := func(what string, line map[string]any) {
+			t.Helper()
+			for _, key := range []string{"payload", "late"} {
+				got, ok := line[key]
+				if text, _ := got.(string); want == "!ERROR:" && strings.HasPrefix(text, "!ERROR:") {
+					continue
+				}
+				if !ok || !reflect.DeepEqual(got, want) {
+					t.Errorf("%q, %s: %s is %v, want %v", body, what, key, got, want)
+				}
+			}
+			if line["request_id"] != "r-1" {
+				t.Errorf("%q, %s: %v", body, what, line)
+			}
+		}
+		var out recorder
+		only := func(what string) map[string]any {
+			t.Helper()
+			lines := out.take()
+			if len(lines) != 1 || !binary && bytes.Count(lines[0], []byte("\n")) != 1 {
+				t.Fatalf("%q, %s: %q", body, what, lines)
+			}
+			return decode(t, lines[0])
+		}
+		args := []any{"payload", raw, "late", latest{raw}, "request_id", "r-1"}
+		scope.New(args...).Run(func() {
+			for way, info := range waysIn(&out, nil) {
+				info().Msg("m")
+				check(way, only(way))
+			}
+			for way, info := range waysIn(&out, &logadapters.Options{Group: "g"}) {
+				info().Msg("m")
+				group, _ := only(way)["g"].(map[string]any)
+				check(way+", in a group", group)
+			}
+			l := zerolog.New(&out)
+			l.Err(scope.Error(io.EOF)).Msg("m")
+			object, _ := only("MarshalError")["error"].(map[string]any)
+			check("MarshalError", object)
+		})
+		scope.New(slog.Group("g", args...)).Run(func() {
+			for way, info := range waysIn(&out, nil) {
+				info().Msg("m")
+				group, _ := only(way)["g"].(map[string]any)
+				check(way+", a group", group)
+			}
+		})
+		l := zerolog.New(&out)
+		zeroh.LogAttrs(&l)(t.Context(), slog.LevelInfo, "m", slog.Any("payload", raw), slog.Any("late", latest{raw}), slog.String("request_id", "r-1"))
+		check("LogAttrs", only("LogAttrs"))
+	}
+	for way := range waysIn(nil, nil) {
+		var out recorder
+		scope.New("nothing", json.RawMessage(nil), "list", []json.RawMessage{[]byte(`1,"x":2`)}, "map", map[string]any{"a": json.RawMessage("}\n")}, "k", "v").Run(func() {
+			waysIn(&out, nil)[way]().Msg("m")
+		})
+		line := decode(t, out.take()[0])
+		list, _ := line["list"].(string)
+		inMap, _ := line["map"].(string)
+		if v, ok := line["nothing"]; v != nil || !ok || line["k"] != "v" || !strings.Contains(list, "error") || !strings.Contains(inMap, "error") {
+			t.Errorf("%s: %v", way, line)
+		}
+	}
+}
+
+type nilPointerError struct{}
+
+func (*nilPointerError) Error() string { return "never called" }
+
+// zerolog writes nothing for an error that is a nil pointer, and so for what scope.Error has made of one.
+// It is null here, and the program's own list keeps it.
+func TestAListOfErrorsStaysAsItIs(t *testing.T) {
+	defer func(f func(error) any) { zerolog.ErrorMarshalFunc = f }(zerolog.ErrorMarshalFunc)
+	zerolog.ErrorMarshalFunc = zeroh.MarshalError
+	scope.New("a", 1).Run(func() {
+		none := error((*nilPointerError)(nil))
+		scoped := scope.Error(none)
+		errs := []error{none, scoped, none}
+		var out recorder
+		check := func(way string) {
+			t.Helper()
+			line := decode(t, out.take()[0])
+			if want := []any{nil, nil, nil}; !reflect.DeepEqual(line["errs"], want) || !reflect.DeepEqual(line["g"], map[string]any{"e": nil}) {
+				t.Errorf("%s: %v", way, line)
+			}
+		}
+		attrs := []slog.Attr{slog.Any("errs", errs), slog.Any("g", slog.GroupValue(slog.Any("e", scoped)))}
+		scope.New(attrs[0], attrs[1]).Run(func() {
+			for way, info := range waysIn(&out, nil) {
+				info().Msg("m")
+				check(way)
+			}
+		})
+		l := zerolog.New(&out)
+		zeroh.LogAttrs(&l)(t.Context(), slog.LevelInfo, "m", attrs...)
+		check("LogAttrs")
+		if errs[0] != none || errs[1] != scoped || errs[2] != none {
+			t.Errorf("the list is %#v now", errs)
+		}
+	})
+}
+
+// A latest is asked for its value when the line is written.
+type latest struct{ v any }
+
+func (v latest) LogValue() slog.Value { return slog.AnyValue(v.v) }
+
 // A causer writes an error of its own, which has a stack, too.
 type causer struct{}
 
@@ -359,29 +478,40 @@ func TestAHookThatIsThereTwiceStampsOnce(t *testing.T) {
 	}
 }
 
-// A hook that passes the context of its event on to another logger gets that stamped, too.
+// A hook that passes the context of its event on to another logger gets that stamped, too: at once, and
+// when the event is in use for other lines.
 func TestTheContextOfAStampedEventStampsOtherLines(t *testing.T) {
 	var got, want recorder
 	h := zeroh.New(nil)
 	own := context.WithValue(context.Background(), key{}, 1)
-	for name, hooks := range map[string][]zerolog.Hook{"once": {h}, "twice": {h, zeroh.New(nil)}, "the same twice": {h, h}} {
+	for name, hooks := range map[string][]zerolog.Hook{"once": {h}, "twice": {h, zeroh.New(nil)}, "the same twice": {h, h}, "three times": {h, h, h}} {
 		audit := zerolog.New(&got).Hook(hooks...)
-		l := audit.Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, msg string) {
+		var kept []context.Context
+		pass := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, msg string) {
 			if v := e.GetCtx().Value(key{}); v != nil && v != 1 {
 				t.Errorf("the context has %v", v)
 			}
+			kept = append(kept, e.GetCtx())
 			audit.Info().Ctx(e.GetCtx()).Msg("audit")
-		}))
+		})
+		l, amid := audit.Hook(pass), zerolog.New(&got).Hook(hooks[0], pass).Hook(hooks[1:]...)
 		ref := zerolog.New(&want)
 		scope.New("k", 1).Run(func() {
-			if name != "the same twice" { // which an event without a context can't be told from
-				l.Info().Msg("m")
-				ref.Info().Int("k", 1).Msg("audit")
-				ref.Info().Int("k", 1).Msg("m")
-			}
+			l.Info().Msg("m")
+			ref.Info().Int("k", 1).Msg("audit")
+			ref.Info().Int("k", 1).Msg("m")
 			l.Info().Ctx(own).Msg("m")
 			ref.Info().Int("k", 1).Msg("audit")
 			ref.Info().Int("k", 1).Msg("m")
+			for range 20 {
+				amid.Info().Msg("m")
+				ref.Info().Int("k", 1).Msg("audit")
+				ref.Info().Int("k", 1).Msg("m")
+			}
+			for _, ctx := range kept {
+				audit.Info().Ctx(ctx).Msg("later")
+				ref.Info().Int("k", 1).Msg("later")
+			}
 		})
 		wantSame(t, name, &got, &want)
 	}

@@ -17,17 +17,29 @@ const (
 const tooLarge = "!BADVALUE: nested too deep, or too large"
 
 // TooLarge reports whether v is, or has in it, a value that leads back to itself, or one with so many
-// others in it that no text should be made of it.
+// others in it that no text should be made of it. A method of v that gives such a text may panic
+// with one: it is called.
 func TooLarge(v slog.Value) bool {
-	m := meter{maxPrinted}
+	m := meter{left: maxPrinted, asks: true}
 	m.value(v, 0)
 	return m.left <= 0
+}
+
+// Left returns limit less the number of values that package fmt goes through for v. It is 0 or less
+// if there are too many.
+func Left(limit int, v any) int {
+	m := meter{left: limit, asks: true}
+	m.printed(v, 0)
+	return m.left
 }
 
 // String is v.String for a value that may be TooLarge: it says so.
 func String(v slog.Value) string {
 	if TooLarge(v) {
 		return tooLarge
+	}
+	if kind := v.Kind(); kind == slog.KindAny || kind == slog.KindLogValuer {
+		return fmt.Sprint(Printable(v.Any()))
 	}
 	return v.String()
 }
@@ -45,29 +57,74 @@ func Text(v any) (text string) {
 				text = fmt.Sprintf("!PANIC: text of %T", v)
 			}
 		}()
-		m := meter{maxPrinted}
-		if m.printed(p, 0); m.left > 0 {
+		if isPrintable(p) {
 			text = fmt.Sprint(v) // which says what has panicked
 		} else {
 			text = "!PANIC: " + tooLarge
 		}
 	}()
+	if e, ok := v.(wrapper); ok {
+		v = e.Bare()
+	}
 	switch v := v.(type) {
+	case slog.Value, slog.Attr, *slog.Value, *slog.Attr: // their String has no end for what leads back to itself
 	case fmt.Formatter:
+		return fmt.Sprint(Printable(v))
 	case error:
 		return v.Error()
 	case fmt.Stringer:
 		return v.String()
 	}
-	m := meter{maxPrinted}
-	if m.printed(v, 0); m.left <= 0 {
+	if Left(maxPrinted, v) <= 0 {
 		return tooLarge
 	}
 	return fmt.Sprint(v)
 }
 
+// A wrapper is what scope.Error returns. It has fmt call the error's own methods, so that what these
+// panic with is out of reach.
+type wrapper interface {
+	error
+	Bare() error
+}
+
+// Printable returns what fmt is to be given in place of v, which isn't TooLarge: of a Formatter, one
+// that panics with nothing that is.
+func Printable(v any) any {
+	f, ok := v.(fmt.Formatter)
+	if r := reflect.ValueOf(v); !ok || r.Kind() == reflect.Pointer && r.IsNil() {
+		return v
+	}
+	return formatter{f}
+}
+
+type formatter struct{ fmt.Formatter }
+
+func (f formatter) Format(s fmt.State, verb rune) {
+	defer func() {
+		if p := recover(); p != nil {
+			if !isPrintable(p) {
+				p = tooLarge
+			}
+			panic(p) // fmt says so
+		}
+	}()
+	f.Formatter.Format(s, verb)
+}
+
+// isPrintable reports whether fmt can print p, which a method has panicked with. Where a method of p
+// panics in turn, fmt does, too.
+func isPrintable(p any) bool {
+	m := meter{left: maxPrinted}
+	m.printed(p, 0)
+	return m.left > 0
+}
+
 // A meter counts values.
-type meter struct{ left int } // 0 once there were too many
+type meter struct {
+	left int  // 0 or less once there were too many
+	asks bool // the values that have a text of their own for it: fmt prints what they panic with
+}
 
 func (m *meter) spend(depth int) (over bool) {
 	if m.left--; depth > maxDepth {
@@ -76,7 +133,10 @@ func (m *meter) spend(depth int) (over bool) {
 	return m.left <= 0
 }
 
+// value counts what is in v, whose text begins a new one: fmt prints what panics there.
 func (m *meter) value(v slog.Value, depth int) {
+	defer func(asks bool) { m.asks = asks }(m.asks)
+	m.asks = true
 	switch v.Kind() {
 	case slog.KindAny, slog.KindLogValuer:
 		m.printed(v.Any(), depth)
@@ -94,14 +154,14 @@ func (m *meter) value(v slog.Value, depth int) {
 // printed counts what fmt goes through for v: there it follows a pointer. What has a text of its own
 // isn't gone through.
 func (m *meter) printed(v any, depth int) {
+	if m.special(v, depth) {
+		return
+	}
 	switch v := v.(type) {
-	case slog.Value:
-		m.value(v, depth)
+	case nil, fmt.Formatter:
 		return
-	case slog.Attr:
-		m.value(v.Value, depth)
-		return
-	case nil, error, fmt.Stringer, fmt.Formatter:
+	case error, fmt.Stringer:
+		m.ask(v, depth)
 		return
 	}
 	r := reflect.ValueOf(v)
@@ -111,8 +171,66 @@ func (m *meter) printed(v any, depth int) {
 	m.measure(r, depth)
 }
 
+// special counts what is in v if that is of a type that has others in it and a text of its own, or
+// that fmt knows.
+func (m *meter) special(v any, depth int) bool {
+	switch v := v.(type) {
+	case slog.Value:
+		m.value(v, depth)
+	case slog.Attr:
+		m.value(v.Value, depth)
+	case *slog.Value:
+		if v != nil {
+			m.value(*v, depth)
+		}
+	case *slog.Attr:
+		if v != nil {
+			m.value(v.Value, depth)
+		}
+	case reflect.Value:
+		if !m.spend(depth) && v.IsValid() && v.CanInterface() {
+			m.printed(v.Interface(), depth+1)
+		} else if m.left > 0 && v.IsValid() {
+			m.measure(v, depth)
+		}
+	case wrapper:
+		if !m.spend(depth) {
+			m.ask(v.Bare(), depth+1)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// ask calls the method that v, an error or a fmt.Stringer, has for its text, and counts what that
+// panics with.
+func (m *meter) ask(v any, depth int) {
+	if !m.asks || m.spend(depth) {
+		return
+	}
+	m.asks = false
+	m.printed(panicOf(v), depth+1)
+	m.asks = true
+}
+
+func panicOf(v any) (p any) {
+	defer func() { p = recover() }()
+	switch v := v.(type) {
+	case error:
+		_ = v.Error()
+	case fmt.Stringer:
+		_ = v.String()
+	}
+	return nil
+}
+
 func (m *meter) measure(r reflect.Value, depth int) {
 	if m.spend(depth) {
+		return
+	}
+	hasMethods := r.Kind() != reflect.Interface && r.NumMethod() > 0 && r.CanInterface()
+	if hasMethods && m.special(r.Interface(), depth+1) {
 		return
 	}
 	switch r.Kind() {
@@ -121,13 +239,6 @@ func (m *meter) measure(r reflect.Value, depth int) {
 			m.measure(r.Elem(), depth+1)
 		}
 	case reflect.Struct:
-		if r.CanInterface() {
-			switch v := r.Interface().(type) {
-			case slog.Attr, slog.Value:
-				m.printed(v, depth+1)
-				return
-			}
-		}
 		for i := range r.NumField() {
 			m.measure(r.Field(i), depth+1)
 		}
@@ -140,5 +251,8 @@ func (m *meter) measure(r reflect.Value, depth int) {
 			m.measure(entries.Key(), depth+1)
 			m.measure(entries.Value(), depth+1)
 		}
+	}
+	if hasMethods && m.left > 0 {
+		m.ask(r.Interface(), depth)
 	}
 }

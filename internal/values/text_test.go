@@ -2,7 +2,11 @@ package values
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -31,6 +35,56 @@ func wideGroup() slog.Value {
 type panics struct{ with any }
 
 func (p panics) Error() string { panic(p.with) }
+
+// What these have a method panic with isn't in them.
+type (
+	endlessText   struct{}
+	endlessFormat struct{}
+	wrapping      struct{ error } // as scope.Error does it
+)
+
+func (endlessText) String() string               { panic(endless()) }
+func (endlessFormat) Format(fmt.State, rune)     { panic(endlessGroup()) }
+func (w wrapping) Bare() error                   { return w.error }
+func (w wrapping) Format(f fmt.State, verb rune) { fmt.Fprintf(f, fmt.FormatString(f, verb), w.error) }
+
+// Package fmt prints what a method panics with, and so a text of that must have an end, too.
+func TestTextOfWhatPanicsWithWhatHasNoEnd(t *testing.T) {
+	group := endlessGroup()
+	attr := slog.Attr{Key: "a", Value: group}
+	panicked := "!PANIC: " + tooLarge
+	for name, c := range map[string]struct {
+		v    any
+		want string
+	}{
+		"a slog.Value": {group, tooLarge}, "a slog.Attr": {attr, tooLarge}, "a *slog.Value": {&group, tooLarge}, "a *slog.Attr": {&attr, tooLarge},
+		"a list of *slog.Attr":              {[]*slog.Attr{&attr}, tooLarge},
+		"an error that panics with a group": {panics{group}, panicked}, "with a pointer to one": {panics{&attr}, panicked},
+		"with a reflect.Value":                  {panics{reflect.ValueOf(endless())}, panicked},
+		"with a group in which a method panics": {panics{slog.GroupValue(slog.Any("a", endlessText{}))}, panicked},
+		"one that is wrapped":                   {wrapping{panics{endless()}}, panicked},
+		"one that is wrapped in a list":         {[]error{wrapping{panics{endless()}}}, tooLarge},
+		"a String":                              {endlessText{}, panicked},
+		"a String in a list":                    {[]any{endlessText{}}, tooLarge},
+		"a String in a struct":                  {struct{ V endlessText }{}, tooLarge},
+		"a String in a map":                     {map[any]int{endlessText{}: 1}, tooLarge},
+		"a Format":                              {endlessFormat{}, "%!v(PANIC=Format method: " + tooLarge + ")"},
+		"no pointer":                            {(*endlessFormat)(nil), "<nil>"},
+		"harmless ones":                         {[]any{slog.IntValue(1), panics{"boom"}, wrapping{io.EOF}, reflect.ValueOf(2)}, "[1 %!v(PANIC=Error method: boom) EOF <int Value>]"},
+	} {
+		if got := Text(c.v); got != c.want {
+			t.Errorf("Text, %s: %.100s, want %s", name, got, c.want)
+		}
+		if _, pointer := c.v.(*slog.Value); !pointer {
+			if got := String(slog.AnyValue(c.v)); got != strings.TrimPrefix(c.want, "!PANIC: ") {
+				t.Errorf("String, %s: %.100s", name, got)
+			}
+		}
+	}
+	if got := Panic(group).String(); got != panicked {
+		t.Error(got)
+	}
+}
 
 // Of what has no end there is a text that says so: package fmt would end the process.
 func TestTextOfWhatHasNoEnd(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -278,11 +279,26 @@ var mutants = []mutant{
 			}}
 		})
 	}},
-	{"repeats keys", []string{"event wins", "event wins, attached", "event wins, group", "scope wins, attached", "own keys", "no key twice"}, func() Adapter {
+	{"repeats keys", []string{"event wins", "event wins, later", "event wins, attached", "event wins, group", "scope wins, attached", "own keys", "no key twice"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Duplicates = logadapters.KeepBoth })
 	}},
 	{"lets the scope win", []string{"event wins", "keep both"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Duplicates = logadapters.ScopeWins })
+	}},
+	{"has other digits on a line that repeats a key", []string{"event wins, later"}, func() Adapter {
+		return handling(func(ctx context.Context, r slog.Record, h slog.Handler) (err error) {
+			s := logadapters.Pick(ctx)
+			if slices.ContainsFunc(keysOf(r), func(key string) bool { _, has := s.Get(key); return has }) {
+				s = rebuilt(s, func(_ string, v slog.Value) (any, bool) {
+					if v.Kind() == slog.KindFloat64 {
+						return math.Round(v.Float64()), true
+					}
+					return v.Any(), true
+				})
+			}
+			s.Run(func() { err = h.Handle(background, r) })
+			return err
+		})
 	}},
 	{"lets the event win always", []string{"scope wins", "keep both"}, func() Adapter {
 		return opting(func(o *logadapters.Options) { o.Duplicates = logadapters.EventWins })

@@ -304,6 +304,30 @@ var cases = []Case{
 		},
 	},
 	{
+		Name:        "event wins, later",
+		Rule:        "the other fields are as they were set, also those that the scope had on an earlier line",
+		Explanation: "slog makes a float64 of a float32 that has other digits, and the scope may have grown in between",
+		Needs:       EventKeys,
+		check: func(t *trial) {
+			var out lines
+			l := t.New(&out, nil)
+			fields := list("single", float32(0.1), "user", "scope")
+			bind(fields).Run(func() {
+				for _, f := range list("another", float32(0.2), "n", 1, "third", float32(0.3)) {
+					hello(l)
+					scope.Set(f.Key, f.Value)
+					fields = append(fields, f)
+				}
+				out.take()
+				write := func(l Logger) { l.Log(background, "hello", Field{"user", "event"}) }
+				write(l)
+				t.equal(out.take(), t.attached(append(fields[:1:1], fields[2:]...), write))
+				hello(l)
+				t.equal(out.take(), t.attached(fields, hello))
+			})
+		},
+	},
+	{
 		Name:        "event wins, attached",
 		Rule:        "a scope field whose key was attached to the logger is left out",
 		Explanation: "what was attached by hand is as much the line's own",
