@@ -22,7 +22,7 @@ type Logger struct {
 // too, is written twice, whatever opts.Duplicates says. Contexts play no part. A base that has a
 // hook of [New] stays as it is.
 func For(base zerolog.Logger, opts *logadapters.Options) *Logger {
-	if _, times := firstOf(hooksOfLogger(&base)); times > 0 {
+	if first, _ := firstOf(hooksOfLogger(&base)); first != 0 {
 		return &Logger{base: &base}
 	}
 	return &Logger{&base, &cache[*zerolog.Logger]{options: opts, base: &base, attach: attachToLogger}}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"reflect"
-	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -31,15 +30,12 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	if !e.Enabled() {
 		return // another hook has discarded it
 	}
-	s, ctx := scope.Current(), e.GetCtx()
-	var after *mark
-	if hooks := hooksOfEvent(e); hooks.Len() != 1 {
+	s, ctx, after := scope.Current(), e.GetCtx(), stamped
+	if ctx != context.Background() { // most lines have none
 		var first bool
-		if first, after = h.place(e, ctx, hooks); !first {
+		if first, after = h.place(e, ctx); !first {
 			return
 		}
-	}
-	if ctx != context.Background() { // most lines have none
 		s = s.Pick(ctx)
 	}
 	if s == (scope.Scope{}) {
@@ -57,33 +53,32 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	}
 }
 
-// A mark is the context of an event that is stamped, until no hook is left that might stamp it again.
-// Another hook may pass it on to another event, which isn't stamped.
+// A mark is the context of an event that is stamped.
 type mark struct {
-	context.Context                               // that of the event
-	event           atomic.Pointer[zerolog.Event] // nil once no hook is left: zerolog uses an event for other lines, too
-	left            int                           // how many times the hook comes yet
+	context.Context
+	event *zerolog.Event // nil: any
 }
 
-// place reports whether h is the hook that stamps e, which has the context ctx and these hooks. after
-// is nil, or the context that e is to have then, so that h doesn't stamp it again.
-func (h *hook) place(e *zerolog.Event, ctx context.Context, hooks reflect.Value) (first bool, after *mark) {
-	stamping, times := firstOf(hooks)
-	if times > 0 && stamping != reflect.ValueOf(h).Pointer() {
-		return false, nil
+// stamped marks an event that has no context of its own. One for all costs no allocation, but
+// it may turn up in another event, which another hook has passed its context on to.
+var stamped context.Context = &mark{context.Background(), nil}
+
+// place reports whether h is the hook that stamps e, which has the context ctx. after is nil, or the
+// context that e is to have then, so that h doesn't stamp it again.
+func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after context.Context) {
+	m, marked := ctx.(*mark)
+	hooks := hooksOfEvent(e)
+	if n := hooks.Len(); n < 2 {
+		return n == 1 || !marked, nil
 	}
-	if m, ok := ctx.(*mark); ok && m.event.Load() == e {
-		if m.left--; m.left == 0 {
-			m.event.Store(nil)
-			e.Ctx(m.Context)
+	stamping, again := firstOf(hooks)
+	if again {
+		if marked && (m.event == nil || m.event == e) {
+			return false, nil
 		}
-		return false, nil
+		after = &mark{ctx, e}
 	}
-	if times > 1 || hooks.Len() == 0 {
-		after = &mark{Context: ctx, left: times - 1}
-		after.event.Store(e)
-	}
-	return true, after
+	return stamping == 0 || stamping == reflect.ValueOf(h).Pointer(), after
 }
 
 // hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has: none if zerolog
@@ -101,15 +96,14 @@ func hooksOf[T any](field string) func(*T) reflect.Value {
 	return func(p *T) reflect.Value { return reflect.ValueOf(p).Elem().FieldByIndex(f.Index) }
 }
 
-// firstOf returns the address of the first of hooks that is of this package, and how many times it is
-// there.
-func firstOf(hooks reflect.Value) (first uintptr, times int) {
+// firstOf returns the address of the first of hooks that is of this package, or 0, and whether it
+// is there again.
+func firstOf(hooks reflect.Value) (first uintptr, again bool) {
 	for i := range hooks.Len() {
 		if h := hooks.Index(i).Elem(); h.IsValid() && h.Type() == reflect.TypeFor[*hook]() {
-			if first = cmp.Or(first, h.Pointer()); h.Pointer() == first {
-				times++
-			}
+			again = again || h.Pointer() == first
+			first = cmp.Or(first, h.Pointer())
 		}
 	}
-	return first, times
+	return first, again
 }
