@@ -65,7 +65,8 @@ type Options struct {
 	//     there are scope.Share and scope.Add; it has the last message's own fields only if the
 	//     handler returns without another Receive.
 	//   - Goroutines may take turns to receive: what each had set before its first message stays
-	//     with it. One that isn't in the call's task gets no such scope.
+	//     with it. One that was started for a message is inside that until it receives another, and
+	//     one that isn't in the call's task gets no such scope.
 	//   - Call Receive outside of a Run that began after the first message. It puts back what was
 	//     bound before that message, without the fields of the Run; and when the Run returns, the
 	//     message before it is bound again.

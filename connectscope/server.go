@@ -46,8 +46,8 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 	if c.info, _ = connect.CallInfoForHandlerContext(ctx); c.info != nil {
 		c.header = c.info.ResponseHeader
 	}
-	err = s.serve(c, func(ctx context.Context) (err error) {
-		if c.ctx == nil { // it has no scope of its own
+	err = s.enter(c, func(ctx context.Context) (err error) {
+		if !c.isScoped() {
 			resp, err = next(ctx, req)
 			return err
 		}
@@ -61,7 +61,7 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 	if err == nil {
 		return resp, nil
 	}
-	if c.ctx != nil {
+	if c.isScoped() {
 		err = errorWithoutID(err)
 	}
 	return nil, err
@@ -73,13 +73,13 @@ func (s *server) stream(ctx context.Context, conn connect.StreamingHandlerConn, 
 	c := s.newCall(ctx, callOf(conn.Spec(), conn.Peer(), conn.RequestHeader()))
 	c.header = conn.ResponseHeader
 	c.info, _ = connect.CallInfoForHandlerContext(ctx) // of a call around this one
-	err := s.serve(c, func(ctx context.Context) error {
-		if c.ctx != nil { // it has a scope of its own
+	err := s.enter(c, func(ctx context.Context) error {
+		if c.isScoped() {
 			conn = newHandlerConn(conn, c)
 		}
 		return next(ctx, conn)
 	})
-	if c.ctx != nil {
+	if c.isScoped() {
 		err = errorWithoutID(err)
 	}
 	return err
@@ -120,6 +120,10 @@ func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
 	c.Context, c.server, c.rpc = ctx, s, rpc
 	return c
 }
+
+// isScoped reports whether c has a scope of its own: it is neither skipped, nor another interceptor's
+// of this package.
+func (c *call) isScoped() bool { return c.ctx != nil }
 
 type callKey struct{}
 
@@ -162,8 +166,8 @@ func (c *call) lookAround() (same bool) {
 // ids returns the ids that the call came with.
 func (c *call) ids() []string { return c.rpc.Header[idHeader] }
 
-// serve calls handle with the context for the handler.
-func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
+// enter calls handle with the context for the handler.
+func (s *server) enter(c *call, handle func(context.Context) error) (err error) {
 	switch {
 	case c.lookAround():
 		return handle(c.Context)
@@ -172,16 +176,16 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		scope.Run(func() { err = handle(c.Context) })
 		return err
 	}
-	serve := func() {
+	inTask := func() {
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
 			entry.RethrowNil(c.opts.Recover)
 			err = internalError()
 		}
 	}
 	if c.outer.Found() {
-		c.outer.Run(c.Context, serve)
+		c.outer.Run(c.Context, inTask)
 	} else {
-		s.base.Detach().Run(serve)
+		s.base.Detach().Run(inTask)
 	}
 	return err
 }
@@ -194,7 +198,7 @@ func (s *server) skips(c *call) (skip bool) {
 	return skip
 }
 
-// serve runs in the task of the call.
+// serve calls handle in the task of the call.
 func (c *call) serve(handle func(context.Context) error) (err error) {
 	c.task = scope.Current()
 	if c.record != nil || c.opts.Recover {

@@ -33,7 +33,7 @@ func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 	s := newServer(opts)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 		c := s.newCall(ctx, callOf(info.FullMethod))
-		err = s.serve(c, func(ctx context.Context) (err error) {
+		err = s.enter(c, func(ctx context.Context) (err error) {
 			c.countReceived(req)
 			if resp, err = handler(ctx, req); err == nil {
 				c.countSent(resp)
@@ -53,8 +53,8 @@ func StreamServerInterceptor(opts *Options) grpc.StreamServerInterceptor {
 		c := s.newCall(ss.Context(), callOf(info.FullMethod))
 		c.stream = ss
 		c.rpc.ClientStream, c.rpc.ServerStream = info.IsClientStream, info.IsServerStream
-		return s.serve(c, func(ctx context.Context) error {
-			if c.ctx != nil { // it has a scope of its own
+		return s.enter(c, func(ctx context.Context) error {
+			if c.isScoped() {
 				ss = newServerStream(ss, c)
 			}
 			return answer(handler(srv, ss))
@@ -137,6 +137,10 @@ func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
 	return c
 }
 
+// isScoped reports whether c has a scope of its own: it is neither skipped, nor another interceptor's
+// of this package.
+func (c *call) isScoped() bool { return c.ctx != nil }
+
 type callKey struct{}
 
 func (c *call) Value(key any) any {
@@ -176,8 +180,8 @@ func (c *call) ids() []string {
 	return c.came
 }
 
-// serve calls handle with the context for the handler.
-func (s *server) serve(c *call, handle func(context.Context) error) (err error) {
+// enter calls handle with the context for the handler.
+func (s *server) enter(c *call, handle func(context.Context) error) (err error) {
 	switch {
 	case c.lookAround():
 		return handle(c.Context)
@@ -186,7 +190,7 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		scope.Run(func() { err = handle(c.Context) })
 		return err
 	}
-	serve := func() {
+	inTask := func() {
 		good := false
 		defer func() { c.putID(good) }() // also if a panic or runtime.Goexit goes on
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
@@ -196,9 +200,9 @@ func (s *server) serve(c *call, handle func(context.Context) error) (err error) 
 		good = err == nil
 	}
 	if c.outer.Found() {
-		c.outer.Run(c.Context, serve)
+		c.outer.Run(c.Context, inTask)
 	} else {
-		s.base.Detach().Run(serve)
+		s.base.Detach().Run(inTask)
 	}
 	return err
 }
@@ -211,7 +215,7 @@ func (s *server) skips(c *call) (skip bool) {
 	return skip
 }
 
-// serve runs in the task of the call.
+// serve calls handle in the task of the call.
 func (c *call) serve(handle func(context.Context) error) (err error) {
 	c.task = scope.Current()
 	if c.record != nil || c.opts.Recover {
