@@ -82,21 +82,40 @@ type FullError interface {
 // Errors is true once scope.Error has made an Error: until then no line has one.
 var Errors atomic.Bool
 
-// encodings is how many calls of Encode are going on in the process.
-var encodings atomic.Int64
+// encodings is how many calls of Encode are going on in the process, and tooMany whether they were
+// maxEncodings, and are not yet down to fewEncodings.
+var (
+	encodings atomic.Int64
+	tooMany   atomic.Bool
+)
 
-// maxEncodings bounds them for those that are told to stop. Each counts on its scope to tell what its user
-// code logs that it is inside; but such code may have replaced the goroutine's profiler labels, or left
-// it to another goroutine, and may log with a context that has the scope as it was outside.
-const maxEncodings = 1000
+// Each call of Encode counts on its scope, to tell what its user code logs that it is inside. But such code
+// may have replaced the goroutine's profiler labels, or left it to another goroutine, and may log with a
+// context that has the scope as it was outside: then each leads to the next. maxEncodings bounds that.
+// A method that is called twice would have as many beneath its second call: that is why they must have
+// come down to fewEncodings first.
+const (
+	maxEncodings = 1000
+	fewEncodings = 2
+)
 
-// BeginEncode and EndEncode are called around what Encode calls.
-func BeginEncode() { encodings.Add(1) }
-func EndEncode()   { encodings.Add(-1) }
+// BeginEncode is called before what Encode calls.
+func BeginEncode() {
+	if encodings.Add(1) >= maxEncodings {
+		tooMany.Store(true)
+	}
+}
+
+// EndEncode is called after it.
+func EndEncode() {
+	if encodings.Add(-1) <= fewEncodings && tooMany.Load() {
+		tooMany.Store(false)
+	}
+}
 
 // RunsAway reports whether there are so many calls of Encode that one probably leads to the next, without an
 // end. Code that may call user code leaves that out then.
-func RunsAway() bool { return encodings.Load() >= maxEncodings }
+func RunsAway() bool { return tooMany.Load() }
 
 // WrappedKey is the key under which a context made by scope.NewContext has the context that it
 // wraps, for package httpscope.
