@@ -242,6 +242,12 @@ func endlessGroup() slog.Value {
 	return group
 }
 
+func valueInItself() *slog.Value {
+	v := new(slog.Value)
+	*v = slog.AnyValue(v)
+	return v
+}
+
 // What package slog, or fmt, has no end for shows that it is so, on records, spans and in baggage.
 func TestAFieldWithoutAnEnd(t *testing.T) {
 	loop := endlessGroup()
@@ -250,7 +256,7 @@ func TestAFieldWithoutAnEnd(t *testing.T) {
 	for range 40 {
 		wide = slog.GroupValue(slog.Attr{Key: "a", Value: wide}, slog.Attr{Key: "b", Value: wide})
 	}
-	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless()), slog.AnyValue([]any{&loop}), slog.AnyValue([]any{&attr}), slog.AnyValue(struct{ V any }{panicsEndlessly{}}), slog.AnyValue(map[any]int{panicsEndlessly{}: 1})} {
+	for _, v := range []slog.Value{loop, wide, slog.AnyValue(endless()), slog.AnyValue([]any{&loop}), slog.AnyValue([]any{&attr}), slog.AnyValue(valueInItself()), slog.AnyValue(struct{ V any }{panicsEndlessly{}}), slog.AnyValue(map[any]int{panicsEndlessly{}: 1})} {
 		testkit.InTime(t, func() {
 			l, k := newLogger(nil)
 			tracer, spans := newTracer()

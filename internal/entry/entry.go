@@ -56,7 +56,7 @@ func textOf(v slog.Value) string {
 	if v = v.Resolve(); values.TooLarge(v) {
 		return ""
 	}
-	return v.String()
+	return values.String(v)
 }
 
 // Agree returns the id of the task when the program's own fields have been set: what key has

@@ -176,16 +176,16 @@ func (m *meter) printed(v any, depth int) {
 func (m *meter) special(v any, depth int) bool {
 	switch v := v.(type) {
 	case slog.Value:
-		m.value(v, depth)
+		m.inner(v, depth)
 	case slog.Attr:
-		m.value(v.Value, depth)
+		m.inner(v.Value, depth)
 	case *slog.Value:
 		if v != nil {
-			m.value(*v, depth)
+			m.inner(*v, depth)
 		}
 	case *slog.Attr:
 		if v != nil {
-			m.value(v.Value, depth)
+			m.inner(v.Value, depth)
 		}
 	case reflect.Value:
 		if !m.spend(depth) && v.IsValid() && v.CanInterface() {
@@ -201,6 +201,13 @@ func (m *meter) special(v any, depth int) bool {
 		return false
 	}
 	return true
+}
+
+// inner counts v, that of a value that was found in another one, and what is in it.
+func (m *meter) inner(v slog.Value, depth int) {
+	if !m.spend(depth) {
+		m.value(v, depth+1)
+	}
 }
 
 // ask calls the method that v, an error or a fmt.Stringer, has for its text, and counts what that

@@ -23,6 +23,18 @@ func endlessGroup() slog.Value {
 	return group
 }
 
+func valueInItself() *slog.Value {
+	v := new(slog.Value)
+	*v = slog.AnyValue(v)
+	return v
+}
+
+func attrInItself() *slog.Attr {
+	a := new(slog.Attr)
+	a.Value = slog.AnyValue(a)
+	return a
+}
+
 // wideGroup has 2^40 members, in 40 groups.
 func wideGroup() slog.Value {
 	v := slog.IntValue(1)
@@ -93,7 +105,8 @@ func TestTextOfWhatHasNoEnd(t *testing.T) {
 	for name, v := range map[string]any{
 		"a slice": endless(), "a map": loop, "in a struct": struct{ v any }{endless()}, "behind a pointer": &struct{ v any }{endless()},
 		"in a slog.Attr": []any{slog.Any("a", endless())},
-		"a group":        endlessGroup(), "a wide group": wideGroup(), "large": make([]int, 20_000),
+		"a *slog.Value":  valueInItself(), "a *slog.Attr": attrInItself(),
+		"a group": endlessGroup(), "a wide group": wideGroup(), "large": make([]int, 20_000),
 	} {
 		want, got := tooLarge, slog.AnyValue(v)
 		if text := String(got); text != want || !TooLarge(got) {

@@ -174,6 +174,7 @@ func text(v slog.Value) (text string, ok bool) {
 		switch x := v.Any().(type) {
 		case nil:
 			return "", false
+		case slog.Attr, *slog.Attr, *slog.Value: // their String has no end for what leads back to itself
 		case error:
 			return x.Error(), true
 		case fmt.Stringer:
@@ -183,5 +184,5 @@ func text(v slog.Value) (text string, ok bool) {
 	if values.TooLarge(v) {
 		return "", false
 	}
-	return v.String(), true
+	return values.String(v), true
 }

@@ -559,9 +559,15 @@ func TestFieldsDoNotHoldALongHeader(t *testing.T) {
 func TestAValueWithoutAnEndIsLeftOut(t *testing.T) {
 	loop := map[string]any{}
 	loop["a"] = loop
-	c := Map{}
-	propagation.Inject(scope.New("request_id", loop, "trace_id", loop, "tenant", loop, "plan", "gold"), c)
-	if len(c) != 1 || c["baggage"] != "plan=gold" {
-		t.Errorf("sent %v", c)
+	var attr slog.Attr
+	attr.Value = slog.AnyValue(&attr)
+	var value slog.Value
+	value = slog.AnyValue(&value)
+	for _, v := range []any{loop, attr, &attr, &value} {
+		c := Map{}
+		propagation.Inject(scope.New("request_id", v, "trace_id", v, "tenant", v, "plan", "gold"), c)
+		if len(c) != 1 || c["baggage"] != "plan=gold" {
+			t.Errorf("%T: sent %v", v, c)
+		}
 	}
 }
