@@ -135,7 +135,6 @@ type outgoing struct {
 	ctx     context.Context // to call Connect with
 	scope   scope.Scope     // of whoever makes the call
 	skipped bool
-	unwatch func() bool   // ends the watch for the end of a stream's context
 	record  *entry.Record // nil if no line is written
 }
 

@@ -73,11 +73,10 @@ func TestTheLineOfAStreamThatIsTriedAgain(t *testing.T) {
 	})
 	_, addr := serve(t, h)
 	conn := dial(t, addr, inside(logger.LogAttrs, func(again func(...metadata.MD) (grpc.ClientStream, error)) (grpc.ClientStream, error) {
-		s, err := again(metadata.MD{"bad key": {""}})
-		if err == nil {
+		if _, err := again(metadata.MD{"bad key": {""}}); err == nil {
 			t.Error("the key isn't bad")
 		}
-		s, err = again()
+		s, err := again()
 		return &retried{ClientStream: s, again: func() (grpc.ClientStream, error) { return again() }}, err
 	})...)
 	for _, method := range []string{clientStream, serverStream, bidirect, "Header"} {

@@ -217,7 +217,7 @@ func statusOf(err error) *status.Status {
 }
 
 // A noStatus is an error that says it has none.
-type noStatus struct{ error }
+type noStatus struct{}
 
 func (noStatus) Error() string              { return "no status" }
 func (noStatus) GRPCStatus() *status.Status { return nil }
