@@ -214,7 +214,8 @@ func serviceTable(servers []*server, heap int) string {
 	fmt.Fprintf(&b, "\n## A whole service\n\nnet/http in a process of its own, on loopback, JSON to a file. A request writes 20 lines: %d in its handler, %d in a task that it starts and doesn't wait for, "+
 		"and one at the end; with its id, method and route, and two fields more. By hand there is a child logger for the request and one for the task, which are passed along, and a ResponseWriter that remembers the status. "+
 		"taskscope is `httpscope.Handler`, `scope.Set` and `scope.Go`. %d requests a second come at times that are fixed beforehand, and latencies count from then. "+
-		"CPU is what getrusage says of the server, × the median of its ratios round by round; GC is the collector's share of it, and how many collections there were: the server holds %d MB.\n\n"+
+		"CPU is what getrusage says of the server, × the median of its ratios round by round; GC is the collector's share of it, and how many collections there were: the server holds %d MB. "+
+		"Of what taskscope takes more, a few microseconds are what the tables above say of a request, its scopes and 20 lines. The rest is code and memory that a request touches once in a millisecond, when the caches have lost it.\n\n"+
 		"| logger | fields | CPU a request | × | to reach | p50 | p99 | allocs a request | GC |\n|---|---|---|---|---|---|---|---|---|\n", ownLines, taskLines, *rate, heap)
 	for i, s := range servers {
 		pair := servers[i/2*2]

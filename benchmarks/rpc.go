@@ -32,11 +32,24 @@ func aboutCalls(over string) string {
 	return "A unary call with an id, over " + over + "; client and server are in this process. The bare server answers with the id that has come. In the rows of clients the interceptor sends that of a scope, and in all others the program sends it by hand."
 }
 
+// rpcFloor says why the ratios to reach may not be reached.
+const rpcFloor = "The row by hand does what any server with such a scope must: it takes the id as it has come, makes the scope, and has the handler run with it and with its context. " +
+	"On top of it grpcscope and connectscope look for other entries around the call, for a traceparent and for baggage, look at the id, and make a task of each call and something that remembers what it is."
+
 // grpcCall measures a call over bufconn, which has no sockets.
 func grpcCall() table {
 	bare := grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 		_ = grpc.SetHeader(ctx, metadata.MD{"x-request-id": metadata.ValueFromIncomingContext(ctx, "x-request-id")})
 		return h(ctx, req)
+	})
+	byHand := grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
+		ids := metadata.ValueFromIncomingContext(ctx, "x-request-id")
+		s := scope.New("request_id", ids[0], "rpc.system", "grpc", "rpc.service", "grpc.health.v1.Health", "rpc.method", "Check")
+		s.Run(func() {
+			_ = grpc.SetHeader(ctx, metadata.MD{"x-request-id": ids})
+			resp, err = h(scope.NewContext(ctx, s), req)
+		})
+		return resp, err
 	})
 	calls := func(server []grpc.ServerOption, client []grpc.DialOption) func(n int) {
 		l := bufconn.Listen(1 << 20)
@@ -65,9 +78,10 @@ func grpcCall() table {
 		}
 	}
 	bareServer, log := []grpc.ServerOption{bare}, discardingJSON().LogAttrs
-	return table{name: "gRPC call", connection: true, about: aboutCalls("bufconn, which has no sockets"), rows: []row{
+	return table{name: "gRPC call", connection: true, about: aboutCalls("bufconn, which has no sockets"), note: rpcFloor, rows: []row{
 		{"bare server that answers with the id", 0, calls(bareServer, nil)},
 		{"bare server", 0, calls(nil, nil)},
+		{"bare server that answers with the id, a scope by hand", 0, calls([]grpc.ServerOption{byHand}, nil)},
 		{"taskscope grpcscope.ServerOptions, no Log", 1.08, calls(grpcscope.ServerOptions(nil), nil)},
 		{"taskscope grpcscope.ServerOptions, Log", 0, calls(grpcscope.ServerOptions(&grpcscope.Options{Log: log}), nil)},
 		{"taskscope grpcscope.DialOptions, no Log", 0, calls(bareServer, grpcscope.DialOptions(nil))},
@@ -83,6 +97,19 @@ func connectCall() table {
 				info.ResponseHeader()["X-Request-Id"] = req.Header()["X-Request-Id"]
 			}
 			return next(ctx, req)
+		}
+	})
+	byHand := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (resp connect.AnyResponse, err error) {
+			ids := req.Header()["X-Request-Id"]
+			s := scope.New("request_id", ids[0], "rpc.system", "connect_rpc", "rpc.service", "bench.v1.Bench", "rpc.method", "Ping")
+			s.Run(func() {
+				if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
+					info.ResponseHeader()["X-Request-Id"] = ids
+				}
+				resp, err = next(scope.NewContext(ctx, s), req)
+			})
+			return resp, err
 		}
 	})
 	calls := func(server, client []connect.Interceptor) func(n int) {
@@ -115,9 +142,10 @@ func connectCall() table {
 		return []connect.Interceptor{connectscope.NewInterceptor(opts)}
 	}
 	bareServer, log := []connect.Interceptor{bare}, discardingJSON().LogAttrs
-	return table{name: "Connect call", connection: true, about: aboutCalls("a loopback connection that is kept alive"), rows: []row{
+	return table{name: "Connect call", connection: true, about: aboutCalls("a loopback connection that is kept alive"), note: rpcFloor, rows: []row{
 		{"bare server that answers with the id", 0, calls(bareServer, nil)},
 		{"bare server", 0, calls(nil, nil)},
+		{"bare server that answers with the id, a scope by hand", 0, calls([]connect.Interceptor{byHand}, nil)},
 		{"taskscope connectscope, server, no Log", 1.08, calls(scoped(nil), nil)},
 		{"taskscope connectscope, server, Log", 0, calls(scoped(&connectscope.Options{Log: log}), nil)},
 		{"taskscope connectscope, client, no Log", 0, calls(bareServer, scoped(nil))},

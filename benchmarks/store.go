@@ -153,20 +153,21 @@ func spawn() table {
 }
 
 func runs() table {
-	return table{name: "Run with one field more", about: "An empty function under a scope that has one more field than the bound one.", rows: []row{
-		{"context.WithValue", 0, func(n int) {
-			for range n {
-				SinkCtx = context.WithValue(context.Background(), ctxKey("step"), "x")
-			}
-		}},
-		{"taskscope With and Run", 2.5, func(n int) {
-			scope.New().Run(func() {
+	return table{name: "Run with one field more", about: "An empty function under a scope that has one more field than the bound one.",
+		note: "A node has 96 B, a context 48 B; binding it, and then what was bound before, is the rest.", rows: []row{
+			{"context.WithValue", 0, func(n int) {
 				for range n {
-					scope.With("step", "x").Run(func() {})
+					SinkCtx = context.WithValue(context.Background(), ctxKey("step"), "x")
 				}
-			})
-		}},
-	}}
+			}},
+			{"taskscope With and Run", 2.5, func(n int) {
+				scope.New().Run(func() {
+					for range n {
+						scope.With("step", "x").Run(func() {})
+					}
+				})
+			}},
+		}}
 }
 
 func profiled() table {
