@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -139,4 +140,28 @@ func TestThePropagatorBesideTraceContext(t *testing.T) {
 	if got := fmt.Sprint(headers); got != "map[Baggage:[t.region=eu] Traceparent:[00-"+traceID+"-"+spanID+"-01]]" {
 		t.Error(got)
 	}
+}
+
+// A value that looks itself up at another service: its LogValue starts a span, and sends.
+func TestAValueThatMakesACall(t *testing.T) {
+	tracer, _ := newTracer()
+	p := otelscope.Propagator()
+	asked := 0
+	var inner []string
+	v := spanning(func() {
+		if asked++; asked > 100 {
+			panic("it is asked without an end")
+		}
+		ctx, span := tracer.Start(background, "look up")
+		defer span.End()
+		carrier := propagation.MapCarrier{}
+		p.Inject(ctx, carrier)
+		inner = append(inner, carrier["baggage"])
+	})
+	scope.New("t.both", "plain", "t.region", v, "t.shown", "eu").Run(func() {
+		carrier := propagation.MapCarrier{}
+		testkit.InTime(t, func() { p.Inject(background, carrier) })
+		want(t, "sent", carrier["baggage"], "t.region=said,t.shown=eu")
+	})
+	want(t, "sent by its method", strings.Join(inner, " "), "t.shown=eu")
 }

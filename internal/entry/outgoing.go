@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -56,11 +57,21 @@ func (out *Outgoing) standard(s scope.Scope) (standard scope.Scope, id string) {
 		}
 	}
 	if v, ok := s.Get(out.RequestID); ok && out.RequestID != "" {
-		if id = textOf(slog.AnyValue(v)); !out.valid(id) {
+		if id = sentText(s, slog.AnyValue(v)); !out.valid(id) {
 			id = ""
 		}
 	}
 	return s, id
+}
+
+// sentText is textOf for a value of s, whose own method may send something too, with s: without that
+// value then, or it would call itself.
+func sentText(s scope.Scope, v slog.Value) (text string) {
+	if values.IsPlain(v) {
+		return textOf(v)
+	}
+	s.Internal().Ask(func() { text = textOf(v) })
+	return text
 }
 
 // An identified is a Header that needs no request id: Send has seen to that.

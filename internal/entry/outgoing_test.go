@@ -1,6 +1,7 @@
 package entry_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -28,5 +29,26 @@ func TestWithoutAValidID(t *testing.T) {
 		if out.Send(scope.New("request_id", id), headers.Header(h)); h.Get("X-Request-Id") != want {
 			t.Errorf("%q: %v", id, h)
 		}
+	}
+}
+
+// A sending id makes a call itself when it is asked for its text.
+type sending func()
+
+func (v sending) String() string { v(); return "r-1" }
+
+// What an id's own method sends has no id: it would be called again, without an end.
+func TestAnIDThatSends(t *testing.T) {
+	out := &entry.Outgoing{RequestID: "request_id"}
+	outer, inner, asked := http.Header{}, http.Header{}, 0
+	v := sending(func() {
+		if asked++; asked > 100 {
+			panic("it is asked without an end")
+		}
+		out.Send(scope.Current(), headers.Header(inner))
+	})
+	scope.New("request_id", struct{ fmt.Stringer }{v}).Run(func() { out.Send(scope.Current(), headers.Header(outer)) })
+	if outer.Get("X-Request-Id") != "r-1" || len(inner) > 0 {
+		t.Errorf("sent %v, and by its method %v", outer, inner)
 	}
 }
