@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"testing"
 
@@ -211,6 +212,12 @@ type typedError struct{}
 func (typedError) Error() string     { return "typed" }
 func (typedError) ErrorType() string { return "out_of_stock" }
 
+// A rawError isn't UTF-8, which an exporter would lose the batch for.
+type rawError struct{}
+
+func (rawError) Error() string     { return "raw\xff" }
+func (rawError) ErrorType() string { return "type\xff" }
+
 type badError struct{}
 
 func (badError) Error() string     { panic("no text") }
@@ -259,6 +266,8 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 			`Error "deep: boom" error.type=*errors.errorString / exception t.user=ann t.redacted=[REDACTED] exception.type=*errors.errorString exception.message=deep: boom`, boom, ""},
 		{"a cancellation", func() error { return canceled.Err() },
 			`Error "context canceled" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=context canceled`, context.Canceled, ""},
+		{"an error that isn't UTF-8", func() error { return rawError{} },
+			"Error \"raw\uFFFD\" error.type=type\uFFFD / exception exception.type=type\uFFFD exception.message=raw\uFFFD", rawError{}, ""},
 		{"an error that panics", func() error { return badError{} },
 			`Error "%!v(PANIC=Error method: no text)" error.type=otelscope_test.badError / exception exception.type=otelscope_test.badError exception.message=%!v(PANIC=Error method: no text)`, badError{}, ""},
 		{"an error that leads back to itself", func() error { return loopError{} },
@@ -313,6 +322,65 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 			continue
 		}
 		want(t, c.name, outcome(spans.Ended()[0]), c.want)
+	}
+}
+
+// A labelling tracer binds what it likes when a span starts and ends, and labels the goroutine from a context
+// without a scope.
+type labelling struct {
+	trace.Tracer
+	starts func() // what Start does then
+}
+
+func (l labelling) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	pprof.SetGoroutineLabels(pprof.WithLabels(background, pprof.Labels("span", "open")))
+	scope.Set("set by", "a tracer")
+	l.starts()
+	ctx, span := l.Tracer.Start(ctx, name, opts...)
+	return ctx, labellingSpan{span}
+}
+
+type labellingSpan struct{ trace.Span }
+
+func (s labellingSpan) End(opts ...trace.SpanEndOption) {
+	pprof.SetGoroutineLabels(background)
+	scope.Set("set by", "a span's end")
+	s.Span.End(opts...)
+}
+
+// Whatever a tracer does to the goroutine, Run puts back what was bound, however it ends.
+func TestRunPutsBackWhatATracerChanges(t *testing.T) {
+	tracer, _ := newTracer()
+	for what, starts := range map[string]func(){"starts": func() {}, "panics": func() { panic("no span") }, "Goexit": runtime.Goexit} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			scope.New("request_id", "r-1").Run(func() {
+				before := scope.Current()
+				defer func() {
+					if _ = recover(); scope.Current() != before {
+						t.Errorf("%s: bound is %v", what, scope.Current())
+					}
+				}()
+				_ = otelscope.Run(background, labelling{tracer, starts}, "work", func(ctx context.Context) error {
+					want(t, "bound", scope.GetOr("request_id", "")+" "+bound(), "r-1 "+idsOf(trace.SpanContextFromContext(ctx)))
+					return nil
+				})
+			})
+		}()
+		testkit.Receive(t, done, "end")
+	}
+}
+
+// What Run adds to the options stays away from a slice of its caller's, which has room for more.
+func TestRunLeavesTheOptionsAlone(t *testing.T) {
+	tracer, _ := newTracer()
+	opts := append(make([]trace.SpanStartOption, 0, 2), trace.WithSpanKind(trace.SpanKindClient))
+	scope.New("t.user", "ann").Run(func() {
+		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return nil }, opts...)
+	})
+	if behind := opts[:2][1]; behind != nil {
+		t.Errorf("behind the caller's options is %v", behind)
 	}
 }
 
