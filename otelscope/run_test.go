@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -263,7 +264,7 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 		{"a wrapped error", func() error { return fmt.Errorf("a: %w", typedError{}) },
 			`Error "a: typed" error.type=out_of_stock / exception exception.type=out_of_stock exception.message=a: typed`, typedError{}, ""},
 		{"an error with a scope", func() error { return scoped(boom) },
-			`Error "deep: boom" error.type=*errors.errorString / exception t.user=ann t.redacted=[REDACTED] exception.type=*errors.errorString exception.message=deep: boom`, boom, ""},
+			`Error "deep: boom" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=deep: boom t.user=ann t.redacted=[REDACTED]`, boom, ""},
 		{"a cancellation", func() error { return canceled.Err() },
 			`Error "context canceled" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=context canceled`, context.Canceled, ""},
 		{"an error that isn't UTF-8", func() error { return rawError{} },
@@ -287,7 +288,7 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 		{"a panic", func() error { explode("boom"); return nil },
 			`Error "boom" error.type=string / exception exception.type=string exception.message=boom exception.stacktrace=…`, nil, "panic boom"},
 		{"a panic with an error", func() error { explode(scoped(typedError{})); return nil },
-			`Error "deep: typed" error.type=out_of_stock / exception t.user=ann t.redacted=[REDACTED] exception.type=out_of_stock exception.message=deep: typed exception.stacktrace=…`, nil, "panic deep: typed"},
+			`Error "deep: typed" error.type=out_of_stock / exception exception.type=out_of_stock exception.message=deep: typed exception.stacktrace=… t.user=ann t.redacted=[REDACTED]`, nil, "panic deep: typed"},
 		{"Goexit", func() error { runtime.Goexit(); return nil }, `Error "runtime.Goexit" error.type=goexit`, nil, "goexit"},
 	} {
 		spans.Reset()
@@ -407,7 +408,23 @@ func TestWhatAnErrorSaysWins(t *testing.T) {
 			return scope.Error(errors.New("boom"))
 		})
 	})
-	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" exception.message=a field t.user=ann error.type=declined / exception t.user=ann exception.type=*errors.errorString exception.message=boom`)
+	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" exception.message=a field t.user=ann error.type=declined / exception exception.type=*errors.errorString exception.message=boom t.user=ann`)
+}
+
+// Limits of the SDK leave out fields, and not what events and records say themselves.
+func TestLimitsLeaveOutFieldsFirst(t *testing.T) {
+	limits := sdktrace.NewSpanLimits()
+	limits.AttributePerEventCountLimit = 3
+	tracer, spans := newTracer(sdktrace.WithRawSpanLimits(limits))
+	scope.New("t.user", "ann", "t.late", 1).Run(func() {
+		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return scope.Error(errors.New("boom")) },
+			trace.WithAttributes(attribute.Int("own", 1)))
+	})
+	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" own=1 t.user=ann t.late=1 error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=boom t.user=ann`)
+	k := new(records)
+	l := sdklog.NewLoggerProvider(sdklog.WithAttributeCountLimit(2), sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(k)).Logger("test")
+	scope.New("a", 1, "b", 2).Run(func() { emit(l, background, attribute.Int("own", 1)) })
+	wantLines(t, k, "hello own=1 a=1")
 }
 
 // With the old meaning of panic(nil) it is a panic, too.
