@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -163,4 +165,38 @@ func TestAValueThatMakesACall(t *testing.T) {
 		want(t, "sent", carrier["baggage"], "t.region=said,t.shown=eu")
 	})
 	want(t, "sent by its method", strings.Join(inner, " "), "t.shown=eu")
+}
+
+// A client whose baggage isn't trusted doesn't speak for the service: its member gives way to the field.
+func TestBaggageThatCameInGivesWay(t *testing.T) {
+	p := otelscope.Propagator()
+	for _, c := range []struct {
+		trust          bool
+		came, had, set string // baggage of the request, of the header that is sent on, and of the program's own context
+		want           string
+	}{
+		{false, "t.region=us,x=1", "", "", "t.region=eu,x=1"},
+		{false, "t.region=%75s;p=q", "", "", "t.region=eu"},
+		{false, "t.region=us", "t.region=us,y=2", "t.region=us", "t.region=eu"},
+		{false, "bad", "t.region=us,y=2", "", "t.region=us,y=2"}, // which is another's
+		{false, "t.region=us", "", "t.region=own", "t.region=own"},
+		{true, "t.region=us,x=1", "", "", "t.region=us,x=1"},
+	} {
+		carrier := propagation.MapCarrier{}
+		if c.had != "" {
+			carrier["baggage"] = c.had
+		}
+		h := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			scope.Set("t.region", "eu")
+			ctx := r.Context()
+			if c.set != "" {
+				ctx = baggage.ContextWithBaggage(ctx, baggage.FromContext(withBaggage(t, c.set)))
+			}
+			p.Inject(ctx, carrier)
+		}), &httpscope.Options{TrustBaggage: func(*http.Request) bool { return c.trust }})
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Baggage", c.came)
+		h.ServeHTTP(httptest.NewRecorder(), r.WithContext(p.Extract(background, propagation.HeaderCarrier(r.Header))))
+		want(t, fmt.Sprintf("%+v", c), sorted(carrier["baggage"]), c.want)
+	}
 }
