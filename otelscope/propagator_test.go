@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -198,5 +199,19 @@ func TestBaggageThatCameInGivesWay(t *testing.T) {
 		r.Header.Set("Baggage", c.came)
 		h.ServeHTTP(httptest.NewRecorder(), r.WithContext(p.Extract(background, propagation.HeaderCarrier(r.Header))))
 		want(t, fmt.Sprintf("%+v", c), sorted(carrier["baggage"]), c.want)
+	}
+}
+
+// So it is with a message that a job is about.
+func TestBaggageOfAMessageGivesWay(t *testing.T) {
+	p := otelscope.Propagator()
+	for trust, region := range map[bool]string{false: "eu", true: "us"} {
+		message, sent := propagation.MapCarrier{"baggage": "t.region=us"}, propagation.MapCarrier{}
+		_ = jobscope.Run(p.Extract(background, message), "work", func(ctx context.Context) error {
+			scope.Set("t.region", "eu")
+			p.Inject(ctx, sent)
+			return nil
+		}, &jobscope.Options{Headers: message, TrustBaggage: trust})
+		want(t, fmt.Sprint("trusted ", trust), sent["baggage"], "t.region="+region)
 	}
 }
