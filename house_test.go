@@ -345,6 +345,25 @@ func TestNoReplace(t *testing.T) {
 	}
 }
 
+// otelscope requires OpenTelemetry's API and SDK alone. What exports, bridges or instruments is of modules of
+// their own, inside its folder.
+func TestWhatOtelscopeRequires(t *testing.T) {
+	mod, err := os.ReadFile("otelscope/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := regexp.MustCompile(`(?m)^(?:require)?\s+(\S+) v\S+$`).FindAllSubmatch(mod, -1)
+	may := regexp.MustCompile(`^(github\.com/taskscope/taskscope|go\.opentelemetry\.io/otel(/sdk)?(/log|/metric|/trace)?)$`)
+	for _, m := range direct {
+		if !may.Match(m[1]) {
+			t.Errorf("otelscope/go.mod requires %s", m[1])
+		}
+	}
+	if len(direct) < 5 {
+		t.Errorf("only %d requirements are found: is this test looking in the right place?", len(direct))
+	}
+}
+
 // Whoever builds with the module needs no C compiler.
 func TestNoCgo(t *testing.T) {
 	goFiles(t, func(path string, imports []string, _ string) {

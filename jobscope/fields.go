@@ -13,14 +13,16 @@ import (
 // nameKey is the field with the job's name. The semantic conventions have no names for jobs.
 const nameKey = "job.name"
 
-// setFields binds the fields of the job. ctx is the caller's.
+// setFields binds the fields of the job, and sets its untrusted baggage. ctx is the caller's.
 func (j *job) setFields(ctx context.Context) {
 	var room [8]slog.Attr
 	attrs := append(room[:0], slog.Attr{}, slog.String(nameKey, j.name)) // the id is found last
 	id := ""
 	if headers := j.opts.Headers; headers != nil {
+		var kept *untrusted
 		if !j.opts.TrustBaggage {
-			headers = untrusted{headers}
+			kept = &untrusted{Carrier: headers}
+			headers = kept
 		}
 		for key, value := range propagation.Extract(headers).All() {
 			switch key {
@@ -30,6 +32,9 @@ func (j *job) setFields(ctx context.Context) {
 			default:
 				attrs = append(attrs, slog.Attr{Key: key, Value: value})
 			}
+		}
+		if kept != nil {
+			j.untrusted = kept.baggage
 		}
 	}
 	if id == "" && j.opts.ID != nil {
@@ -47,12 +52,22 @@ func (j *job) setFields(ctx context.Context) {
 	entry.Agree(propagation.RequestIDKey, id, true)
 }
 
-// untrusted is headers whose baggage isn't seen.
-type untrusted struct{ propagation.Carrier }
+// untrusted is headers whose baggage isn't taken. It is kept, for what the job sends.
+type untrusted struct {
+	propagation.Carrier
+	baggage string
+}
 
-func (u untrusted) Get(key string) string {
-	if strings.EqualFold(key, propagation.BaggageHeader) { // propagation looks in any case
-		return ""
+func (u *untrusted) Get(key string) string {
+	if !strings.EqualFold(key, propagation.BaggageHeader) { // propagation looks in any case
+		return u.Carrier.Get(key)
 	}
-	return u.Carrier.Get(key)
+	came := u.Carrier.Get(key)
+	if several, ok := u.Carrier.(interface{ Values(key string) []string }); ok {
+		came = strings.Join(several.Values(key), ",")
+	}
+	if came != "" {
+		u.baggage += "," + came
+	}
+	return ""
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/headers"
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/jobscope"
@@ -289,4 +291,30 @@ func FuzzHeaders(f *testing.F) {
 			t.Errorf("baggage is taken: %v", fields)
 		}
 	})
+}
+
+// Baggage of a message that isn't trusted isn't sent on by what the job calls: OpenTelemetry's instrumentation
+// may have taken it into the context.
+func TestUntrustedBaggageIsNotSentOn(t *testing.T) {
+	for _, c := range []struct {
+		headers propagation.Carrier
+		trusted bool
+		want    string
+	}{
+		{Map{"baggage": "test.tenant=%65ve,x=1"}, false, "mine=1"},
+		{Map{"Baggage": "test.tenant=eve", "BAGGAGE": "x=1"}, false, "mine=1"},
+		{Headers{http.Header{"Baggage": {"test.tenant=eve", "x=1"}}}, false, "mine=1"},
+		{Map{"baggage": "test.tenant=eve,x=1"}, true, "test.tenant=eve,x=1,mine=1"},
+		{Map{}, false, "test.tenant=eve,x=1,mine=1"},
+		{nil, false, "test.tenant=eve,x=1,mine=1"},
+	} {
+		sent := http.Header{"Baggage": {"test.tenant=eve,x=1,mine=1"}} // from the context
+		_ = jobscope.Run(t.Context(), "tidy", func(ctx context.Context) error {
+			entry.DropUntrusted(ctx, headers.Header(sent))
+			return nil
+		}, &jobscope.Options{Headers: c.headers, TrustBaggage: c.trusted})
+		if got := sent.Get("Baggage"); got != c.want {
+			t.Errorf("%v, trusted %v: sent %q, want %q", c.headers, c.trusted, got, c.want)
+		}
+	}
 }

@@ -44,6 +44,8 @@ type job struct {
 	err      error           // that fn has returned
 	returned bool            // fn has; false if it has ended with a panic or with runtime.Goexit
 	panicked any
+
+	untrusted string // baggage that came in and isn't trusted
 }
 
 // run runs in the task of the job. ctx is the caller's.
@@ -64,7 +66,11 @@ func (j *job) run(ctx context.Context) {
 		j.log()
 	}()
 	j.setFields(ctx)
-	j.ctx = scope.NewContext(ctx, scope.Current())
+	outer := ctx
+	if j.untrusted != "" {
+		outer = context.WithValue(ctx, entry.UntrustedKey{}, entry.Untrusted(j.untrusted))
+	}
+	j.ctx = scope.NewContext(outer, scope.Current())
 	j.err = j.fn(j.ctx)
 	j.returned = true
 }

@@ -56,7 +56,7 @@ func appendFlat(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyVal
 	shared := len(list)
 	add := func(a slog.Attr) {
 		v := forAttributes.value(a.Value)
-		if v.Type() == attribute.EMPTY {
+		if v.Type() == attribute.EMPTY { // it says nothing
 			return
 		}
 		key := keyOf(a.Key)
@@ -71,14 +71,12 @@ func appendFlat(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyVal
 		list[i].Value = v
 	}
 	for _, a := range attrs {
-		switch {
-		case isNil(a.Value):
-		case a.Value.Kind() == slog.KindGroup:
-			for _, member := range flat(a) {
-				add(member)
-			}
-		default:
+		if a.Value.Kind() != slog.KindGroup {
 			add(a)
+			continue
+		}
+		for _, member := range flat(a) {
+			add(member)
 		}
 	}
 	return slices.Clip(list) // it is shared, so whoever appends to it must copy it
@@ -106,16 +104,13 @@ func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.
 		return list
 	}
 	switch p := scope.Policy(a.Key); {
-	case p&scope.Hidden != 0 || isNil(a.Value):
+	case p&scope.Hidden != 0:
 		return list
 	case p&scope.Redacted != 0:
 		a.Value = slog.StringValue(scope.RedactedText)
 	}
 	return append(list, a)
 }
-
-// isNil reports whether v is nil: an attribute without a value says nothing.
-func isNil(v slog.Value) bool { return v.Kind() == slog.KindAny && v.Any() == nil }
 
 // MetricOption returns the fields of s, and the shared ones of its task, whose keys are declared
 // [scope.Measured], for a measurement:

@@ -87,6 +87,24 @@ func TestGroupsAreFlat(t *testing.T) {
 	want(t, "a group that is empty", text(otelscope.Attributes(scope.New(slog.Group("g")), scope.Traced)), "")
 }
 
+// What is remembered of a scope is what those that are made of it begin with. They share nothing else.
+func TestScopesThatAreMadeOfOne(t *testing.T) {
+	s := scope.New("t.user", "ann", "t.redacted", "x", "t.both", 1)
+	_ = otelscope.Attributes(s, scope.Traced)
+	one, other := s.With("t.late", "one"), s.With("t.late", "other")
+	for range 2 {
+		for late, s := range map[string]scope.Scope{"one": one, "other": other} {
+			want(t, "attributes", text(otelscope.Attributes(s, scope.Traced)), "t.user=ann t.redacted=[REDACTED] t.both=1 t.late="+late)
+		}
+	}
+	tracer, spans := newTracer()
+	s.Run(func() {})
+	_, span := tracer.Start(scope.NewContext(background, s), "late") // has scope_ended behind them
+	span.End()
+	want(t, "a late span", text(spans.Ended()[0].Attributes()), "t.user=ann t.redacted=[REDACTED] t.both=1 scope_ended=true")
+	want(t, "the scope itself", text(otelscope.Attributes(s, scope.Traced)), "t.user=ann t.redacted=[REDACTED] t.both=1")
+}
+
 // A group that is too large, or too deep, is no attributes, but one that says so.
 func TestAGroupMayBeTooLarge(t *testing.T) {
 	members := make([]slog.Attr, 10_001)

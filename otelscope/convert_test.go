@@ -168,6 +168,8 @@ func TestOtherConversions(t *testing.T) {
 		{[]time.Duration{time.Second}, attribute.SliceValue(attribute.Int64Value(1e9)), attribute.Float64SliceValue([]float64{1})},
 		{[]error{errors.New("a")}, attribute.SliceValue(attribute.StringValue("a")), attribute.StringSliceValue([]string{"a"})},
 		{[]*string{&text, nil}, attribute.SliceValue(attribute.StringValue("x"), attribute.Value{}), attribute.SliceValue(attribute.StringValue("x"), attribute.Value{})},
+		{time.Date(2300, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600)), attribute.StringValue("2300-01-02T02:04:05.000000006Z"), attribute.StringValue("2300-01-02T02:04:05.000000006Z")},
+		{map[string]any{"\xff": 1}, attribute.MapValue(attribute.Int("\uFFFD", 1)), attribute.MapValue(attribute.Int("\uFFFD", 1))},
 		{[3]byte{1, 2, 3}, attribute.ByteSliceValue([]byte{1, 2, 3}), attribute.ByteSliceValue([]byte{1, 2, 3})},
 		{json.RawMessage(`{"a":1}`), attribute.StringValue(`{"a":1}`), attribute.StringValue(`{"a":1}`)},
 		{json.RawMessage(nil), attribute.Value{}, attribute.Value{}},

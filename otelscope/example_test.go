@@ -120,7 +120,7 @@ func ExampleRun() {
 	fmt.Println(err)
 	// Output:
 	// span ship error.type=*errors.errorString
-	//   event exception enduser.id=u1 exception.type=*errors.errorString exception.message=out of stock
+	//   event exception exception.type=*errors.errorString exception.message=out of stock enduser.id=u1
 	// out of stock
 }
 

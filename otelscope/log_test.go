@@ -57,12 +57,17 @@ func TestARecordsOwnAttributeWins(t *testing.T) {
 		"hello request_id=r-1 user=scope n=2")
 }
 
-// A record has the ids of the scope if it has none, and never as attributes too.
 // Also where the field's key is another one on a record, which is UTF-8.
 func TestARecordsOwnAttributeWinsOverARenamedField(t *testing.T) {
 	l, k := newLogger(nil)
 	grouped, kg := newLogger(&otelscope.LogOptions{Group: "g\xff"})
+	scope.New("a", 1).Run(func() { // whose key is none of those that change
+		emit(grouped, background, attribute.String("g\uFFFD", "own"))
+	})
+	wantLines(t, kg, "hello g\uFFFD=own")
 	scope.New("a", 1, "k\xff", "field").Run(func() {
+		emit(l, background)
+		wantLines(t, k, "hello a=1 k\uFFFD=field")
 		scope.Set("b", 2) // what is remembered of the scope before is used again
 		for _, key := range []string{"other", "k\uFFFD", "g\uFFFD"} {
 			emit(l, background, attribute.String(key, "own"))
@@ -73,6 +78,7 @@ func TestARecordsOwnAttributeWinsOverARenamedField(t *testing.T) {
 	wantLines(t, kg, "hello other=own g\uFFFD={\"a\":1,\"b\":2,\"k\uFFFD\":\"field\"}", "hello k\uFFFD=own g\uFFFD={\"a\":1,\"b\":2,\"k\uFFFD\":\"field\"}", "hello g\uFFFD=own")
 }
 
+// A record has the ids of the scope if it has none, and never as attributes too.
 func TestWhoseIDsARecordHas(t *testing.T) {
 	ids := "[" + traceID + "/" + spanID + "/01]"
 	other := "00000000000000000000000000000001"
@@ -91,6 +97,7 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 		{"a trace alone", []any{"trace_id", other, "trace_flags", "01"}, background, nil, "hello [" + other + "/" + noSpan + "/01]"},
 		{"no flags", []any{"trace_id", traceID, "span_id", spanID}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
 		{"bad flags", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "zz"}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
+		{"a digit too few", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "1"}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
 		{"flags of another type", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", 1}, background, nil, "hello [" + traceID + "/" + spanID + "/00]"},
 		{"of OpenTelemetry's types", []any{"trace_id", remoteSpan.TraceID(), "span_id", remoteSpan.SpanID(), "trace_flags", remoteSpan.TraceFlags()}, background, nil, "hello " + ids},
 		{"what leads back to itself", []any{"trace_id", endless(), "span_id", endless(), "trace_flags", endless()}, background, nil,

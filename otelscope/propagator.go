@@ -7,7 +7,9 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	otelpropagation "go.opentelemetry.io/otel/propagation"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/logadapters"
+	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
@@ -15,8 +17,9 @@ import (
 // In one header baggage it sends the baggage of the context and the scope's fields whose keys are
 // declared scope.Propagated, Hidden and Redacted ones too, with their values. The scope is the one
 // that is bound, or that the context carries: see [logadapters.Pick]. If a key is in both, the
-// context's member is sent. Fields that don't fit into W3C's limits of 64 members and 8192 bytes are
-// left out.
+// context's member is sent, unless it came in with a request or call whose baggage the entry's option
+// TrustBaggage doesn't trust: then it is the field. Fields that don't fit into W3C's limits of 64
+// members and 8192 bytes are left out.
 //
 // What it extracts from a header becomes baggage of the context, as with OpenTelemetry's Baggage,
 // and no field. Fields of a header are taken by the option TrustBaggage of httpscope. As with
@@ -33,15 +36,35 @@ func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCar
 		had = strings.Join(several.Values(propagation.BaggageHeader), ",")
 	}
 	c := baggageCarrier(had)
+	s := logadapters.Pick(ctx)
 	if ctx != nil {
 		if own := baggage.FromContext(ctx).String(); own != "" {
 			c = baggageCarrier(own)
 		}
+		c = baggageCarrier(trusted(ctx, s, string(c)))
 	}
-	propagation.Inject(logadapters.Pick(ctx), &c)
+	propagation.Inject(s, &c)
 	if string(c) != had {
 		carrier.Set(propagation.BaggageHeader, string(c))
 	}
+}
+
+// trusted returns header without the members that s has fields for and that came in with what is being
+// served, by ctx, if that isn't trusted: a client doesn't speak for the program.
+func trusted(ctx context.Context, s scope.Scope, header string) string {
+	cameIn := entry.CameIn(ctx)
+	if cameIn == nil {
+		return header
+	}
+	var kept []string
+	for member := range strings.SplitSeq(header, ",") {
+		key, _, _ := strings.Cut(member, "=")
+		key = strings.TrimSpace(key)
+		if !s.Has(key) || scope.Policy(key)&scope.Propagated == 0 || !cameIn(member) {
+			kept = append(kept, member)
+		}
+	}
+	return strings.Join(kept, ",")
 }
 
 // A baggageCarrier is the value of the header baggage, for package propagation to add to. It has no

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/taskscope/taskscope/httpscope"
+	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -138,5 +141,77 @@ func TestThePropagatorBesideTraceContext(t *testing.T) {
 	})
 	if got := fmt.Sprint(headers); got != "map[Baggage:[t.region=eu] Traceparent:[00-"+traceID+"-"+spanID+"-01]]" {
 		t.Error(got)
+	}
+}
+
+// A value that looks itself up at another service: its LogValue starts a span, and sends.
+func TestAValueThatMakesACall(t *testing.T) {
+	tracer, _ := newTracer()
+	p := otelscope.Propagator()
+	asked := 0
+	var inner []string
+	v := spanning(func() {
+		if asked++; asked > 100 {
+			panic("it is asked without an end")
+		}
+		ctx, span := tracer.Start(background, "look up")
+		defer span.End()
+		carrier := propagation.MapCarrier{}
+		p.Inject(ctx, carrier)
+		inner = append(inner, carrier["baggage"])
+	})
+	scope.New("t.both", "plain", "t.region", v, "t.shown", "eu").Run(func() {
+		carrier := propagation.MapCarrier{}
+		p.Inject(background, carrier)
+		want(t, "sent", carrier["baggage"], "t.region=said,t.shown=eu")
+	})
+	want(t, "sent by its method", strings.Join(inner, " "), "t.shown=eu")
+}
+
+// A client whose baggage isn't trusted doesn't speak for the service: its member gives way to the field.
+func TestBaggageThatCameInGivesWay(t *testing.T) {
+	p := otelscope.Propagator()
+	for _, c := range []struct {
+		trust          bool
+		came, had, set string // baggage of the request, of the header that is sent on, and of the program's own context
+		want           string
+	}{
+		{false, "t.region=us,x=1", "", "", "t.region=eu,x=1"},
+		{false, "t.region=%75s;p=q", "", "", "t.region=eu"},
+		{false, "t.region=us", "t.region=us,y=2", "t.region=us", "t.region=eu"},
+		{false, "bad", "t.region=us,y=2", "", "t.region=us,y=2"}, // which is another's
+		{false, "t.region=us", "", "t.region=own", "t.region=own"},
+		{true, "t.region=us,x=1", "", "", "t.region=us,x=1"},
+	} {
+		carrier := propagation.MapCarrier{}
+		if c.had != "" {
+			carrier["baggage"] = c.had
+		}
+		h := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			scope.Set("t.region", "eu")
+			ctx := r.Context()
+			if c.set != "" {
+				ctx = baggage.ContextWithBaggage(ctx, baggage.FromContext(withBaggage(t, c.set)))
+			}
+			p.Inject(ctx, carrier)
+		}), &httpscope.Options{TrustBaggage: func(*http.Request) bool { return c.trust }})
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Baggage", c.came)
+		h.ServeHTTP(httptest.NewRecorder(), r.WithContext(p.Extract(background, propagation.HeaderCarrier(r.Header))))
+		want(t, fmt.Sprintf("%+v", c), sorted(carrier["baggage"]), c.want)
+	}
+}
+
+// So it is with a message that a job is about.
+func TestBaggageOfAMessageGivesWay(t *testing.T) {
+	p := otelscope.Propagator()
+	for trust, region := range map[bool]string{false: "eu", true: "us"} {
+		message, sent := propagation.MapCarrier{"baggage": "t.region=us"}, propagation.MapCarrier{}
+		_ = jobscope.Run(p.Extract(background, message), "work", func(ctx context.Context) error {
+			scope.Set("t.region", "eu")
+			p.Inject(ctx, sent)
+			return nil
+		}, &jobscope.Options{Headers: message, TrustBaggage: trust})
+		want(t, fmt.Sprint("trusted ", trust), sent["baggage"], "t.region="+region)
 	}
 }

@@ -156,9 +156,10 @@ func (r *spanRun) recordError() { r.record(r.err, typeOf(r.err)) }
 // record records what fn has ended with: an event, error.type, unless fn has set it, and the status.
 func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
 	text := valid(values.Text(what))
+	// Its own attributes come first: a span's limit leaves out the last.
 	event := append([]attribute.KeyValue{semconv.ExceptionType(name), semconv.ExceptionMessage(text)}, more...)
 	fields := slices.DeleteFunc(fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
-	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(fields, event...)...))
+	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(event, fields...)...))
 	if !has(attributesOf(r.span), string(semconv.ErrorTypeKey)) {
 		r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
 	}

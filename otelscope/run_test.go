@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -211,6 +213,12 @@ type typedError struct{}
 func (typedError) Error() string     { return "typed" }
 func (typedError) ErrorType() string { return "out_of_stock" }
 
+// A rawError isn't UTF-8, which an exporter would lose the batch for.
+type rawError struct{}
+
+func (rawError) Error() string     { return "raw\xff" }
+func (rawError) ErrorType() string { return "type\xff" }
+
 type badError struct{}
 
 func (badError) Error() string     { panic("no text") }
@@ -256,9 +264,11 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 		{"a wrapped error", func() error { return fmt.Errorf("a: %w", typedError{}) },
 			`Error "a: typed" error.type=out_of_stock / exception exception.type=out_of_stock exception.message=a: typed`, typedError{}, ""},
 		{"an error with a scope", func() error { return scoped(boom) },
-			`Error "deep: boom" error.type=*errors.errorString / exception t.user=ann t.redacted=[REDACTED] exception.type=*errors.errorString exception.message=deep: boom`, boom, ""},
+			`Error "deep: boom" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=deep: boom t.user=ann t.redacted=[REDACTED]`, boom, ""},
 		{"a cancellation", func() error { return canceled.Err() },
 			`Error "context canceled" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=context canceled`, context.Canceled, ""},
+		{"an error that isn't UTF-8", func() error { return rawError{} },
+			"Error \"raw\uFFFD\" error.type=type\uFFFD / exception exception.type=type\uFFFD exception.message=raw\uFFFD", rawError{}, ""},
 		{"an error that panics", func() error { return badError{} },
 			`Error "%!v(PANIC=Error method: no text)" error.type=otelscope_test.badError / exception exception.type=otelscope_test.badError exception.message=%!v(PANIC=Error method: no text)`, badError{}, ""},
 		{"an error that leads back to itself", func() error { return loopError{} },
@@ -278,7 +288,7 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 		{"a panic", func() error { explode("boom"); return nil },
 			`Error "boom" error.type=string / exception exception.type=string exception.message=boom exception.stacktrace=…`, nil, "panic boom"},
 		{"a panic with an error", func() error { explode(scoped(typedError{})); return nil },
-			`Error "deep: typed" error.type=out_of_stock / exception t.user=ann t.redacted=[REDACTED] exception.type=out_of_stock exception.message=deep: typed exception.stacktrace=…`, nil, "panic deep: typed"},
+			`Error "deep: typed" error.type=out_of_stock / exception exception.type=out_of_stock exception.message=deep: typed exception.stacktrace=… t.user=ann t.redacted=[REDACTED]`, nil, "panic deep: typed"},
 		{"Goexit", func() error { runtime.Goexit(); return nil }, `Error "runtime.Goexit" error.type=goexit`, nil, "goexit"},
 	} {
 		spans.Reset()
@@ -316,6 +326,65 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 	}
 }
 
+// A labelling tracer binds what it likes when a span starts and ends, and labels the goroutine from a context
+// without a scope.
+type labelling struct {
+	trace.Tracer
+	starts func() // what Start does then
+}
+
+func (l labelling) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	pprof.SetGoroutineLabels(pprof.WithLabels(background, pprof.Labels("span", "open")))
+	scope.Set("set by", "a tracer")
+	l.starts()
+	ctx, span := l.Tracer.Start(ctx, name, opts...)
+	return ctx, labellingSpan{span}
+}
+
+type labellingSpan struct{ trace.Span }
+
+func (s labellingSpan) End(opts ...trace.SpanEndOption) {
+	pprof.SetGoroutineLabels(background)
+	scope.Set("set by", "a span's end")
+	s.Span.End(opts...)
+}
+
+// Whatever a tracer does to the goroutine, Run puts back what was bound, however it ends.
+func TestRunPutsBackWhatATracerChanges(t *testing.T) {
+	tracer, _ := newTracer()
+	for what, starts := range map[string]func(){"starts": func() {}, "panics": func() { panic("no span") }, "Goexit": runtime.Goexit} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			scope.New("request_id", "r-1").Run(func() {
+				before := scope.Current()
+				defer func() {
+					if _ = recover(); scope.Current() != before {
+						t.Errorf("%s: bound is %v", what, scope.Current())
+					}
+				}()
+				_ = otelscope.Run(background, labelling{tracer, starts}, "work", func(ctx context.Context) error {
+					want(t, "bound", scope.GetOr("request_id", "")+" "+bound(), "r-1 "+idsOf(trace.SpanContextFromContext(ctx)))
+					return nil
+				})
+			})
+		}()
+		testkit.Receive(t, done, "end")
+	}
+}
+
+// What Run adds to the options stays away from a slice of its caller's, which has room for more.
+func TestRunLeavesTheOptionsAlone(t *testing.T) {
+	tracer, _ := newTracer()
+	opts := append(make([]trace.SpanStartOption, 0, 2), trace.WithSpanKind(trace.SpanKindClient))
+	scope.New("t.user", "ann").Run(func() {
+		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return nil }, opts...)
+	})
+	if behind := opts[:2][1]; behind != nil {
+		t.Errorf("behind the caller's options is %v", behind)
+	}
+}
+
 // A status that fn has set itself stays, as the API says.
 func TestASpanThatSaysOK(t *testing.T) {
 	tracer, spans := newTracer()
@@ -339,7 +408,23 @@ func TestWhatAnErrorSaysWins(t *testing.T) {
 			return scope.Error(errors.New("boom"))
 		})
 	})
-	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" exception.message=a field t.user=ann error.type=declined / exception t.user=ann exception.type=*errors.errorString exception.message=boom`)
+	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" exception.message=a field t.user=ann error.type=declined / exception exception.type=*errors.errorString exception.message=boom t.user=ann`)
+}
+
+// Limits of the SDK leave out fields, and not what events and records say themselves.
+func TestLimitsLeaveOutFieldsFirst(t *testing.T) {
+	limits := sdktrace.NewSpanLimits()
+	limits.AttributePerEventCountLimit = 3
+	tracer, spans := newTracer(sdktrace.WithRawSpanLimits(limits))
+	scope.New("t.user", "ann", "t.late", 1).Run(func() {
+		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return scope.Error(errors.New("boom")) },
+			trace.WithAttributes(attribute.Int("own", 1)))
+	})
+	want(t, "span", outcome(spans.Ended()[0]), `Error "boom" own=1 t.user=ann t.late=1 error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=boom t.user=ann`)
+	k := new(records)
+	l := sdklog.NewLoggerProvider(sdklog.WithAttributeCountLimit(2), sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(k)).Logger("test")
+	scope.New("a", 1, "b", 2).Run(func() { emit(l, background, attribute.Int("own", 1)) })
+	wantLines(t, k, "hello own=1 a=1")
 }
 
 // With the old meaning of panic(nil) it is a panic, too.

@@ -92,6 +92,10 @@ func TestFieldsAreTheIDsOfTheCurrentSpan(t *testing.T) {
 	if got := otelscope.SpanFields(noContext); got != nil {
 		t.Errorf("without a context: %v", got)
 	}
+	trace16, _ := trace.TraceIDFromHex(traceID)
+	if got := otelscope.SpanFields(trace.ContextWithSpanContext(background, trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace16}))); got != nil {
+		t.Errorf("without a span's id: %v", got)
+	}
 	fields := otelscope.Fields(r.WithContext(remote()))
 	want(t, "Fields", slog.GroupValue(fields...).String(), "[trace_id="+traceID+" span_id="+spanID+" trace_flags=01]")
 	tracer, _ := newTracer()
@@ -176,12 +180,27 @@ func TestASpansOwnAttributeWinsOverARenamedField(t *testing.T) {
 		otelscope.Finish(ctx)
 		span.End()
 		_ = otelscope.Run(background, tracer, "work", func(context.Context) error { return nil }, own)
-		_, span = tracer.Start(background, "work")
+		ctx, span = tracer.Start(background, "work")
+		otelscope.Finish(ctx)
 		span.End()
 	})
-	for i, attrs := range []string{"k\uFFFD=own rows\uFFFD=own", "k\uFFFD=own rows\uFFFD=own", "k\uFFFD=field"} {
+	for i, attrs := range []string{"k\uFFFD=own rows\uFFFD=own", "k\uFFFD=own rows\uFFFD=own", "k\uFFFD=field rows\uFFFD=1"} {
 		want(t, "span", text(spans.Ended()[i].Attributes()), attrs)
 	}
+}
+
+// A member of a group that is flat is a field as others: a total of its name gives way.
+func TestATotalGivesWayToALateField(t *testing.T) {
+	_ = scope.NewKey[any]("late.group", scope.Traced)
+	tracer, spans := newTracer()
+	scope.New().Run(func() {
+		ctx, span := tracer.Start(background, "work")
+		scope.Set("late.group", slog.GroupValue(slog.String("rows", "field")))
+		scope.Add("late.group.rows", 1)
+		otelscope.Finish(ctx)
+		span.End()
+	})
+	want(t, "span", text(spans.Ended()[0].Attributes()), "late.group.rows=field")
 }
 
 // readless is a span that can't be read, as one of another implementation.

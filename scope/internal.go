@@ -94,6 +94,15 @@ func (n *node) Encode(fn func()) {
 	fn()
 }
 
+// Ask implements memo.Scope.
+func (n *node) Ask(fn func()) (asked bool) {
+	if max(n.encodingLevel(), bound().encodingLevel()) > 0 || memo.RunsAway() {
+		return false
+	}
+	n.Encode(fn)
+	return true
+}
+
 // BindInside implements memo.Scope.
 func (n *node) BindInside(a slog.Attr) {
 	n = n.withoutShared()

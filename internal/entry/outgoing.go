@@ -2,10 +2,11 @@ package entry
 
 import (
 	"context"
-	"iter"
 	"log/slog"
+	"net/url"
 	"strings"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
 )
@@ -56,11 +57,21 @@ func (out *Outgoing) standard(s scope.Scope) (standard scope.Scope, id string) {
 		}
 	}
 	if v, ok := s.Get(out.RequestID); ok && out.RequestID != "" {
-		if id = textOf(slog.AnyValue(v)); !out.valid(id) {
+		if id = sentText(s, slog.AnyValue(v)); !out.valid(id) {
 			id = ""
 		}
 	}
 	return s, id
+}
+
+// sentText is textOf for a value of s, whose own method may send something too, with s: without that
+// value then, or it would call itself.
+func sentText(s scope.Scope, v slog.Value) (text string) {
+	if values.IsPlain(v) {
+		return textOf(v)
+	}
+	s.Internal().Ask(func() { text = textOf(v) })
+	return text
 }
 
 // An identified is a Header that needs no request id: Send has seen to that.
@@ -94,42 +105,49 @@ func Untrusted(baggage string) string {
 // DropUntrusted removes the members of baggage from h that came in with what is being served, by
 // ctx, and aren't trusted: a proxy sends on what came in.
 func DropUntrusted(ctx context.Context, h Header) {
-	untrusted, _ := ctx.Value(UntrustedKey{}).(string)
-	if untrusted == "" {
+	cameIn := CameIn(ctx)
+	if cameIn == nil {
 		return
 	}
 	if had := h.Get(propagation.BaggageHeader); had != "" {
-		if trusted := without(had, untrusted); trusted != had {
+		var kept []string
+		for member := range strings.SplitSeq(had, ",") {
+			if !cameIn(member) {
+				kept = append(kept, strings.Trim(member, " \t"))
+			}
+		}
+		if trusted := strings.Join(kept, ","); trusted != had {
 			h.Set(propagation.BaggageHeader, trusted)
 		}
 	}
 }
 
-// without returns the members of baggage that aren't members of untrusted; none, if that is
-// too long to know.
-func without(baggage, untrusted string) string {
-	if len(untrusted) > maxBaggage {
-		return ""
+// CameIn returns a func that reports whether a member of baggage came in with what is being served, by
+// ctx, and isn't trusted. It is so for all of them if what came in is too long to know. The func is nil
+// if nothing came in.
+func CameIn(ctx context.Context) func(member string) bool {
+	untrusted, _ := ctx.Value(UntrustedKey{}).(string)
+	switch {
+	case untrusted == "":
+		return nil
+	case len(untrusted) > maxBaggage:
+		return func(string) bool { return true }
 	}
-	seen := map[string]bool{"": true}
-	for member := range members(untrusted) {
-		seen[member] = true
+	seen := map[string]bool{meaning(""): true}
+	for member := range strings.SplitSeq(untrusted, ",") {
+		seen[meaning(member)] = true
 	}
-	var kept []string
-	for member := range members(baggage) {
-		if !seen[member] {
-			kept = append(kept, member)
-		}
-	}
-	return strings.Join(kept, ",")
+	return func(member string) bool { return seen[meaning(member)] }
 }
 
-func members(baggage string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for member := range strings.SplitSeq(baggage, ",") {
-			if !yield(strings.Trim(member, " \t")) {
-				return
-			}
-		}
+// meaning returns the key and the value of a member of baggage, as they are unescaped: OpenTelemetry
+// writes anew what came in, with escapes and properties of its own.
+func meaning(member string) string {
+	member, _, _ = strings.Cut(member, ";")
+	key, value, _ := strings.Cut(member, "=")
+	value = strings.TrimSpace(value)
+	if unescaped, err := url.PathUnescape(value); err == nil {
+		value = string([]rune(unescaped)) // with a replacement character for each byte that isn't UTF-8
 	}
+	return strings.TrimSpace(key) + "=" + value
 }

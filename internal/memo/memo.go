@@ -62,6 +62,10 @@ type Scope interface {
 	// log. Meanwhile the goroutine has a scope with the same fields for which Encoding
 	// returns one more.
 	Encode(fn func())
+
+	// Ask is Encode for what is no line: a header that is sent. It reports whether it has called fn: it
+	// doesn't inside of Encode, since fn may have led there.
+	Ask(fn func()) (asked bool)
 }
 
 // An Error is what scope.Error returns, or what stands for that.

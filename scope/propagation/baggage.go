@@ -41,7 +41,7 @@ func appendBaggage(header string, s scope.Scope) string {
 			}
 			known = memberKeys(header)
 		}
-		sent, ok := text(value)
+		sent, ok := text(s, value)
 		if !ok || len(known) >= maxMembers || slices.Contains(known, key) {
 			continue
 		}

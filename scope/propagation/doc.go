@@ -20,7 +20,8 @@
 // [scope.Redacted] too, the value is sent as it is: those two are about logs. What a
 // header can't hold is left out as a whole: a request id that isn't valid, a key that
 // isn't a token, a member that would exceed the limits of 64 members and 8192 bytes, nil,
-// and a value whose own method panics.
+// and a value whose own method panics. What a value's own method sends while it is asked has plain
+// fields alone, as lines do: bools, numbers, strings, times, durations, and groups of these.
 //
 // # What is taken
 //

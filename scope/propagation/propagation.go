@@ -50,13 +50,13 @@ func Inject(s scope.Scope, c Carrier) {
 	for key, value := range s.All() {
 		switch key {
 		case RequestIDKey:
-			id, _ = text(value)
+			id, _ = text(s, value)
 		case TraceIDKey:
-			tp.TraceID, _ = text(value)
+			tp.TraceID, _ = text(s, value)
 		case TraceFlagsKey:
-			tp.Flags, _ = text(value)
+			tp.Flags, _ = text(s, value)
 		case TraceStateKey:
-			state, _ = text(value)
+			state, _ = text(s, value)
 		}
 	}
 	if ValidRequestID(id) && lookup(c, RequestIDHeader) == "" {
@@ -152,10 +152,19 @@ func all(s string, is func(c byte) bool) bool {
 // maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
 const maxLogValues = 100
 
-// text returns v as a header shows it, and whether there is anything to send. slog and
-// fmt have a text for a method that panics, with a stack trace in it: that is for the
-// log of this process, not for another one.
-func text(v slog.Value) (text string, ok bool) {
+// text returns v, a value of s, as a header shows it, and whether there is anything to send. A method
+// of v may send something too, with s: that has plain values alone, or it would call itself.
+func text(s scope.Scope, v slog.Value) (text string, ok bool) {
+	if values.IsPlain(v) {
+		return textOf(v)
+	}
+	s.Internal().Ask(func() { text, ok = textOf(v) })
+	return text, ok
+}
+
+// textOf is text for a value whose methods may be called. slog and fmt have a text for a method that
+// panics, with a stack trace in it: that is for the log of this process, not for another one.
+func textOf(v slog.Value) (text string, ok bool) {
 	defer func() {
 		if recover() != nil {
 			text, ok = "", false

@@ -571,3 +571,52 @@ func TestAValueWithoutAnEndIsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// A sending value sends something itself when it is asked for its text: it looks itself up elsewhere, say.
+type sending func()
+
+func (v sending) String() string       { v(); return "said" }
+func (v sending) Error() string        { v(); return "said" }
+func (v sending) LogValue() slog.Value { v(); return slog.StringValue("said") }
+
+// What a value's own method sends has no such values: it would be called again, without an end.
+func TestAValueThatSends(t *testing.T) {
+	for _, key := range []string{"request_id", "tenant"} {
+		for name, as := range map[string]func(sending) any{
+			"a LogValuer": func(v sending) any { return slog.LogValuer(v) },
+			"a Stringer":  func(v sending) any { return struct{ fmt.Stringer }{v} },
+			"an error":    func(v sending) any { return struct{ error }{v} },
+			"in a list":   func(v sending) any { return []any{struct{ error }{v}} },
+		} {
+			outer, inner, asked := Map{}, Map{}, 0
+			var ctx context.Context
+			v := as(func() {
+				if asked++; asked > 100 {
+					panic("it is asked without an end")
+				}
+				scope.Set("plan", "stays inside")
+				propagation.Inject(scope.Current().Pick(ctx), inner)
+			})
+			s := scope.New(key, v, "plan", "gold")
+			ctx = scope.NewContext(t.Context(), s)
+			s.Run(func() {
+				propagation.Inject(scope.Current(), outer)
+				if scope.GetOr("plan", "") != "gold" {
+					t.Errorf("%s, %s: what its method sets is left: %v", key, name, scope.Current())
+				}
+			})
+			want := Map{"baggage": "plan=gold"}
+			if key == "request_id" {
+				want["x-request-id"] = "said"
+			} else {
+				want["baggage"] = "tenant=said,plan=gold"
+			}
+			if name == "in a list" {
+				want = Map{"baggage": strings.Replace(want["baggage"], "said", "[said]", 1)} // that is no id
+			}
+			if !maps.Equal(outer, want) || inner["x-request-id"] != "" || strings.Contains(inner["baggage"], "tenant") || !strings.Contains(inner["baggage"], "plan=") {
+				t.Errorf("%s, %s: sent %v, and by its method %v", key, name, outer, inner)
+			}
+		}
+	}
+}

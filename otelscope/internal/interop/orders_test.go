@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit"
@@ -273,6 +274,52 @@ func TestACallWithoutTheContext(t *testing.T) {
 		})
 		if len(sent["Traceparent"]) != 1 || !slices.Equal(sent["Baggage"], []string{"tenant=acme"}) || !slices.Equal(sent["X-Request-Id"], []string{"r-17"}) {
 			t.Errorf("sent %v", sent)
+		}
+	}
+}
+
+// A client doesn't speak for the service: a field stands in place of a member of its name that came in and isn't
+// trusted, however that was written, and though OpenTelemetry has written it anew.
+func TestBaggageOfAClientReplacesNoField(t *testing.T) {
+	type instrument = func(http.RoundTripper) http.RoundTripper
+	alone := func(i instrument, base http.RoundTripper) http.RoundTripper { return i(base) }
+	around := func(i instrument, base http.RoundTripper) http.RoundTripper { return httpscope.Transport(i(base), nil) }
+	inside := func(i instrument, base http.RoundTripper) http.RoundTripper { return i(httpscope.Transport(base, nil)) }
+	for _, c := range []struct {
+		name       string
+		propagator propagation.TextMapPropagator
+		transport  func(instrument, http.RoundTripper) http.RoundTripper
+	}{
+		{"otelhttp's transport", propagator, alone},
+		{"httpscope.Transport around it", propagator, around},
+		{"httpscope.Transport inside it", propagator, inside},
+		{"httpscope.Transport inside it, and OpenTelemetry's own propagator", propagation.Baggage{}, inside},
+	} {
+		tel := start(t, overGRPC)
+		options := []otelhttp.Option{otelhttp.WithTracerProvider(tel.tracers), otelhttp.WithMeterProvider(tel.meters), otelhttp.WithPropagators(c.propagator)}
+		var sent http.Header
+		stockURL, _ := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sent = r.Header.Clone() }))
+		base := http.DefaultTransport.(*http.Transport).Clone()
+		t.Cleanup(base.CloseIdleConnections)
+		out := &http.Client{Transport: c.transport(func(rt http.RoundTripper) http.RoundTripper { return otelhttp.NewTransport(rt, options...) }, base)}
+		url, client := serve(t, otelhttp.NewHandler(entry(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			tenant.Set("acme")
+			req, err := http.NewRequestWithContext(r.Context(), "GET", stockURL, nil)
+			must(t, err)
+			if r.URL.Path == "/proxy" {
+				req.Header["Baggage"] = r.Header["Baggage"]
+			}
+			resp, err := out.Do(req)
+			must(t, err)
+			resp.Body.Close()
+		})), "server", options...))
+		for _, path := range []string{"/", "/proxy"} {
+			for _, evil := range []string{"tenant=evil", "tenant=%65vil", " tenant = evil ;p=q", "tenant=evil%FF%FF", "x=1,tenant=evil", "tenant=first,tenant=evil"} {
+				get(t, client, url+path, "Baggage", evil)
+				if got := strings.Join(sent["Baggage"], ","); !strings.Contains(got, "tenant=acme") || strings.Count(got, "tenant") != 1 {
+					t.Errorf("%s, %s: after %q is sent %q", c.name, path, evil, got)
+				}
+			}
 		}
 	}
 }
