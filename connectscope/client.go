@@ -138,24 +138,9 @@ type outgoing struct {
 	record  *entry.Record // nil if no line is written
 }
 
-// newOutgoing returns a call that is made with ctx. If it has a record, that is in the same allocation.
-func (c *client) newOutgoing(ctx context.Context, rpc Call) (o *outgoing) {
-	if c.opts.Log == nil {
-		o = new(outgoing)
-	} else {
-		r := new(struct {
-			outgoing
-			entry.Record
-		})
-		o, r.record = &r.outgoing, &r.Record
-		r.Begin()
-	}
-	o.client, o.rpc, o.ctx, o.scope = c, rpc, ctx, scope.Current().Pick(ctx)
-	return o
-}
-
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
-	o := c.newOutgoing(ctx, rpc)
+	o, record := entry.WithRecord[outgoing](c.opts.Log != nil)
+	*o = outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx), record: record}
 	if o.scope.Len() > 0 {
 		o.ctx = scope.NewContext(ctx, o.scope)
 	}

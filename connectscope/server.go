@@ -105,19 +105,10 @@ type call struct {
 	panicked  any
 }
 
-// newCall returns the call that comes with ctx. If it has a record, that is in the same allocation.
-func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
-	if s.opts.Log == nil {
-		c = new(call)
-	} else {
-		r := new(struct {
-			call
-			entry.Record
-		})
-		c, r.record = &r.call, &r.Record
-		r.Begin()
-	}
-	c.Context, c.server, c.rpc = ctx, s, rpc
+// newCall returns the call that comes with ctx.
+func (s *server) newCall(ctx context.Context, rpc Call) *call {
+	c, record := entry.WithRecord[call](s.opts.Log != nil)
+	*c = call{Context: ctx, server: s, rpc: rpc, record: record}
 	return c
 }
 

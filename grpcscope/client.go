@@ -149,24 +149,9 @@ func (c *client) skips(ctx context.Context, rpc Call) (skip bool) {
 	return skip
 }
 
-// newOutgoing returns a call that is made with ctx. If it has a record, that is in the same allocation.
-func (c *client) newOutgoing(ctx context.Context, rpc Call) (o *outgoing) {
-	if c.opts.Log == nil {
-		o = new(outgoing)
-	} else {
-		r := new(struct {
-			outgoing
-			entry.Record
-		})
-		o, r.record = &r.outgoing, &r.Record
-		r.Begin()
-	}
-	o.client, o.rpc, o.ctx, o.scope = c, rpc, ctx, scope.Current().Pick(ctx)
-	return o
-}
-
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
-	o := c.newOutgoing(ctx, rpc)
+	o, record := entry.WithRecord[outgoing](c.opts.Log != nil)
+	*o = outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx), record: record}
 	if !c.skips(ctx, rpc) {
 		md := newMD(ctx)
 		entry.DropUntrusted(ctx, md)

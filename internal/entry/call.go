@@ -85,8 +85,17 @@ type Record struct {
 	canceledBy     string
 }
 
-// Begin is called when the call begins.
-func (r *Record) Begin() { r.start = time.Now() }
+// WithRecord returns a new call and, if it has a line, its Record: both are one allocation.
+func WithRecord[C any](hasLine bool) (*C, *Record) {
+	if !hasLine {
+		return new(C), nil
+	}
+	both := &struct {
+		call C
+		Record
+	}{Record: Record{start: time.Now()}}
+	return &both.call, &both.Record
+}
 
 // Watch begins to watch ctx, the context of a call that is being served.
 func (r *Record) Watch(ctx context.Context) { r.watch.Start(ctx, r.start) }
