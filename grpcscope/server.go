@@ -109,7 +109,7 @@ type call struct {
 	rpc       Call
 	stream    grpc.ServerStream // nil for a unary call
 	outer     entry.Outer
-	answered  bool // the answer is that of a call around this one, and has that one's id
+	sharesID  bool // the answer is that of a call around this one, and has that one's id
 	id        string
 	putOnce   sync.Once
 	came      []string // the ids that the call came with: see ids
@@ -153,8 +153,8 @@ func (c *call) lookAround() (same bool) {
 	var inner entry.Outer
 	// A handler may call another one in this process with its own context.
 	if outer, ok := c.Context.Value(callKey{}).(*call); ok && !outer.task.Ended() {
-		c.answered = grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
-		if c.answered && outer.rpc.FullMethod == c.rpc.FullMethod {
+		c.sharesID = grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
+		if c.sharesID && outer.rpc.FullMethod == c.rpc.FullMethod {
 			return true
 		}
 		inner = outer.outer
@@ -173,8 +173,9 @@ func (c *call) ids() []string {
 
 // enter calls handle with the context for the handler.
 func (s *server) enter(c *call, handle func(context.Context) error) (err error) {
+	same := c.lookAround()
 	switch {
-	case c.lookAround():
+	case same:
 		return handle(c.Context)
 	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
@@ -247,7 +248,7 @@ func (c *call) putID(good bool) {
 			if !good || c.stream.SetHeader(md) != nil {
 				c.stream.SetTrailer(md)
 			}
-		case !c.answered:
+		case !c.sharesID:
 			if !good || grpc.SetHeader(c.Context, md) != nil {
 				_ = grpc.SetTrailer(c.Context, md)
 			}
