@@ -166,7 +166,7 @@ type fixed struct{ metric.MeasurementOption }
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + values.Text(p))})
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(values.Panic(p).String())})
 		}
 	}()
 	if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {

@@ -82,18 +82,17 @@ type FullError interface {
 // Errors is true once scope.Error has made an Error: until then no line has one.
 var Errors atomic.Bool
 
-// encodings is how many calls of Encode are going on in the process, and tooMany whether they were
-// maxEncodings, and are not yet down to fewEncodings.
+// encodings counts the calls of Encode that are going on in the process. tooMany is set when they are
+// maxEncodings, and cleared when they are down to fewEncodings.
 var (
 	encodings atomic.Int64
 	tooMany   atomic.Bool
 )
 
-// Each call of Encode counts on its scope, to tell what its user code logs that it is inside. But such code
-// may have replaced the goroutine's profiler labels, or left it to another goroutine, and may log with a
-// context that has the scope as it was outside: then each leads to the next. maxEncodings bounds that.
-// A method that is called twice would have as many beneath its second call: that is why they must have
-// come down to fewEncodings first.
+// A line that is logged inside Encode knows that from its scope. But user code may have replaced the
+// goroutine's profiler labels, or go on in another goroutine, and log with a context that has the scope
+// from outside: then each call of Encode leads to the next. maxEncodings ends that. Code that logs twice
+// would go as deep again for its second line, at each step: so all but a few must have ended first.
 const (
 	maxEncodings = 1000
 	fewEncodings = 2

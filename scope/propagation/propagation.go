@@ -181,8 +181,5 @@ func text(v slog.Value) (text string, ok bool) {
 			return x.String(), true
 		}
 	}
-	if values.TooLarge(v) {
-		return "", false
-	}
-	return values.String(v), true
+	return values.String(v)
 }
