@@ -230,8 +230,8 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 }
 
 // putID puts the id into the answer, once: into the header if the answer is good, or begins now. An
-// error has it in the trailer. With a header it would be no answer that a client's retry policy tries
-// again: that takes those with nothing but a trailer.
+// error has it in the trailer: a client's retry policy tries only those answers again that have
+// nothing else.
 func (c *call) putID(good bool) {
 	c.putOnce.Do(func() {
 		if c.id == "" { // an option has panicked

@@ -197,9 +197,9 @@ type Messages struct {
 	outside memo.Scope // what the goroutine that receives had bound before its first one; nil if it isn't one of the call's
 }
 
-// End is called before a message is received. It puts back what was bound before the first one, of
-// which the scope of each message knows, with all that is made of it: on goroutines that were started
-// for a message, and out of a Run that has ended.
+// End is called before a message is received. It puts back what was bound before the first one. The scope
+// of a message knows that, and so do all that are made of it: on goroutines that were started for the
+// message, and in a Run.
 func (m *Messages) End() {
 	m.outside = nil
 	if now := scope.Current(); now.SameTask(m.Task) { // on other goroutines nothing must stay bound

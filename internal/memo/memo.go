@@ -22,8 +22,8 @@ type Scope interface {
 	// base is one that Base leads to; all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
-	// Declared returns those of Attrs whose keys are declared policy, which is a scope.KeyOption: all
-	// of its bits, of which there is one at least.
+	// Declared returns those of Attrs whose keys are declared with all bits of policy, which is a
+	// scope.KeyOption and not 0.
 	Declared(base Scope, policy uint8) []slog.Attr
 
 	// Bare reports whether the task of the scope is one that a bare Set began: main's, for
@@ -43,12 +43,12 @@ type Scope interface {
 	// AtEnd has fn called when the task, which must be live, is over, in a goroutine of its own.
 	AtEnd(fn func())
 
-	// BindInside binds the scope with a added to the running goroutine until an enclosing Run
+	// BindInside adds a to the scope and binds that to the running goroutine, until an enclosing Run
 	// returns, as a bare Set does. It is for an entry that binds what it doesn't enclose.
 	BindInside(a slog.Attr)
 
-	// BindOutside binds the scope that BindInside was called on, if it has bound what this one was
-	// made of, by whatever changes. It returns that scope; else this one.
+	// BindOutside binds, and returns, the scope that BindInside was called on, if this one was made of
+	// what that has bound, by whatever changes. Else it binds nothing, and returns this one.
 	BindOutside() Scope
 
 	// Running returns how many calls of Run, Go and Wrap of the task are going on.
