@@ -1,6 +1,7 @@
 package httpscope
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -46,10 +47,7 @@ func (h *handler) log(e *exchange) {
 
 // appendPath appends the path if the line has neither a route nor that.
 func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
-	key := h.names.path
-	if key == "" {
-		key = string(Path)
-	}
+	key := cmp.Or(h.names.path, string(Path))
 	if h.names.route != "" && scope.GetOr(h.names.route, "") != "" || scope.Current().Has(key) {
 		return attrs
 	}
