@@ -98,7 +98,7 @@ func (n *node) Encode(fn func()) {
 func (n *node) BindInside(a slog.Attr) {
 	n = n.withoutShared()
 	m := n.setAttrs([]slog.Attr{a}, byWith)
-	m.inside(n)
+	m.setOutside(n)
 	m.encodingAt(bound().encodingLevel()).bind()
 }
 

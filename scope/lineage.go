@@ -176,14 +176,14 @@ func (n *node) cameFrom(o *origin) bool {
 
 // ---- which scope is outside? ----
 
-// inside notes that n, which nobody else has seen yet, is bound in place of outside.
-func (n *node) inside(outside *node) {
+// setOutside notes that n, which nobody else has seen yet, is bound in place of outside.
+func (n *node) setOutside(outside *node) {
 	l := n.lineage.Load().copy()
 	l.outside = outside
 	n.lineage.Store(&l)
 }
 
-// outside returns what a node was bound in place of: n, or the last one that n was made of. It may be nil.
+// outside returns what n, or the last node that n was made of, was bound in place of; nil if none was.
 func (n *node) outside() *node {
 	if l := n.lineage.Load(); l != nil {
 		return l.outside
