@@ -298,7 +298,6 @@ func (c *Cache[L]) attachAndSay(l *L, f *Fields) {
 	for i := range f.Attrs {
 		if a := &f.Attrs[i]; !values.IsPlain(a.Value) {
 			a.Value = values.Panic(panicked)
-			delete(f.orig, a.Key)
 		}
 	}
 	if c.try(l, f) == nil {
