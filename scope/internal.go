@@ -104,7 +104,6 @@ func (n *node) BindInside(a slog.Attr) {
 
 // BindOutside implements memo.Scope.
 func (n *node) BindOutside() memo.Scope {
-	n = n.withoutShared()
 	o := n.outside()
 	if o == nil || !o.in(n.task) {
 		return n
