@@ -30,6 +30,7 @@ import (
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
@@ -379,6 +380,11 @@ var unstamped = map[string]row{
 			})
 		}, "line request_id=r-1 step=2").inheriting(),
 
+	"it comes as baggage, which is taken from nobody unless the entry there trusts the sender": pair(
+		func(t *testing.T, r *scopetest.Recorder) { consume(t, &jobscope.Options{}) }, "line job.name=pack request_id=r-1",
+		func(t *testing.T, r *scopetest.Recorder) { consume(t, &jobscope.Options{TrustBaggage: true}) },
+		"line job.name=pack request_id=r-1 unstamped_propagated=eu"),
+
 	"its key is declared `scope.Hidden`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() { secret.Set("s3cret"); info() })
@@ -608,6 +614,20 @@ var unstamped = map[string]row{
 }
 
 func plain(fn func()) func() { return fn }
+
+// consume has request r-1 send a message, and a job take it and log.
+func consume(t *testing.T, opts *jobscope.Options) {
+	h := header{}
+	region := scope.NewKey[string]("unstamped_propagated", scope.Propagated)
+	request("r-1", func() {
+		region.Set("eu")
+		propagation.Inject(scope.Current(), h)
+	})
+	opts.Headers = h
+	if err := jobscope.Run(t.Context(), "pack", func(context.Context) error { info(); return nil }, opts); err != nil {
+		t.Error(err)
+	}
+}
 
 // A foreign core is one that zaph can't look into.
 type foreign struct{ zapcore.Core }

@@ -78,13 +78,11 @@ func newClient(opts Options) *client {
 func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (resp connect.AnyResponse, err error) {
 	call := c.call(ctx, callOf(req.Spec(), req.Peer(), req.Header()))
 	call.ask(ctx)
-	if !call.skipped {
-		// The request may be used for another call, with an id of its own.
-		header := &headers.Copy{Header: headers.Header(req.Header())}
-		call.sendIn(header)
-		if changed := header.Changed(); changed != nil {
-			req = &request{req, changed}
-		}
+	// The request may be used for another call, with an id of its own.
+	header := &headers.Copy{Header: headers.Header(req.Header())}
+	call.send(header)
+	if changed := header.Changed(); changed != nil {
+		req = &request{req, changed}
 	}
 	call.countSent(req.Any())
 	scope.Outside(func() { resp, err = next(call.ctx, req) })
@@ -138,24 +136,9 @@ type outgoing struct {
 	record  *entry.Record // nil if no line is written
 }
 
-// newOutgoing returns a call that is made with ctx. If it has a record, that is in the same allocation.
-func (c *client) newOutgoing(ctx context.Context, rpc Call) (o *outgoing) {
-	if c.opts.Log == nil {
-		o = new(outgoing)
-	} else {
-		r := new(struct {
-			outgoing
-			entry.Record
-		})
-		o, r.record = &r.outgoing, &r.Record
-		r.Begin()
-	}
-	o.client, o.rpc, o.ctx, o.scope = c, rpc, ctx, scope.Current().Pick(ctx)
-	return o
-}
-
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
-	o := c.newOutgoing(ctx, rpc)
+	o, record := entry.WithRecord[outgoing](c.opts.Log != nil)
+	*o = outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx), record: record}
 	if o.scope.Len() > 0 {
 		o.ctx = scope.NewContext(ctx, o.scope)
 	}
@@ -172,14 +155,11 @@ func (o *outgoing) ask(ctx context.Context) {
 	}
 }
 
-// send puts what the scope sends into the header of a stream.
-func (o *outgoing) send(header http.Header) {
-	if !o.skipped {
-		o.sendIn(headers.Header(header))
+// send puts what the scope sends into header.
+func (o *outgoing) send(header entry.Header) {
+	if o.skipped {
+		return
 	}
-}
-
-func (o *outgoing) sendIn(header entry.Header) {
 	entry.DropUntrusted(o.ctx, header)
 	if o.scope.Len() > 0 {
 		o.out.Send(o.scope, header)

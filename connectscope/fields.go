@@ -1,6 +1,7 @@
 package connectscope
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"strings"
@@ -79,10 +80,6 @@ func (c *call) setFields() (rejected int) {
 		return rejected
 	}
 	scope.SetAttrs(entry.Join(attrs, c.opts.Fields(c.Context, c.rpc), c.in.TraceID, c.in.ParentSpanID)...)
-	key := n.requestID
-	if key == "" {
-		key = string(RequestID)
-	}
-	c.id = entry.Agree(key, c.id, !c.outer.Found())
+	c.id = entry.Agree(cmp.Or(n.requestID, string(RequestID)), c.id, !c.outer.Found())
 	return rejected
 }

@@ -48,7 +48,7 @@ func (c *call) putID() {
 
 // putIDOnce is called right before the answer's header may be sent: the handler may have changed
 // it. It does nothing when it is called again.
-func (c *call) putIDOnce() { c.putLast.Do(c.putID) }
+func (c *call) putIDOnce() { c.putOnce.Do(c.putID) }
 
 // A callInfo has the header of the request with the call's id.
 type callInfo struct {

@@ -94,7 +94,7 @@ type call struct {
 	info      connect.CallInfo // in Context; nil if there is none
 	adopted   *callInfo        // what the handler sees in its place; nil if it is the same
 	header    func() http.Header
-	putLast   sync.Once
+	putOnce   sync.Once
 	outer     entry.Outer
 	id        string
 	untrusted string // members of baggage that came in and aren't trusted
@@ -105,19 +105,10 @@ type call struct {
 	panicked  any
 }
 
-// newCall returns the call that comes with ctx. If it has a record, that is in the same allocation.
-func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
-	if s.opts.Log == nil {
-		c = new(call)
-	} else {
-		r := new(struct {
-			call
-			entry.Record
-		})
-		c, r.record = &r.call, &r.Record
-		r.Begin()
-	}
-	c.Context, c.server, c.rpc = ctx, s, rpc
+// newCall returns the call that comes with ctx.
+func (s *server) newCall(ctx context.Context, rpc Call) *call {
+	c, record := entry.WithRecord[call](s.opts.Log != nil)
+	*c = call{Context: ctx, server: s, rpc: rpc, record: record}
 	return c
 }
 
@@ -168,8 +159,9 @@ func (c *call) ids() []string { return c.rpc.Header[idHeader] }
 
 // enter calls handle with the context for the handler.
 func (s *server) enter(c *call, handle func(context.Context) error) (err error) {
+	same := c.lookAround()
 	switch {
-	case c.lookAround():
+	case same:
 		return handle(c.Context)
 	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.

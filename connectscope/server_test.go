@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -235,6 +236,24 @@ func TestNames(t *testing.T) {
 		if len(ids(a.header)) != 36 {
 			t.Error("the answer has no id")
 		}
+	}
+}
+
+// A middleware may have put a header there.
+func TestTheClientsAddressHasABoundedSize(t *testing.T) {
+	h := each(func(context.Context) (string, error) {
+		if got := scope.GetOr("peer", ""); len(got) < 1000 || len(got) > 1030 || !utf8.ValidString(got) {
+			t.Errorf("%d bytes: %.20q", len(got), got)
+		}
+		return "", nil
+	})
+	mux := h.mux(scoped(&connectscope.Options{Names: map[connectscope.Field]string{connectscope.ClientAddress: "peer"}}))
+	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "\xff" + strings.Repeat("a", 5000)
+		mux.ServeHTTP(w, r)
+	}))
+	if a := call(t.Context(), dial(t, server, connect.ProtocolConnect), unary, ""); a.err != nil {
+		t.Error(a.err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskscope/taskscope/internal/entry"
+	"github.com/taskscope/taskscope/internal/headers"
 	"github.com/taskscope/taskscope/scope"
 )
 
@@ -61,7 +62,7 @@ type clientConn struct {
 
 // send is called before the header is sent: with the first message or with the end.
 func (s *clientConn) send() {
-	s.begin.Do(func() { s.call.send(s.StreamingClientConn.RequestHeader()) })
+	s.begin.Do(func() { s.call.send(headers.Header(s.StreamingClientConn.RequestHeader())) })
 }
 
 func (s *clientConn) Send(m any) error {

@@ -3,6 +3,7 @@ package grpcscope
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -149,33 +150,18 @@ func (c *client) skips(ctx context.Context, rpc Call) (skip bool) {
 	return skip
 }
 
-// newOutgoing returns a call that is made with ctx. If it has a record, that is in the same allocation.
-func (c *client) newOutgoing(ctx context.Context, rpc Call) (o *outgoing) {
-	if c.opts.Log == nil {
-		o = new(outgoing)
-	} else {
-		r := new(struct {
-			outgoing
-			entry.Record
-		})
-		o, r.record = &r.outgoing, &r.Record
-		r.Begin()
-	}
-	o.client, o.rpc, o.ctx, o.scope = c, rpc, ctx, scope.Current().Pick(ctx)
-	return o
-}
-
 func (c *client) call(ctx context.Context, rpc Call) *outgoing {
-	o := c.newOutgoing(ctx, rpc)
-	if !c.skips(ctx, rpc) {
-		md := newMD(ctx)
+	o, record := entry.WithRecord[outgoing](c.opts.Log != nil)
+	*o = outgoing{client: c, rpc: rpc, ctx: ctx, scope: scope.Current().Pick(ctx), record: record}
+	if c.skips(ctx, rpc) {
+		o.record = nil
+	} else {
+		md := &outgoingMD{ctx: ctx}
 		entry.DropUntrusted(ctx, md)
 		if o.scope.Len() > 0 {
 			c.out.Send(o.scope, md)
 		}
 		o.ctx = md.context()
-	} else {
-		o.record = nil
 	}
 	if o.scope.Len() > 0 {
 		o.ctx = scope.NewContext(o.ctx, o.scope)
@@ -185,16 +171,13 @@ func (c *client) call(ctx context.Context, rpc Call) *outgoing {
 
 // within returns opts whose functions are called with the scope: gRPC has none.
 func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
-	copied := false
+	opts = slices.Clone(opts) // the caller's stay as they are
 	for i, opt := range opts {
 		if f, ok := opt.(grpc.OnFinishCallOption); ok && f.OnFinish != nil {
-			if !copied {
-				opts, copied = append([]grpc.CallOption(nil), opts...), true
-			}
 			opts[i] = grpc.OnFinish(func(err error) { o.scope.Run(func() { f.OnFinish(err) }) })
 		}
 	}
-	return opts[:len(opts):len(opts)] // what is appended must not be written behind the end of a caller's slice
+	return opts
 }
 
 // countSent and countReceived count a message for the call's line, if one is written.

@@ -294,10 +294,12 @@ func TestACallersOptionsStayAsTheyAre(t *testing.T) {
 	logger, _ := logs()
 	in := grpcscope.StreamClientInterceptor(&grpcscope.ClientOptions{Log: logger.LogAttrs})
 	room := make([]grpc.CallOption, 3)
-	for _, own := range []grpc.CallOption{grpc.WaitForReady(true), grpc.OnFinish(func(error) {})} {
+	bound := ""
+	for _, own := range []grpc.CallOption{grpc.WaitForReady(true), grpc.OnFinish(func(error) { bound = scope.Current().String() })} {
 		clear(room)
 		room[0] = own
-		_, _ = in(t.Context(), descs[bidirect], nil, bidirect, func(_ context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		ctx := scope.NewContext(t.Context(), scope.New("request_id", "r-1"))
+		_, _ = in(ctx, descs[bidirect], nil, bidirect, func(_ context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			if len(opts) != 2 {
 				t.Errorf("%d options", len(opts))
 			}
@@ -305,6 +307,11 @@ func TestACallersOptionsStayAsTheyAre(t *testing.T) {
 		}, room[:1]...)
 		if room[1] != nil {
 			t.Errorf("%T has been written behind the end", room[1])
+		}
+		if f, ok := room[0].(grpc.OnFinishCallOption); ok {
+			if f.OnFinish(nil); bound != "" {
+				t.Errorf("the caller's own func is called with %s", bound)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package grpcscope
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"strings"
@@ -69,7 +70,7 @@ func (c *call) setFields() (rejected int) {
 	attrs = n.appendCall(attrs, c.rpc)
 	if n.clientAddress != "" {
 		if address := c.clientAddress(); address != "" {
-			attrs = append(attrs, slog.String(n.clientAddress, address))
+			attrs = append(attrs, slog.String(n.clientAddress, entry.Clip(address)))
 		}
 	}
 	if baggage := strings.Join(in(propagation.BaggageHeader), ","); baggage != "" {
@@ -84,11 +85,7 @@ func (c *call) setFields() (rejected int) {
 		return rejected
 	}
 	scope.SetAttrs(entry.Join(attrs, c.opts.Fields(c.Context, c.rpc), c.in.TraceID, c.in.ParentSpanID)...)
-	key := n.requestID
-	if key == "" {
-		key = string(RequestID)
-	}
-	c.id = entry.Agree(key, c.id, !c.outer.Found())
+	c.id = entry.Agree(cmp.Or(n.requestID, string(RequestID)), c.id, !c.outer.Found())
 	return rejected
 }
 

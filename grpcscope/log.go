@@ -63,8 +63,8 @@ func answer(err error) error {
 
 type hasStatus interface{ GRPCStatus() *status.Status }
 
-// A statusError is an error of scope.Error's that is answered with the status of the one that this was
-// given. In all else it is to interceptors in front what scope.Error has returned.
+// A statusError is what scope.Error has returned, answered with the status of the error that is in it.
+// In all else it is the same to interceptors in front.
 type statusError struct {
 	memo.FullError
 	hasStatus

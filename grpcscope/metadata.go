@@ -14,8 +14,6 @@ type outgoingMD struct {
 	set []string // keys and values in turn; an empty value removes the key
 }
 
-func newMD(ctx context.Context) *outgoingMD { return &outgoingMD{ctx: ctx} }
-
 // Values returns the values of key.
 func (md *outgoingMD) Values(key string) []string {
 	for i := 0; i < len(md.set); i += 2 {

@@ -109,7 +109,7 @@ type call struct {
 	rpc       Call
 	stream    grpc.ServerStream // nil for a unary call
 	outer     entry.Outer
-	answered  bool // the answer is that of a call around this one, and has that one's id
+	sharesID  bool // the answer is that of a call around this one, and has that one's id
 	id        string
 	putOnce   sync.Once
 	came      []string // the ids that the call came with: see ids
@@ -121,19 +121,10 @@ type call struct {
 	panicked  any
 }
 
-// newCall returns the call that comes with ctx. If it has a record, that is in the same allocation.
-func (s *server) newCall(ctx context.Context, rpc Call) (c *call) {
-	if s.opts.Log == nil {
-		c = new(call)
-	} else {
-		r := new(struct {
-			call
-			entry.Record
-		})
-		c, r.record = &r.call, &r.Record
-		r.Begin()
-	}
-	c.Context, c.server, c.rpc = ctx, s, rpc
+// newCall returns the call that comes with ctx.
+func (s *server) newCall(ctx context.Context, rpc Call) *call {
+	c, record := entry.WithRecord[call](s.opts.Log != nil)
+	*c = call{Context: ctx, server: s, rpc: rpc, record: record}
 	return c
 }
 
@@ -162,8 +153,8 @@ func (c *call) lookAround() (same bool) {
 	var inner entry.Outer
 	// A handler may call another one in this process with its own context.
 	if outer, ok := c.Context.Value(callKey{}).(*call); ok && !outer.task.Ended() {
-		c.answered = grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
-		if c.answered && outer.rpc.FullMethod == c.rpc.FullMethod {
+		c.sharesID = grpc.ServerTransportStreamFromContext(outer.Context) == grpc.ServerTransportStreamFromContext(c.Context)
+		if c.sharesID && outer.rpc.FullMethod == c.rpc.FullMethod {
 			return true
 		}
 		inner = outer.outer
@@ -182,8 +173,9 @@ func (c *call) ids() []string {
 
 // enter calls handle with the context for the handler.
 func (s *server) enter(c *call, handle func(context.Context) error) (err error) {
+	same := c.lookAround()
 	switch {
-	case c.lookAround():
+	case same:
 		return handle(c.Context)
 	case s.skips(c):
 		// What it sets must not stay on the goroutine either: it may serve other calls.
@@ -238,8 +230,8 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 }
 
 // putID puts the id into the answer, once: into the header if the answer is good, or begins now. An
-// error has it in the trailer. With a header it would be no answer that a client's retry policy tries
-// again: that takes those with nothing but a trailer.
+// error has it in the trailer: a client's retry policy tries only those answers again that have
+// nothing else.
 func (c *call) putID(good bool) {
 	c.putOnce.Do(func() {
 		if c.id == "" { // an option has panicked
@@ -256,7 +248,7 @@ func (c *call) putID(good bool) {
 			if !good || c.stream.SetHeader(md) != nil {
 				c.stream.SetTrailer(md)
 			}
-		case !c.answered:
+		case !c.sharesID:
 			if !good || grpc.SetHeader(c.Context, md) != nil {
 				_ = grpc.SetTrailer(c.Context, md)
 			}

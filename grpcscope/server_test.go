@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
@@ -219,6 +222,18 @@ func TestNames(t *testing.T) {
 	if len(a.header.Get("x-request-id")) != 1 {
 		t.Error("the answer has no id")
 	}
+}
+
+// A server behind net/http has the peer from its request, where a middleware may have put a header.
+func TestTheClientsAddressHasABoundedSize(t *testing.T) {
+	in := grpcscope.UnaryServerInterceptor(&grpcscope.Options{Names: map[grpcscope.Field]string{grpcscope.ClientAddress: "peer"}})
+	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.UnixAddr{Name: "\xff" + strings.Repeat("a", 5000)}})
+	_, _ = in(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) {
+		if got := scope.GetOr("peer", ""); len(got) < 1000 || len(got) > 1030 || !utf8.ValidString(got) {
+			t.Errorf("%d bytes: %.20q", len(got), got)
+		}
+		return nil, nil
+	})
 }
 
 // Fields may replace what the interceptors set. The id is one: on the lines, in the answer, and

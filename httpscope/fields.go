@@ -1,6 +1,7 @@
 package httpscope
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/http"
@@ -58,18 +59,8 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 		return rejected
 	}
 	scope.SetAttrs(entry.Join(attrs, h.opts.Fields(r), h.names.traceID, h.names.parentSpanID)...)
-	h.agree(e)
+	e.id = entry.Agree(cmp.Or(h.names.requestID, string(RequestID)), e.id, e.outer == nil)
 	return rejected
-}
-
-// agree makes the id that [Options.Fields] has set the request's, or the reverse where it
-// can't be.
-func (h *handler) agree(e *exchange) {
-	key := h.names.requestID
-	if key == "" {
-		key = string(RequestID)
-	}
-	e.id = entry.Agree(key, e.id, e.outer == nil)
 }
 
 // method returns the method as the semantic conventions want it: an unknown one could be

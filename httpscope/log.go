@@ -1,6 +1,7 @@
 package httpscope
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -34,21 +35,19 @@ func (h *handler) log(e *exchange) {
 	}
 	level, outcome := e.outcome()
 	attrs = append(attrs, outcome...)
+	line := entry.Line{Log: h.opts.Log, Level: level, Msg: "request", Attrs: attrs}
+	ctx := e.r.Context()
+	s := scope.Current().Pick(ctx)
 	if e.outer != nil && e.outer.logs { // the task's last line is that of another Handler
-		h.opts.Log(e.r.Context(), level, "request", attrs...)
+		line.WriteInner(ctx, s)
 		return
 	}
-	line := entry.Line{Log: h.opts.Log, Level: level, Msg: "request", Attrs: attrs}
-	await := entry.AwaitLimit(h.opts.Await && e.returned, h.opts.AwaitLimit)
-	line.Write(e.r.Context(), scope.Current().Pick(e.r.Context()), await)
+	line.Write(ctx, s, entry.AwaitLimit(h.opts.Await && e.returned, h.opts.AwaitLimit))
 }
 
 // appendPath appends the path if the line has neither a route nor that.
 func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
-	key := h.names.path
-	if key == "" {
-		key = string(Path)
-	}
+	key := cmp.Or(h.names.path, string(Path))
 	if h.names.route != "" && scope.GetOr(h.names.route, "") != "" || scope.Current().Has(key) {
 		return attrs
 	}

@@ -609,6 +609,22 @@ func TestTheLineSurvivesALostScope(t *testing.T) {
 	}
 }
 
+// So does the line of a Handler inside another one: it is written within the scope, for a Log that looks
+// at no context.
+func TestTheInnerLineSurvivesALostScope(t *testing.T) {
+	var found []any
+	opts := &httpscope.Options{Log: func(context.Context, slog.Level, string, ...slog.Attr) {
+		found = append(found, scope.GetOr("request_id", ""))
+	}}
+	h := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		pprof.SetGoroutineLabels(context.Background())
+	}), opts)
+	httpscope.Handler(h, opts).ServeHTTP(httptest.NewRecorder(), requestWithID(t.Context(), "r"))
+	if fmt.Sprint(found) != "[r r]" {
+		t.Errorf("the lines have %v", found)
+	}
+}
+
 // A client that pipelines gets its answers in order, each with a line of its own.
 func TestPipelinedRequestsHaveALineEach(t *testing.T) {
 	out := testkit.NewLines()

@@ -80,7 +80,8 @@ func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 	if ended := s.Ended(); d == nil || d.ended != ended {
 		d = c.derive(in, ended)
 	}
-	if d == nil || d.bloom == (bloom{}) || d.loud && memo.RunsAway() { // without fields
+	isEmpty := d == nil || d.bloom == (bloom{})
+	if isEmpty || d.loud && memo.RunsAway() {
 		return nil
 	}
 	return d
@@ -120,7 +121,7 @@ func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 	return d
 }
 
-// tryMake is make, in Encode if user code may be called. ok is false if that must not be.
+// tryMake is make, within Encode if user code may be called. ok is false if none may be called now.
 func (d *Derived[L]) tryMake(base *Derived[L], attrs []slog.Attr) (made, ok bool) {
 	quiet := d.cache.isQuiet(attrs)
 	d.loud = !quiet || base != nil && base.loud
@@ -271,8 +272,8 @@ func (d *Derived[L]) finish() {
 // attachOrSay is Attach for fields that it may panic with, because of a method of some value.
 // With the logger's own With that would have ended the program or not, depending on the
 // logger. Each field is tried alone, and those at fault say so in f from then on. If Attach panics
-// all the same, so do all whose methods it may have called; then one field for all; and if even that
-// can't be had, there are none.
+// all the same, all fields say so whose methods it may have called; then one field says it for all; and
+// if even that can't be had, there are none.
 func (c *Cache[L]) attachOrSay(l *L, f *Fields) {
 	if c.try(l, f) != nil {
 		c.attachAndSay(l, f)
@@ -297,7 +298,6 @@ func (c *Cache[L]) attachAndSay(l *L, f *Fields) {
 	for i := range f.Attrs {
 		if a := &f.Attrs[i]; !values.IsPlain(a.Value) {
 			a.Value = values.Panic(panicked)
-			delete(f.orig, a.Key)
 		}
 	}
 	if c.try(l, f) == nil {

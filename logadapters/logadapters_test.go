@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
@@ -285,6 +286,33 @@ func TestAnAttachThatLogsEnds(t *testing.T) {
 			t.Errorf("got %q, want %q", lines, want)
 		}
 	}
+}
+
+// When code runs away, no line has what may call user code, be it in a field that the scope had before.
+func TestNothingLoudWhenCodeRunsAway(t *testing.T) {
+	c := newCache(nil, attach)
+	c.Quiet = true
+	quiet := scope.New("n", 1)
+	loud := scope.New("v", []int{1})
+	grown := loud.With("n", 1)
+	has := func(want ...bool) {
+		t.Helper()
+		for i, s := range []scope.Scope{quiet, loud, grown} {
+			if got := c.Lookup(s) != nil; got != want[i] {
+				t.Errorf("%s has fields: %v", s, got)
+			}
+		}
+	}
+	has(true, true, true)
+	calls := 0
+	for ; !memo.RunsAway(); calls++ {
+		memo.BeginEncode()
+	}
+	has(true, false, false)
+	for range calls {
+		memo.EndEncode()
+	}
+	has(true, true, true)
 }
 
 // What the logger has attached inside a group may have methods that log, too.

@@ -85,21 +85,22 @@ func appendFlat(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyVal
 // flat returns a group's members with names like a.b, as the semantic conventions name attributes.
 func flat(a slog.Attr) []slog.Attr {
 	c := converter{left: maxValues}
-	list := c.appendFlat(nil, a, 0)
+	list := c.flatten(nil, a, 0)
 	if c.left <= 0 {
 		return []slog.Attr{slog.String(a.Key, tooLarge)}
 	}
 	return list
 }
 
-func (c *converter) appendFlat(list []slog.Attr, a slog.Attr, depth int) []slog.Attr {
+// flatten appends a, or what is in it if it is a group.
+func (c *converter) flatten(list []slog.Attr, a slog.Attr, depth int) []slog.Attr {
 	if c.spend(depth) {
 		return nil
 	}
 	if a.Value.Kind() == slog.KindGroup {
 		for _, m := range a.Value.Group() {
 			m.Key = a.Key + "." + m.Key
-			list = c.appendFlat(list, m, depth+1)
+			list = c.flatten(list, m, depth+1)
 		}
 		return list
 	}
@@ -161,7 +162,7 @@ type fixed struct{ metric.MeasurementOption }
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {
-			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString("!PANIC: " + values.Text(p))})
+			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(values.Panic(p).String())})
 		}
 	}()
 	if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {

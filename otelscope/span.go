@@ -96,7 +96,8 @@ func Fields(r *http.Request) []slog.Attr {
 	return SpanFields(r.Context())
 }
 
-// SpanFields is [Fields] for a context, and for the option Fields of jobscope.
+// SpanFields is [Fields] for a context. It is for the option Fields of jobscope, where the span starts
+// around the job; in that of grpcscope and connectscope a func of the program returns it.
 func SpanFields(ctx context.Context) []slog.Attr {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {

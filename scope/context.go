@@ -74,7 +74,7 @@ func (s Scope) Pick(ctx context.Context) Scope {
 func (s Scope) pick(ctx context.Context) Scope {
 	c, ok := ctx.(*scopeContext)
 	if !ok {
-		c = s.contextOf(ctx)
+		c = s.ask(ctx)
 	}
 	if c == nil || c.scope.n == nil || c.scope.n == s.n {
 		return s
@@ -146,9 +146,9 @@ func contextOf(ctx context.Context) *scopeContext {
 	return c
 }
 
-// contextOf is contextOf for a line of s. A ctx of the program's own making may log, when it is asked, with
-// itself: that line doesn't ask it again.
-func (s Scope) contextOf(ctx context.Context) (c *scopeContext) {
+// ask is contextOf for a line of s. A ctx of the program's own type may log with itself when it is asked
+// for a value: that line asks it again, and the third doesn't.
+func (s Scope) ask(ctx context.Context) *scopeContext {
 	if isStandard(ctx) {
 		return quietContextOf(ctx)
 	}
@@ -169,21 +169,25 @@ func (s Scope) contextOf(ctx context.Context) (c *scopeContext) {
 // context, which may log.
 const maxAsking = 2
 
-// isStandard reports whether ctx is of a type of package context's. That has most, and calls no user code,
-// but for what it was made of.
+// isStandard reports whether ctx is of a type of package context's, as most are. These call no user code
+// but that of what they were made of.
 func isStandard(ctx context.Context) bool {
 	t := reflect.TypeOf(ctx)
-	return t == typeOfValue || t == typeOfCancel || t == typeOfTimer || t == typeOfWithoutCancel
+	for _, standard := range standardTypes {
+		if t == standard {
+			return true
+		}
+	}
+	return false
 }
 
-var typeOfValue, typeOfCancel, typeOfTimer, typeOfWithoutCancel = func() (value, cancel, timer, without reflect.Type) {
-	ctx := context.Background()
-	canceled, stop := context.WithCancel(ctx)
+var standardTypes = func() [5]reflect.Type {
+	canceled, stop := context.WithCancel(context.Background())
 	stop()
-	timed, stop := context.WithTimeout(ctx, time.Hour)
+	timed, stop := context.WithTimeout(context.Background(), time.Hour)
 	stop()
-	of := func(ctx context.Context) reflect.Type { return reflect.TypeOf(ctx) }
-	return of(context.WithValue(ctx, contextKey{}, nil)), of(canceled), of(timed), of(context.WithoutCancel(ctx))
+	of := reflect.TypeOf
+	return [...]reflect.Type{of(context.WithValue(timed, contextKey{}, nil)), of(canceled), of(timed), of(context.WithoutCancel(timed)), of(context.TODO())}
 }()
 
 // quietContextOf survives a ctx whose Value panics, such as a nil pointer of a type that

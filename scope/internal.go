@@ -107,13 +107,12 @@ func (n *node) Ask(fn func()) (asked bool) {
 func (n *node) BindInside(a slog.Attr) {
 	n = n.withoutShared()
 	m := n.setAttrs([]slog.Attr{a}, byWith)
-	m.inside(n)
+	m.setOutside(n)
 	m.encodingAt(bound().encodingLevel()).bind()
 }
 
 // BindOutside implements memo.Scope.
 func (n *node) BindOutside() memo.Scope {
-	n = n.withoutShared()
 	o := n.outside()
 	if o == nil || !o.in(n.task) {
 		return n

@@ -115,5 +115,6 @@ func labelText(v slog.Value) (text string) {
 			text = values.Panic(p).String()
 		}
 	}()
-	return strings.ToValidUTF8(values.String(values.Resolve(v)), "\uFFFD")
+	text, _ = values.String(values.Resolve(v))
+	return strings.ToValidUTF8(text, "\uFFFD")
 }

@@ -9,8 +9,8 @@ import (
 
 // This file answers two questions for [Scope.Pick], exactly: was this scope made of that one,
 // and was it made by adding alone? The parents can't tell: a node that replaces or deletes a
-// field has none, so that old values are freed. For entries it answers a third: of which scope that
-// they have bound was this one made?
+// field has none, so that old values are freed. For entries it answers a third: what was bound before
+// they bound what this scope was made of?
 
 // A lineage is what a node knows about the nodes that it was made of, apart from its parents. It
 // never changes: a node gets another one. A new node shares that of the node that it is made of,
@@ -19,6 +19,10 @@ type lineage struct {
 	marks     *mark
 	flattened *flattening
 	encoding  int // how many calls of Encode are around the node
+
+	// outside is nil, or what BindOutside is to bind: BindInside was called on it, and has bound what
+	// the node was made of.
+	outside *node
 
 	// bare is nil, or the node that this one stands for on lines: see withShared. Others made of
 	// it know nothing of it.
@@ -56,7 +60,7 @@ func (m *node) inherit(n *node, added bool) {
 	}
 	l := n.lineage.Load().heritage()
 	if l != nil && l.flattened != nil && !added {
-		l = &lineage{marks: l.marks, encoding: l.encoding}
+		l = &lineage{marks: l.marks, encoding: l.encoding, outside: l.outside}
 	}
 	if l != nil {
 		m.lineage.Store(l)
@@ -117,13 +121,11 @@ func (s size) isDue() bool { return s.now >= max(16, 2*s.kept) }
 
 // ---- was it made of that one? ----
 
-// A mark says that NewContext was called before the node was made, with this origin bound. Or, with no
-// origin, that BindInside has bound what the node was made of.
+// A mark says that NewContext was called before the node was made, with this origin bound.
 type mark struct {
 	ref
-	outside *node // for BindOutside to put back
-	next    *mark
-	size    size
+	next *mark
+	size size
 }
 
 func (m *mark) sizeOf() size {
@@ -140,9 +142,9 @@ func (m *mark) withoutDead() (alive *mark) {
 	}
 	n := 0
 	for ; m != nil; m = m.next {
-		if r, ok := m.ref.alive(); ok || m.outside != nil {
+		if r, ok := m.ref.alive(); ok {
 			n++
-			alive = &mark{r, m.outside, alive, size{n, n}}
+			alive = &mark{ref: r, next: alive, size: size{n, n}}
 		}
 	}
 	return alive
@@ -156,7 +158,7 @@ func (n *node) cameFrom(o *origin) bool {
 		return false
 	}
 	m := l.marks
-	for ; m != nil && (m.of != nil || m.outside != nil); m = m.next {
+	for ; m != nil && m.of != nil; m = m.next {
 		if m.of == o {
 			return true
 		}
@@ -174,23 +176,17 @@ func (n *node) cameFrom(o *origin) bool {
 
 // ---- which scope is outside? ----
 
-// inside notes that n, which nobody else has seen yet, is bound in place of outside.
-func (n *node) inside(outside *node) {
+// setOutside notes that n, which nobody else has seen yet, is bound in place of outside.
+func (n *node) setOutside(outside *node) {
 	l := n.lineage.Load().copy()
-	size := l.marks.sizeOf()
-	size.now++
-	l.marks = &mark{outside: outside, next: l.marks, size: size}
+	l.outside = outside
 	n.lineage.Store(&l)
 }
 
-// outside returns what the node was bound in place of that n, or what n was made of, is; or nil.
+// outside returns what n, or the last node that n was made of, was bound in place of; nil if none was.
 func (n *node) outside() *node {
 	if l := n.lineage.Load(); l != nil {
-		for m := l.marks; m != nil; m = m.next {
-			if m.outside != nil {
-				return m.outside
-			}
-		}
+		return l.outside
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ type element struct{ value any }
 // Format writes what fmt writes of the value itself, which may have no end for it.
 func (e element) Format(f fmt.State, verb rune) {
 	if v := slog.AnyValue(e.value); values.TooLarge(v) {
-		e.value = values.String(v)
+		e.value, _ = values.String(v)
 	}
 	fmt.Fprintf(f, fmt.FormatString(f, verb), values.Printable(e.value))
 }

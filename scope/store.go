@@ -369,8 +369,8 @@ func (n *node) shown(base *node) []slog.Attr {
 	return attrs
 }
 
-// appendShown appends attrs to list, which may lie in front of them, as the policies of their keys have
-// them.
+// appendShown appends attrs to list, as the policies of their keys have them. list may be what is in
+// front of them in one slice.
 func appendShown(list, attrs []slog.Attr) []slog.Attr {
 	for _, a := range attrs {
 		if a, ok := (field{Attr: a}).shown(); ok {

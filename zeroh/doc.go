@@ -19,7 +19,7 @@
 // objects are encoded with each line: it depends on the event whether their stack is written.
 //
 // zerolog copies a json.RawMessage to the line as it is. Here one that isn't JSON is a text that
-// begins with !ERROR:, one that is nil is null, and one with line breaks has none.
+// begins with !ERROR:, one that is nil is null, and line breaks are left out.
 //
 // # Duplicates
 //

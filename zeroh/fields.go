@@ -148,7 +148,7 @@ func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
 func addSafely(e *zerolog.Event, fields *logadapters.Fields, i int) {
 	defer func() {
 		if p := recover(); p != nil { // zerolog has added nothing then
-			e.Str(fields.Attrs[i].Key, "!PANIC: "+values.Text(p))
+			e.Str(fields.Attrs[i].Key, values.Panic(p).String())
 		}
 	}()
 	add(e, fields, i)

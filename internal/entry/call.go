@@ -85,8 +85,17 @@ type Record struct {
 	canceledBy     string
 }
 
-// Begin is called when the call begins.
-func (r *Record) Begin() { r.start = time.Now() }
+// WithRecord returns a new call and, if it has a line, its Record: both are one allocation.
+func WithRecord[C any](hasLine bool) (*C, *Record) {
+	if !hasLine {
+		return new(C), nil
+	}
+	both := &struct {
+		call C
+		Record
+	}{Record: Record{start: time.Now()}}
+	return &both.call, &both.Record
+}
 
 // Watch begins to watch ctx, the context of a call that is being served.
 func (r *Record) Watch(ctx context.Context) { r.watch.Start(ctx, r.start) }
@@ -188,9 +197,9 @@ type Messages struct {
 	outside memo.Scope // what the goroutine that receives had bound before its first one; nil if it isn't one of the call's
 }
 
-// End is called before a message is received. It puts back what was bound before the first one, of
-// which the scope of each message knows, with all that is made of it: on goroutines that were started
-// for a message, and out of a Run that has ended.
+// End is called before a message is received. It puts back what was bound before the first one. The scope
+// of a message knows that, and so do all that are made of it: on goroutines that were started for the
+// message, and in a Run.
 func (m *Messages) End() {
 	m.outside = nil
 	if now := scope.Current(); now.SameTask(m.Task) { // on other goroutines nothing must stay bound

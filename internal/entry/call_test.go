@@ -165,6 +165,13 @@ func TestNothingOfAMessageStays(t *testing.T) {
 					runtime.GC()
 				}
 			},
+			"many set, and one again": func() {
+				for i := range 100 {
+					scope.Set(fmt.Sprint("own", i), i)
+				}
+				scope.Set("own1", 2)
+				scope.Delete("own2")
+			},
 			"Share": func() { scope.Share("shared", 1); scope.Current().Internal() },
 			"a Run": func() { scope.Run(func() { scope.Set("own", 1); m.End(); m.Begin() }) },
 		} {

@@ -27,8 +27,8 @@ func (s *ClientStream) Open(write func(err error)) {
 	s.Begin()
 }
 
-// Watch has canceled called when ctx ends, until the line is written: a context that lives on keeps no
-// call. It comes between Open and the first Done.
+// Watch has canceled called when ctx ends, if the line isn't written by then: a context that lives on
+// keeps no call in memory. It comes between Open and the first Done.
 func (s *ClientStream) Watch(ctx context.Context, canceled func()) {
 	s.stop = context.AfterFunc(ctx, canceled)
 }
@@ -36,7 +36,7 @@ func (s *ClientStream) Watch(ctx context.Context, canceled func()) {
 // Begin is called before a message is sent or received.
 func (s *ClientStream) Begin() { s.set(func() { s.busy++ }) }
 
-// Done is called behind that, and after what has gone wrong there was noted.
+// Done is called when that has returned, and what went wrong there is noted.
 func (s *ClientStream) Done() {
 	s.set(func() {
 		if s.busy--; s.busy == 0 && s.left {
@@ -61,9 +61,9 @@ func (s *ClientStream) Close(err error) {
 	})
 }
 
-// Finish notes that a call below has ended, of which the stream may have several: one that is tried
-// again. So the stream is over only if nothing is going on that can say more. canceled says that
-// nothing is tried again: then it is over if what is going on says nothing.
+// Finish notes that a call below has ended. A stream that is tried again has several: so it is over only
+// if nothing is being sent or received, which may say more. canceled says that nothing is tried again:
+// then it is over when that is done, if it has said nothing.
 func (s *ClientStream) Finish(err error, canceled bool) {
 	s.set(func() {
 		switch {

@@ -53,10 +53,11 @@ func Usable(id string) bool {
 
 // textOf returns the text of an id, or "" if it has none: it may lead back to itself.
 func textOf(v slog.Value) string {
-	if v = v.Resolve(); values.TooLarge(v) {
+	text, ok := values.String(v.Resolve())
+	if !ok {
 		return ""
 	}
-	return values.String(v)
+	return text
 }
 
 // Agree returns the id of the task when the program's own fields have been set: what key has

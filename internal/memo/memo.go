@@ -22,8 +22,8 @@ type Scope interface {
 	// base is one that Base leads to; all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
-	// Declared returns those of Attrs whose keys are declared policy, which is a scope.KeyOption: all
-	// of its bits, of which there is one at least.
+	// Declared returns those of Attrs whose keys are declared with all bits of policy, which is a
+	// scope.KeyOption and not 0.
 	Declared(base Scope, policy uint8) []slog.Attr
 
 	// Bare reports whether the task of the scope is one that a bare Set began: main's, for
@@ -43,12 +43,12 @@ type Scope interface {
 	// AtEnd has fn called when the task, which must be live, is over, in a goroutine of its own.
 	AtEnd(fn func())
 
-	// BindInside binds the scope with a added to the running goroutine until an enclosing Run
+	// BindInside adds a to the scope and binds that to the running goroutine, until an enclosing Run
 	// returns, as a bare Set does. It is for an entry that binds what it doesn't enclose.
 	BindInside(a slog.Attr)
 
-	// BindOutside binds the scope that BindInside was called on, if it has bound what this one was
-	// made of, by whatever changes. It returns that scope; else this one.
+	// BindOutside binds, and returns, the scope that BindInside was called on, if this one was made of
+	// what that has bound, by whatever changes. Else it binds nothing, and returns this one.
 	BindOutside() Scope
 
 	// Running returns how many calls of Run, Go and Wrap of the task are going on.
@@ -86,18 +86,17 @@ type FullError interface {
 // Errors is true once scope.Error has made an Error: until then no line has one.
 var Errors atomic.Bool
 
-// encodings is how many calls of Encode are going on in the process, and tooMany whether they were
-// maxEncodings, and are not yet down to fewEncodings.
+// encodings counts the calls of Encode that are going on in the process. tooMany is set when they are
+// maxEncodings, and cleared when they are down to fewEncodings.
 var (
 	encodings atomic.Int64
 	tooMany   atomic.Bool
 )
 
-// Each call of Encode counts on its scope, to tell what its user code logs that it is inside. But such code
-// may have replaced the goroutine's profiler labels, or left it to another goroutine, and may log with a
-// context that has the scope as it was outside: then each leads to the next. maxEncodings bounds that.
-// A method that is called twice would have as many beneath its second call: that is why they must have
-// come down to fewEncodings first.
+// A line that is logged inside Encode knows that from its scope. But user code may have replaced the
+// goroutine's profiler labels, or go on in another goroutine, and log with a context that has the scope
+// from outside: then each call of Encode leads to the next. maxEncodings ends that. Code that logs twice
+// would go as deep again for its second line, at each step: so all but a few must have ended first.
 const (
 	maxEncodings = 1000
 	fewEncodings = 2

@@ -25,23 +25,23 @@ func TooLarge(v slog.Value) bool {
 	return m.left <= 0
 }
 
-// Left returns limit less the number of values that package fmt goes through for v. It is 0 or less
-// if there are too many.
+// Left returns limit less the number of values that package fmt goes through for v: 0 or less if there
+// are too many.
 func Left(limit int, v any) int {
 	m := meter{left: limit, asks: true}
 	m.printed(v, 0)
 	return m.left
 }
 
-// String is v.String for a value that may be TooLarge: it says so.
-func String(v slog.Value) string {
+// String returns what v.String does. Of a value that is TooLarge it says so, and ok is false.
+func String(v slog.Value) (text string, ok bool) {
 	if TooLarge(v) {
-		return tooLarge
+		return tooLarge, false
 	}
 	if kind := v.Kind(); kind == slog.KindAny || kind == slog.KindLogValuer {
-		return fmt.Sprint(Printable(v.Any()))
+		return fmt.Sprint(Printable(v.Any())), true
 	}
-	return v.String()
+	return v.String(), true
 }
 
 // Text is fmt.Sprint for what a program has panicked with, or for an error of its own. It may be
@@ -88,8 +88,8 @@ type wrapper interface {
 	Bare() error
 }
 
-// Printable returns what fmt is to be given in place of v, which isn't TooLarge: of a Formatter, one
-// that panics with nothing that is.
+// Printable returns what fmt is to be given in place of v, which isn't TooLarge. A Formatter is
+// wrapped: what it panics with may be.
 func Printable(v any) any {
 	f, ok := v.(fmt.Formatter)
 	if r := reflect.ValueOf(v); !ok || r.Kind() == reflect.Pointer && r.IsNil() {
@@ -123,7 +123,7 @@ func isPrintable(p any) bool {
 // A meter counts values.
 type meter struct {
 	left int  // 0 or less once there were too many
-	asks bool // the values that have a text of their own for it: fmt prints what they panic with
+	asks bool // calls the methods that give a value its text: fmt prints what they panic with
 }
 
 func (m *meter) spend(depth int) (over bool) {
@@ -133,7 +133,7 @@ func (m *meter) spend(depth int) (over bool) {
 	return m.left <= 0
 }
 
-// value counts what is in v, whose text begins a new one: fmt prints what panics there.
+// value counts what is in v. fmt is called anew for its text, and so prints what panics in it.
 func (m *meter) value(v slog.Value, depth int) {
 	defer func(asks bool) { m.asks = asks }(m.asks)
 	m.asks = true
@@ -171,8 +171,8 @@ func (m *meter) printed(v any, depth int) {
 	m.measure(r, depth)
 }
 
-// special counts what is in v if that is of a type that has others in it and a text of its own, or
-// that fmt knows.
+// special counts what is in v, if its type is one whose text is made of other values: one that fmt
+// knows, or that has a method for it. It reports whether it is.
 func (m *meter) special(v any, depth int) bool {
 	switch v := v.(type) {
 	case slog.Value:
@@ -203,7 +203,7 @@ func (m *meter) special(v any, depth int) bool {
 	return true
 }
 
-// inner counts v, that of a value that was found in another one, and what is in it.
+// inner counts v, which was found in another value, and what is in it.
 func (m *meter) inner(v slog.Value, depth int) {
 	if !m.spend(depth) {
 		m.value(v, depth+1)

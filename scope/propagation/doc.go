@@ -27,5 +27,6 @@
 //
 // What comes in is checked before it becomes a field. A bad header yields nothing, never
 // a part of it; of baggage, that is said of each member. An escaped value may hold any
-// text, a line break too, which the loggers escape in their turn.
+// text, a line break too, which the loggers escape in their turn. [Extract] takes baggage from
+// whoever sends it; the entries, such as httpscope's Handler, only if their option TrustBaggage says so.
 package propagation

@@ -190,8 +190,5 @@ func textOf(v slog.Value) (text string, ok bool) {
 			return x.String(), true
 		}
 	}
-	if values.TooLarge(v) {
-		return "", false
-	}
-	return values.String(v), true
+	return values.String(v)
 }

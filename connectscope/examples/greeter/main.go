@@ -48,9 +48,9 @@ type text = wrapperspb.StringValue
 
 // serve starts the server. The interceptor is the first one.
 func serve(l net.Listener) *http.Server {
-	scoped := connectscope.NewInterceptor(&connectscope.Options{Log: slog.LogAttrs})
+	scoped := connect.WithInterceptors(connectscope.NewInterceptor(&connectscope.Options{Log: slog.LogAttrs}))
 	mux := http.NewServeMux()
-	mux.Handle(sayHello, connect.NewUnaryHandlerSimple(sayHello, greet, connect.WithInterceptors(scoped)))
+	mux.Handle(sayHello, connect.NewUnaryHandlerSimple(sayHello, greet, scoped))
 	server := &http.Server{Handler: mux}
 	go server.Serve(l)
 	return server
@@ -69,8 +69,8 @@ func greet(_ context.Context, name *text) (*text, error) {
 
 // ask makes two calls, each within the scope of a request. The client sends its id.
 func ask(url string) {
-	scoped := connectscope.NewInterceptor(nil)
-	client := connect.NewClient[text, text](http.DefaultClient, url+sayHello, connect.WithInterceptors(scoped))
+	scoped := connect.WithInterceptors(connectscope.NewInterceptor(nil))
+	client := connect.NewClient[text, text](http.DefaultClient, url+sayHello, scoped)
 	defer http.DefaultClient.CloseIdleConnections()
 	for _, request := range []struct{ id, name string }{{"req-1", "Ada"}, {"req-2", ""}} {
 		scope.New("request_id", request.id).Run(func() {
