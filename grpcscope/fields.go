@@ -69,7 +69,7 @@ func (c *call) setFields() (rejected int) {
 	attrs = n.appendCall(attrs, c.rpc)
 	if n.clientAddress != "" {
 		if address := c.clientAddress(); address != "" {
-			attrs = append(attrs, slog.String(n.clientAddress, address))
+			attrs = append(attrs, slog.String(n.clientAddress, entry.Clip(address)))
 		}
 	}
 	if baggage := strings.Join(in(propagation.BaggageHeader), ","); baggage != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
@@ -218,6 +220,22 @@ func TestNames(t *testing.T) {
 	})
 	if len(a.header.Get("x-request-id")) != 1 {
 		t.Error("the answer has no id")
+	}
+}
+
+// A client chooses its name on a Unix socket, and whoever asks a server by ServeHTTP any.
+func TestAnyClientAddress(t *testing.T) {
+	in := grpcscope.UnaryServerInterceptor(&grpcscope.Options{Names: map[grpcscope.Field]string{grpcscope.ClientAddress: "peer"}})
+	for addr, want := range map[string]string{
+		"[::1]:80": "::1", "@x\xff:80": "@x\uFFFD", "\xff": "\uFFFD", strings.Repeat("x", 2000): strings.Repeat("x", 1024) + "…", "": "",
+	} {
+		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.UnixAddr{Name: addr}})
+		_, _ = in(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unary}, func(context.Context, any) (any, error) {
+			if got := scope.GetOr("peer", ""); got != want {
+				t.Errorf("%.20q is %q, want %q", addr, got, want)
+			}
+			return nil, nil
+		})
 	}
 }
 
