@@ -221,6 +221,15 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// The level of each code is that of grpcscope, and of go-grpc-middleware: info, warn or error.
+func TestLevels(t *testing.T) {
+	for code, want := range "iieiwiiwwwwweewei" + "eee" {
+		if got := strings.ToLower(connectscope.CodeLevel(connect.Code(code)).String())[0]; rune(got) != want {
+			t.Errorf("%v is at %c, not %c", connect.Code(code), got, want)
+		}
+	}
+}
+
 // An error whose code was never set isn't a good answer; in gRPC it is one.
 func TestAnErrorWithTheCodeZero(t *testing.T) {
 	logger, lines := logs()
