@@ -3,6 +3,9 @@ package connectscope_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -20,29 +23,31 @@ func TestAllocations(t *testing.T) {
 	answer := func(context.Context, connect.AnyRequest) (connect.AnyResponse, error) {
 		return connect.NewResponse(new(text)), nil
 	}
-	call := func(opts *connectscope.Options, client bool) func() {
-		h := connectscope.NewInterceptor(opts).WrapUnary(answer)
-		req := connect.AnyRequest(connect.NewRequest(new(text)))
-		if client {
-			req = ofClient{req}
-		} else {
-			req.Header()["X-Request-Id"] = []string{"r-1"}
-		}
+	client := func(opts *connectscope.ClientOptions) func() {
+		h := connectscope.NewInterceptor(&connectscope.Options{Client: opts}).WrapUnary(answer)
+		req := connect.AnyRequest(ofClient{connect.NewRequest(new(text))})
 		return func() { _, _ = h(t.Context(), req) }
 	}
+	server := func(opts ...connect.HandlerOption) func() {
+		h := each(func(context.Context) (string, error) { return "", nil }).mux(opts...)
+		return func() {
+			r := httptest.NewRequest(http.MethodPost, unary, strings.NewReader(`""`))
+			r.Header = http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"r-1"}}
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+	}
 	for _, c := range []struct {
-		name string
-		call func()
-		max  float64
+		name       string
+		call, bare func()
+		max        float64
 	}{
-		{"server", call(nil, false), 11},
-		{"server, log", call(&connectscope.Options{Log: nop}, false), 12},
-		{"client", call(nil, true), 14},
-		{"client, log", call(&connectscope.Options{Client: &connectscope.ClientOptions{Log: nop}}, true), 22},
+		{"server", server(scoped(nil)), server(), 13},
+		{"server, log", server(scoped(&connectscope.Options{Log: nop})), server(), 14},
+		{"client", client(nil), func() { _, _ = answer(t.Context(), nil) }, 14},
+		{"client, log", client(&connectscope.ClientOptions{Log: nop}), func() { _, _ = answer(t.Context(), nil) }, 22},
 	} {
 		scope.New("request_id", "r-1").Run(func() {
-			bare := testing.AllocsPerRun(1000, func() { _, _ = answer(t.Context(), nil) })
-			if got := testing.AllocsPerRun(1000, c.call) - bare; got > c.max {
+			if got := testing.AllocsPerRun(1000, c.call) - testing.AllocsPerRun(1000, c.bare); got > c.max {
 				t.Errorf("%s: %v allocations, want %v at the most", c.name, got, c.max)
 			} else {
 				t.Logf("%s: %v allocations", c.name, got)

@@ -185,7 +185,7 @@ func (o *outgoing) end(err error) {
 		return
 	}
 	err = failure(err)
-	code := codeOf(err)
+	code := o.rpc.codeOf(err)
 	attrs := o.names.appendCode(make([]slog.Attr, 0, 8), o.rpc, code)
 	attrs = o.record.AppendClient(attrs, o.rpc.streams())
 	if err != nil {

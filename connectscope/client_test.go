@@ -315,7 +315,6 @@ func TestTheLineOfAnOutgoingCall(t *testing.T) {
 	}
 }
 
-// The line of a stream comes however it ends, and once.
 // Connect knows neither the service nor the method of a short path: "/" is its procedure. Those of
 // the call that is being served would be wrong.
 func TestTheLineOfAnOutgoingCallWithoutAName(t *testing.T) {
@@ -337,6 +336,7 @@ func TestTheLineOfAnOutgoingCallWithoutAName(t *testing.T) {
 	})
 }
 
+// The line of a stream comes however it ends, and once.
 func TestTheLineOfAStreamThatIsLeft(t *testing.T) {
 	logger, lines := logs()
 	server := serve(t, (&handler{stream: func(ctx context.Context, s stream) error { <-ctx.Done(); return nil }}).mux())

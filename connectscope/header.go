@@ -11,6 +11,27 @@ import (
 
 const idHeader = "X-Request-Id"
 
+// isID reports whether a key is that of the id: a program may have put it there without http.Header.Set.
+func isID(key string, _ []string) bool { return strings.EqualFold(key, idHeader) }
+
+// withoutIDs returns h without a request id: h itself, or a copy, since others may be reading h.
+func withoutIDs(h http.Header) http.Header {
+	for key := range h {
+		if isID(key, nil) {
+			h = maps.Clone(h)
+			maps.DeleteFunc(h, isID)
+			break
+		}
+	}
+	return h
+}
+
+// An answer has what is sent besides messages.
+type answer interface {
+	ResponseHeader() http.Header
+	ResponseTrailer() http.Header
+}
+
 // adoptID puts the id into the answer's header, and into that of the request as the handler
 // sees it. Of the request's own header it leaves the map alone: others may be reading it, a
 // middleware that has given up waiting for the body, say, and the process would crash.
@@ -32,18 +53,14 @@ func (c *call) adoptID() {
 
 // putID makes the id the only one in the answer's header.
 func (c *call) putID() {
-	if c.header == nil { // called by something else than Connect
+	if c.answer == nil {
 		return
 	}
-	h := c.header()
-	for key := range h {
-		if key != idHeader && strings.EqualFold(key, idHeader) {
-			delete(h, key)
-		}
-	}
+	h := c.answer.ResponseHeader()
 	if v := h[idHeader]; len(v) != 1 || v[0] != c.id {
 		h[idHeader] = []string{c.id}
 	}
+	maps.DeleteFunc(h, func(key string, _ []string) bool { return key != idHeader && isID(key, nil) })
 }
 
 // putIDOnce is called right before the answer's header may be sent: the handler may have changed
@@ -58,31 +75,23 @@ type callInfo struct {
 
 func (i *callInfo) RequestHeader() http.Header { return i.header }
 
-// A response has a header of its own.
+// A response has a header and a trailer of its own.
 type response struct {
 	connect.AnyResponse
-	header http.Header
+	header, trailer http.Header
 }
 
-func (r *response) Header() http.Header { return r.header }
+func (r *response) Header() http.Header  { return r.header }
+func (r *response) Trailer() http.Header { return r.trailer }
 
-// withoutID returns resp without a request id: the answer has one. Connect would send both. It
-// makes a copy, since others may be reading the header: that of a response from a cache, say.
+// withoutID returns resp without a request id: the answer has one. Connect would send both. Others may
+// be reading what it has: that of a response from a cache, say.
 func withoutID(resp connect.AnyResponse) connect.AnyResponse {
-	header, copied := resp.Header(), false
-	for key := range header {
-		if !strings.EqualFold(key, idHeader) {
-			continue
-		}
-		if !copied {
-			header, copied = maps.Clone(header), true
-		}
-		delete(header, key)
-	}
-	if !copied {
+	header, trailer := withoutIDs(resp.Header()), withoutIDs(resp.Trailer())
+	if len(header) == len(resp.Header()) && len(trailer) == len(resp.Trailer()) {
 		return resp
 	}
-	return &response{resp, header}
+	return &response{resp, header, trailer}
 }
 
 // errorWithoutID returns err without a request id in its Meta, which Connect would send too: a
@@ -99,10 +108,8 @@ func errorWithoutID(err error) (answered error) {
 		return err
 	}
 	own := *coded // Meta makes a map where there is none, which must not be seen in coded
-	header := own.Meta()
-	kept := maps.Clone(header)
-	maps.DeleteFunc(kept, func(key string, _ []string) bool { return strings.EqualFold(key, idHeader) })
-	if len(kept) == len(header) {
+	kept := withoutIDs(own.Meta())
+	if len(kept) == len(own.Meta()) {
 		return err
 	}
 	replaced := connect.NewError(coded.Code(), coded.Unwrap())

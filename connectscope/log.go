@@ -26,7 +26,7 @@ func (c *call) log(answered error) {
 		answered = failure(answered)
 	}
 	if c.returned || c.panicked != nil && c.recovers() { // there is an answer
-		code := codeOf(answered)
+		code := c.rpc.codeOf(answered)
 		attrs = c.names.appendCode(attrs, c.rpc, code)
 		level = c.opts.CodeToLevel(code)
 	}
@@ -96,6 +96,16 @@ func statusOf(err error) (code connect.Code, message string) {
 
 func codeOf(err error) connect.Code {
 	code, _ := statusOf(err)
+	return code
+}
+
+// codeOf returns the code of c's answer. The Connect protocol has no code 0: clients take an error with that
+// for one with none that they know. In gRPC it says that all is well, and Connect sends it.
+func (c Call) codeOf(err error) connect.Code {
+	code := codeOf(err)
+	if code == 0 && err != nil && c.Peer.Protocol == connect.ProtocolConnect {
+		return connect.CodeUnknown
+	}
 	return code
 }
 

@@ -221,6 +221,35 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// The level of each code is that of grpcscope, and of go-grpc-middleware: info, warn or error.
+func TestLevels(t *testing.T) {
+	for code, want := range "iieiwiiwwwwweewei" + "eee" {
+		if got := strings.ToLower(connectscope.CodeLevel(connect.Code(code)).String())[0]; rune(got) != want {
+			t.Errorf("%v is at %c, not %c", connect.Code(code), got, want)
+		}
+	}
+}
+
+// An error whose code was never set isn't a good answer; in gRPC it is one.
+func TestAnErrorWithTheCodeZero(t *testing.T) {
+	logger, lines := logs()
+	h := each(func(context.Context) (string, error) { return "", connect.NewError(0, errOops) })
+	both := &connectscope.Options{Log: logger.LogAttrs, Client: &connectscope.ClientOptions{Log: logger.LogAttrs}}
+	server := serve(t, h.mux(scoped(both)))
+	for _, method := range []string{unary, bidirect} {
+		if a := call(t.Context(), dial(t, server, connect.ProtocolConnect, scoped(both)), method, ""); connect.CodeOf(a.err) != connect.CodeUnknown {
+			t.Error(a)
+		}
+		for range 2 {
+			lines.Next(t).Want(t, testkit.Line{"level": "ERROR", "rpc.connect_rpc.error_code": "unknown", "error.message": "oops"})
+		}
+	}
+	if a := call(t.Context(), dial(t, server, connect.ProtocolGRPC), bidirect, ""); a.err != nil {
+		t.Error(a)
+	}
+	lines.Next(t).Want(t, testkit.Line{"level": "INFO", "rpc.grpc.status_code": 0., "error.message": "oops"})
+}
+
 // The line has the fields of where the error was made.
 func TestTheFieldsOfAnError(t *testing.T) {
 	logger, lines := logs()

@@ -3,6 +3,7 @@ package connectscope
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 
@@ -44,7 +45,7 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 	c := s.newCall(ctx, callOf(req.Spec(), req.Peer(), req.Header()))
 	c.get = req.HTTPMethod() == http.MethodGet
 	if c.info, _ = connect.CallInfoForHandlerContext(ctx); c.info != nil {
-		c.header = c.info.ResponseHeader
+		c.answer = c.info
 	}
 	err = s.enter(c, func(ctx context.Context) (err error) {
 		if !c.isScoped() {
@@ -71,7 +72,7 @@ func (s *server) unary(ctx context.Context, req connect.AnyRequest, next connect
 // starts inherit it.
 func (s *server) stream(ctx context.Context, conn connect.StreamingHandlerConn, next connect.StreamingHandlerFunc) error {
 	c := s.newCall(ctx, callOf(conn.Spec(), conn.Peer(), conn.RequestHeader()))
-	c.header = conn.ResponseHeader
+	c.answer = conn
 	c.info, _ = connect.CallInfoForHandlerContext(ctx) // of a call around this one
 	err := s.enter(c, func(ctx context.Context) error {
 		if c.isScoped() {
@@ -93,7 +94,7 @@ type call struct {
 	get       bool             // it is a GET
 	info      connect.CallInfo // in Context; nil if there is none
 	adopted   *callInfo        // what the handler sees in its place; nil if it is the same
-	header    func() http.Header
+	answer    answer           // nil if it is called by something else than Connect
 	putOnce   sync.Once
 	outer     entry.Outer
 	id        string
@@ -228,6 +229,9 @@ func (c *call) countReceived(message any) {
 // finish is called when the handler has returned or ended early.
 func (c *call) finish(err *error) {
 	c.putIDOnce()
+	if c.answer != nil {
+		maps.DeleteFunc(c.answer.ResponseTrailer(), isID)
+	}
 	if c.record != nil {
 		code := codeOf(*err)
 		c.record.Returned(code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded)

@@ -309,11 +309,17 @@ func TestTheAnswerHasOneID(t *testing.T) {
 	cached := connect.NewResponse(wrapperspb.String("cached"))
 	cached.Header().Set("X-Request-Id", "of another call")
 	cached.Header().Set("More", "1")
+	cached.Trailer().Set("X-Request-Id", "of another call")
+	cached.Trailer().Set("More", "1")
+	others := func(trailer http.Header) {
+		trailer.Set("X-Request-Id", "another")
+		trailer["x-request-id"] = []string{"in lower case"}
+	}
 	mux := http.NewServeMux()
 	mux.Handle(unary, connect.NewUnaryHandler(unary, func(ctx context.Context, req *connect.Request[text]) (*connect.Response[text], error) {
-		header := must(connect.CallInfoForHandlerContext(ctx)).ResponseHeader()
-		header.Set("X-Request-Id", "changed")
-		header["x-request-id"] = []string{"in lower case"}
+		info := must(connect.CallInfoForHandlerContext(ctx))
+		others(info.ResponseHeader())
+		others(info.ResponseTrailer())
 		if req.Msg.Value == "fails" {
 			return nil, connect.NewError(connect.CodeNotFound, errOops)
 		}
@@ -322,6 +328,8 @@ func TestTheAnswerHasOneID(t *testing.T) {
 	h := &handler{stream: func(_ context.Context, s stream) error {
 		s.ResponseHeader().Add("X-Request-Id", "another")
 		s.ResponseHeader().Set("More", "1")
+		others(s.ResponseTrailer())
+		s.ResponseTrailer().Set("More", "1")
 		return s.send("")
 	}}
 	mux.Handle("/", h.mux(scoped(nil)))
@@ -330,7 +338,7 @@ func TestTheAnswerHasOneID(t *testing.T) {
 		conn := dial(t, server, protocol)
 		for _, method := range kinds {
 			a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, "")
-			if a.err != nil || ids(a.header) != "r-1" || a.header.Get("More") != "1" {
+			if a.err != nil || ids(a.header) != "r-1" || ids(a.trailer) != "" || a.header.Get("More") != "1" || a.trailer.Get("More") != "1" {
 				t.Errorf("%s %s: %v", protocol, method, a)
 			}
 		}
@@ -338,7 +346,7 @@ func TestTheAnswerHasOneID(t *testing.T) {
 			t.Errorf("%s, an error: %v", protocol, a)
 		}
 	}
-	if ids(cached.Header()) != "of another call" {
+	if ids(cached.Header()) != "of another call" || ids(cached.Trailer()) != "of another call" {
 		t.Error("the handler's response is changed")
 	}
 }

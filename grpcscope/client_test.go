@@ -476,6 +476,36 @@ func TestAConnectionKeepsNoRequestAlive(t *testing.T) {
 	}
 }
 
+// A context that lives on keeps none of the calls that were made with it.
+func TestAContextKeepsNoCall(t *testing.T) {
+	_, addr := serve(t, each(func(context.Context) (string, error) { return "", nil }))
+	conn := dial(t, addr, grpcscope.DialOptions(&grpcscope.ClientOptions{Log: slog.New(slog.DiscardHandler).LogAttrs})...)
+	ctx, cancel := context.WithCancel(t.Context())
+	var probe testkit.Probe[big]
+	for _, method := range kinds {
+		v := &big{}
+		v.self = v
+		scope.New("big", probe.Watch(v)).Run(func() {
+			if method == unary {
+				if err := conn.Invoke(ctx, unary, new(text), new(text)); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			s, err := conn.NewStream(ctx, descs[method], method)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = s.SendMsg(new(text)), s.CloseSend()
+			for err == nil {
+				_, err = receive(s)
+			}
+		})
+	}
+	probe.WantFreed(t, "while the context lives")
+	cancel()
+}
+
 // lossy dials connections that it can lose.
 type lossy struct {
 	mu    sync.Mutex

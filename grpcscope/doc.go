@@ -22,7 +22,8 @@
 // nothing sent before, in its trailer. A client's retry policy tries only such answers again that have no
 // header. A stream's SetHeader, SendHeader and SetTrailer leave out another id. What a handler sets
 // with the funcs grpc.SetHeader and grpc.SetTrailer is sent beside it: gRPC has no way to take back
-// what is set.
+// what is set. What gRPC answers itself has none: to a method that it doesn't know, or to a message that
+// it can't take.
 //
 // # What is trusted
 //

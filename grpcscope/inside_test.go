@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -16,6 +17,17 @@ import (
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/scope"
 )
+
+// startInside starts a server of net/http with HTTP/2, and a gRPC client of it.
+func startInside(t *testing.T, h http.Handler) *grpc.ClientConn {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return dial(t, server.Listener.Addr().String())
+}
 
 // A server may answer to requests of net/http. Inside an httpscope.Handler a call is in the request's
 // task, with its id, and the last line with totals is the request's.
@@ -33,12 +45,7 @@ func TestInsideAnHTTPHandler(t *testing.T) {
 			slog.New(logger.Handler()).Info("inside")
 			return "ok", nil
 		}))
-		server := httptest.NewUnstartedServer(httpscope.Handler(s, within))
-		server.Config.Protocols = new(http.Protocols)
-		server.Config.Protocols.SetUnencryptedHTTP2(true)
-		server.Start()
-		t.Cleanup(server.Close)
-		conn := dial(t, server.Listener.Addr().String())
+		conn := startInside(t, httpscope.Handler(s, within))
 		for _, method := range []string{unary, bidirect} {
 			a := call(t.Context(), conn, method, "")
 			if ids := a.header["x-request-id"]; a.err != nil || len(ids) != 1 || ids[0] != "an id that only this one takes" {
@@ -58,18 +65,22 @@ func TestInsideAnHTTPHandler(t *testing.T) {
 }
 
 // The answer of the request has the id in its header, where it fails too: it has it once.
-func TestAnErrorInsideAnHTTPHandler(t *testing.T) {
-	s := grpc.NewServer(grpcscope.ServerOptions(nil)...)
-	s.RegisterService(&echo, each(func(context.Context) (string, error) { return "", status.Error(codes.NotFound, "") }))
-	server := httptest.NewUnstartedServer(httpscope.Handler(s, nil))
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	conn := dial(t, server.Listener.Addr().String())
-	for _, method := range kinds {
-		if a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, ""); status.Code(a.err) != codes.NotFound || a.id() != "r-1" {
-			t.Errorf("%s: header %v, trailer %v, error %v", method, a.header, a.trailer, a.err)
+func TestAnAnswerInsideAnHTTPHandler(t *testing.T) {
+	failure := status.Error(codes.NotFound, "")
+	for name, tc := range map[string]func(ctx context.Context) error{
+		"good":                   func(context.Context) error { return nil },
+		"error":                  func(context.Context) error { return failure },
+		"good after SendHeader":  func(ctx context.Context) error { return grpc.SendHeader(ctx, nil) },
+		"error after SendHeader": func(ctx context.Context) error { _ = grpc.SendHeader(ctx, nil); return failure },
+	} {
+		s := grpc.NewServer(grpcscope.ServerOptions(nil)...)
+		s.RegisterService(&echo, each(func(ctx context.Context) (string, error) { return "", tc(ctx) }))
+		conn := startInside(t, httpscope.Handler(s, nil))
+		for _, method := range kinds {
+			a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, "")
+			if (a.err == nil) != strings.HasPrefix(name, "good") || len(a.header.Get("x-request-id")) != 1 || a.id() != "r-1" {
+				t.Errorf("%s, %s: header %v, trailer %v, error %v", name, method, a.header, a.trailer, a.err)
+			}
 		}
 	}
 }

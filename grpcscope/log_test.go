@@ -389,6 +389,67 @@ func TestGracefulStop(t *testing.T) {
 	lines.Next(t).Want(t, testkit.Line{"rpc.canceled_by": nil, "rpc.grpc.status_code": 0.})
 }
 
+// What gRPC answers itself has no line, but for a stream: nobody has canceled that.
+func TestWhatGRPCAnswersItself(t *testing.T) {
+	logger, lines := logs()
+	h := each(func(context.Context) (string, error) { return strings.Repeat("x", 100), nil })
+	serve := func(limit grpc.ServerOption) *grpc.ClientConn {
+		_, addr := serve(t, h, append(grpcscope.ServerOptions(&grpcscope.Options{Log: logger.LogAttrs}), limit)...)
+		return dial(t, addr)
+	}
+	long, conn := strings.Repeat("x", 100), serve(grpc.MaxRecvMsgSize(10))
+	for method, code := range map[string]codes.Code{unary: codes.ResourceExhausted, "/test.v1.Echo/No": codes.Unimplemented, "/no.Such/Method": codes.Unimplemented} {
+		if err := conn.Invoke(t.Context(), method, wrapperspb.String(long), new(text)); status.Code(err) != code {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	lines.None(t)
+	want := testkit.Line{"level": "WARN", "rpc.grpc.status_code": 8., "rpc.canceled_by": nil, "rpc.server.requests_per_rpc": 0.}
+	for _, method := range kinds[1:] {
+		if a := call(t.Context(), conn, method, long); statusOf(a.err).Code() != codes.ResourceExhausted {
+			t.Error(a)
+		}
+		lines.Next(t).Want(t, want)
+	}
+	conn = serve(grpc.MaxSendMsgSize(10))
+	want["rpc.server.requests_per_rpc"], want["rpc.server.responses_per_rpc"] = 1., 0.
+	for _, method := range kinds[1:] {
+		if a := call(with(t.Context(), "x-request-id", "r-1"), conn, method, ""); statusOf(a.err).Code() != codes.ResourceExhausted || a.id() != "r-1" {
+			t.Error(a)
+		}
+		lines.Next(t).Want(t, want)
+	}
+}
+
+// A message that fails since the call was over before isn't what has ended it.
+func TestAMessageBehindTheEnd(t *testing.T) {
+	logger, lines := logs()
+	entered := make(chan struct{})
+	for _, do := range []func(s grpc.ServerStream) error{
+		func(s grpc.ServerStream) error { return s.SendMsg(new(text)) },
+		func(s grpc.ServerStream) error { return s.RecvMsg(new(text)) },
+	} {
+		conn := start(t, &handler{stream: func(s grpc.ServerStream) error {
+			entered <- struct{}{}
+			<-s.Context().Done()
+			return do(s)
+		}}, &grpcscope.Options{Log: logger.LogAttrs})
+		for _, leave := range []func(cancel func()){
+			func(cancel func()) { cancel() },
+			func(func()) { _ = conn.Close() },
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			if _, err := conn.NewStream(ctx, descs[bidirect], bidirect); err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			leave(cancel)
+			lines.Next(t).Want(t, testkit.Line{"rpc.canceled_by": "client"})
+			cancel()
+		}
+	}
+}
+
 // raw is a message that is no protocol buffer.
 type raw struct{ b []byte }
 

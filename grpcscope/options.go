@@ -84,7 +84,9 @@ type Options struct {
 	Finish func(context.Context)
 
 	// Log writes one line for each call, at its end, within its scope: with all that the handler
-	// has set on its goroutine, however deep. nil writes none.
+	// has set on its goroutine, however deep. nil writes none. There is none for what gRPC answers
+	// itself, before interceptors: a method that it doesn't know, a unary call whose message it can't
+	// take.
 	//
 	// Its message is "call". It has rpc.grpc.status_code, as the handler and the interceptors inside this one have
 	// answered; what goes wrong when gRPC sends that answer isn't seen. It has

@@ -234,13 +234,10 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 // nothing else.
 func (c *call) putID(good bool) {
 	c.putOnce.Do(func() {
-		if c.id == "" { // an option has panicked
+		if c.id == "" || c.outer.Found() { // an option has panicked, or what is around puts it into the header
 			return
 		}
 		md := metadata.MD{propagation.RequestIDHeader: {c.id}}
-		if c.outer.Found() { // what is around has it in the header already
-			good = true
-		}
 		// Setting it fails where the header has been sent, and where there is no answer: the call isn't
 		// one of a server's, or it is over.
 		switch {

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -53,10 +54,12 @@ func withoutID(md metadata.MD) metadata.MD {
 func (s *serverStream) SendMsg(m any) error {
 	s.call.putID(true)
 	err := s.ServerStream.SendMsg(m)
-	if err == nil {
-		s.call.countSent(m)
+	if err != nil {
+		s.call.noteFailure(err)
+		return err
 	}
-	return err
+	s.call.countSent(m)
+	return nil
 }
 
 func (s *serverStream) RecvMsg(m any) error {
@@ -65,6 +68,7 @@ func (s *serverStream) RecvMsg(m any) error {
 	}
 	err := s.ServerStream.RecvMsg(m)
 	if err != nil {
+		s.call.noteFailure(err)
 		return err
 	}
 	s.call.countReceived(m)
@@ -72,6 +76,19 @@ func (s *serverStream) RecvMsg(m any) error {
 		s.messages.Begin()
 	}
 	return nil
+}
+
+// noteFailure is called when a message wasn't sent or received. gRPC answers with such an error at
+// once and ends the call, unless that was over before.
+func (c *call) noteFailure(err error) {
+	if c.record == nil || err == io.EOF || c.Context.Err() == nil {
+		return
+	}
+	switch codeOf(err) {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable: // it was over
+	default:
+		c.record.Answered()
+	}
 }
 
 // A clientStream calls gRPC with no scope bound: sending and receiving may connect anew.

@@ -100,6 +100,10 @@ func WithRecord[C any](hasLine bool) (*C, *Record) {
 // Watch begins to watch ctx, the context of a call that is being served.
 func (r *Record) Watch(ctx context.Context) { r.watch.Start(ctx, r.start) }
 
+// Answered says that the server itself has ended the call, with the error of a message: what it makes
+// of the call's context isn't that somebody has canceled it.
+func (r *Record) Answered() { r.watch.answered.Store(true) }
+
 // Returned ends the watch when the handler has ended. canceled is as Who takes it.
 func (r *Record) Returned(canceled bool) { r.canceledBy = r.watch.Who(canceled) }
 
@@ -138,6 +142,7 @@ type CancelWatch struct {
 	deadline time.Time // zero if there is none
 	stop     func() bool
 	at       atomic.Pointer[time.Time] // when ctx was canceled, if there is a deadline
+	answered atomic.Bool
 }
 
 // Start begins to watch ctx, the context of a call that has begun at start. A client whose
@@ -159,6 +164,9 @@ func (w *CancelWatch) Start(ctx context.Context, start time.Time) {
 // canceled or has taken too long.
 func (w *CancelWatch) Who(canceled bool) string {
 	over := w.ctx.Err()
+	if w.answered.Load() {
+		over = nil
+	}
 	if w.stop != nil {
 		w.stop()
 	}

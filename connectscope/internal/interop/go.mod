@@ -5,6 +5,7 @@ go 1.26.0
 replace (
 	github.com/taskscope/taskscope => ../../..
 	github.com/taskscope/taskscope/connectscope => ../..
+	github.com/taskscope/taskscope/grpcscope => ../../../grpcscope
 	github.com/taskscope/taskscope/otelscope => ../../../otelscope
 )
 
@@ -15,11 +16,13 @@ require (
 	connectrpc.com/otelconnect v0.12.0
 	github.com/taskscope/taskscope v0.0.0
 	github.com/taskscope/taskscope/connectscope v0.0.0
+	github.com/taskscope/taskscope/grpcscope v0.0.0
 	github.com/taskscope/taskscope/otelscope v0.0.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/sdk/metric v1.47.0
 	go.opentelemetry.io/otel/trace v1.47.0
+	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
 
@@ -34,5 +37,8 @@ require (
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.opentelemetry.io/otel/sdk/log v1.47.0 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )

@@ -65,6 +65,15 @@ func TestLogging(t *testing.T) {
 	lines.None(t)
 }
 
+// The level of each code is theirs.
+func TestLevels(t *testing.T) {
+	for code := range codes.Code(20) {
+		if got, want := grpcscope.CodeLevel(code), slog.Level(logging.DefaultServerCodeToLevel(code)); got != want {
+			t.Errorf("%v is at %v, not %v", code, got, want)
+		}
+	}
+}
+
 // Whoever recovers inside has made an error of the panic; whoever does so outside sees it pass.
 func TestRecovery(t *testing.T) {
 	recover := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
