@@ -34,8 +34,9 @@ func aboutCalls(over string) string {
 
 // rpcFloor says why the ratios to reach may not be reached.
 const rpcFloor = "The row by hand does what any server with such a scope must: it takes the id as it has come, makes the scope, and has the handler run with it and with its context. " +
-	"On top of it grpcscope and connectscope look for other entries around the call, for a traceparent and for baggage, look at the id, and make a task of each call and something that remembers what it is. " +
-	"gRPC serves each call on a new goroutine: a third of what its line takes is that the stack grows once more, which a handler that does something has had it do before."
+	"On top of it grpcscope and connectscope look for other entries around the call, for a traceparent and for baggage, look at the id, and make a task of each call and something that remembers what it is."
+
+const grpcLine = " gRPC serves each call on a new goroutine. Most of what its line takes is that the stack grows once more, which a handler that does something has had it do before."
 
 // grpcCall measures a call over bufconn, which has no sockets.
 func grpcCall() table {
@@ -79,7 +80,7 @@ func grpcCall() table {
 		}
 	}
 	bareServer, log := []grpc.ServerOption{bare}, discardingJSON().LogAttrs
-	return table{name: "gRPC call", connection: true, about: aboutCalls("bufconn, which has no sockets"), note: rpcFloor, rows: []row{
+	return table{name: "gRPC call", connection: true, about: aboutCalls("bufconn, which has no sockets"), note: rpcFloor + grpcLine, rows: []row{
 		{"bare server that answers with the id", 0, calls(bareServer, nil)},
 		{"bare server", 0, calls(nil, nil)},
 		{"bare server that answers with the id, a scope by hand", 0, calls([]grpc.ServerOption{byHand}, nil)},
