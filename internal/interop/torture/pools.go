@@ -133,7 +133,7 @@ func poolCase(name, submit string, open func() (func(func()), func())) scenario 
 			run: plain,
 		},
 		{
-			name: "the same, with `Ended: DropEnded`", shows: of(unstamped), may: of(wrong),
+			name: "the same, with `Ended: DropEnded`", shows: of(unstamped, wrong),
 			opts: &logadapters.Options{Ended: logadapters.DropEnded},
 			why:  "late lines have no fields, but while the task that has started a worker is live, its id is on the lines of others' jobs",
 			run:  plain,
