@@ -95,12 +95,10 @@ func (n *node) Encode(fn func()) {
 }
 
 // Ask implements memo.Scope.
-func (n *node) Ask(fn func()) (asked bool) {
-	if max(n.encodingLevel(), bound().encodingLevel()) > 0 || memo.RunsAway() {
-		return false
+func (n *node) Ask(fn func()) {
+	if max(n.encodingLevel(), bound().encodingLevel()) == 0 && !memo.RunsAway() {
+		n.Encode(fn)
 	}
-	n.Encode(fn)
-	return true
 }
 
 // BindInside implements memo.Scope.

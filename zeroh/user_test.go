@@ -334,8 +334,8 @@ type nilPointerError struct{}
 
 func (*nilPointerError) Error() string { return "never called" }
 
-// zerolog writes nothing for an error that is a nil pointer, and so for what scope.Error has made of one.
-// It is null here, and the program's own list keeps it.
+// For an error that is a nil pointer, alone or inside scope.Error, zerolog writes a key without a value.
+// Here it is null, and the program's own list of errors isn't changed.
 func TestAListOfErrorsStaysAsItIs(t *testing.T) {
 	defer func(f func(error) any) { zerolog.ErrorMarshalFunc = f }(zerolog.ErrorMarshalFunc)
 	zerolog.ErrorMarshalFunc = zeroh.MarshalError

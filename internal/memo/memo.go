@@ -63,9 +63,9 @@ type Scope interface {
 	// returns one more.
 	Encode(fn func())
 
-	// Ask is Encode for what is no line: a header that is sent. It reports whether it has called fn: it
-	// doesn't inside of Encode, since fn may have led there.
-	Ask(fn func()) (asked bool)
+	// Ask is Encode for the text of a value in a header that is sent. Inside of Encode it doesn't call
+	// fn, which may have led there.
+	Ask(fn func())
 }
 
 // An Error is what scope.Error returns, or what stands for that.

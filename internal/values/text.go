@@ -88,8 +88,8 @@ type wrapper interface {
 	Bare() error
 }
 
-// Printable returns what fmt is to be given in place of v, which isn't TooLarge. A Formatter is
-// wrapped: what it panics with may be.
+// Printable returns v for package fmt to print. A Formatter is wrapped: if it panics with something that
+// is TooLarge, which fmt would print too, the text says so. v itself must not be TooLarge.
 func Printable(v any) any {
 	f, ok := v.(fmt.Formatter)
 	if r := reflect.ValueOf(v); !ok || r.Kind() == reflect.Pointer && r.IsNil() {
