@@ -152,19 +152,7 @@ var defaults Options
 
 // isQuiet reports whether no user code is called for attrs. Finish may have any values to encode.
 func (c *Cache[L]) isQuiet(attrs []slog.Attr) bool {
-	return c.Quiet && c.Finish == nil && c.options().Filter == nil && areScalars(attrs)
-}
-
-// areScalars reports whether attrs are strings, integers and bools alone.
-func areScalars(attrs []slog.Attr) bool {
-	for i := range attrs {
-		switch attrs[i].Value.Kind() {
-		case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool:
-		default:
-			return false
-		}
-	}
-	return true
+	return c.Quiet && c.Finish == nil && c.options().Filter == nil && values.AreScalars(attrs)
 }
 
 // nearest returns what is remembered of a scope that that of d was made of by adding, if something

@@ -105,7 +105,7 @@ func (f *Fields) drop(out func(key string) bool) {
 
 // collect sets f to what lines of s get of attrs, fields of s. expand may be nil.
 func (o *Options) collect(f *Fields, s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) {
-	if *f = (Fields{Group: o.Group, Attrs: attrs}); o.Filter != nil || !areScalars(attrs) {
+	if *f = (Fields{Group: o.Group, Attrs: attrs}); o.Filter != nil || !values.AreScalars(attrs) {
 		o.collectEach(f, s, attrs, expand)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/scope/propagation"
@@ -47,6 +48,16 @@ func traced(s scope.Scope) []attribute.KeyValue {
 		list = append(list, attribute.Bool(logadapters.EndedKey, true))
 	}
 	return list
+}
+
+// tracedOnce is traced for a look that no other follows: where no user code is called, which takes a
+// guard, it is faster not to remember the result.
+func tracedOnce(s scope.Scope) []attribute.KeyValue {
+	attrs := s.Internal().Declared(nil, uint8(scope.Traced))
+	if s.Ended() || !values.AreScalars(attrs) {
+		return traced(s)
+	}
+	return appendFlat(nil, slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == logadapters.EndedKey }))
 }
 
 // missing returns what list, from traced, has and own hasn't. It may be list itself. The mark
@@ -144,7 +155,7 @@ func Finish(ctx context.Context) {
 		return
 	}
 	s := logadapters.Pick(ctx)
-	late, totals := traced(s), s.Totals()
+	late, totals := tracedOnce(s), s.Totals()
 	if len(late)+len(totals) == 0 {
 		return // to read what the span has costs it a copy
 	}

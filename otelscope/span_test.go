@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 )
@@ -145,6 +147,44 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 	want(t, "span", text(spans.Ended()[0].Attributes()), "rows=own t.user=ann t.late=3 t.both=true db.queries=2 t.redacted=[REDACTED]"+
 		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"] gaps=[null]")
 }
+
+// Finish looks once, so it may take another way to a scope's fields than the start of a span does.
+func TestFinishGivesWhatTheStartGives(t *testing.T) {
+	for _, key := range []string{"t.any", "t.other", "t.shared", "k\xff", "k\xfe", logadapters.EndedKey} {
+		_ = scope.NewKey[any](key, scope.Traced)
+	}
+	tracer, _ := newTracer()
+	for _, args := range [][]any{
+		{},
+		{"request_id", "r-1"},
+		{"t.any", 1},
+		{"t.any", uint64(math.MaxUint64), "t.other", true, "t.user", "not UTF-8: \xff"},
+		{"t.user", "ann", "t.redacted", "x", "t.hidden", "x", "request_id", "r-1", "t.both", ""},
+		{"k\xff", "first", "k\xfe", "second"},
+		{logadapters.EndedKey, "a field", "t.user", "ann"},
+		{logadapters.EndedKey, "a field"},
+		{"t.any", 1.5, "t.other", time.Second},
+		{"t.any", slog.GroupValue(slog.Int("a", 1), slog.Int("t.hidden", 2)), "t.any.a", "own"},
+		{"t.any", nil, "t.other", testkit.PanickingString{}},
+	} {
+		s := scope.New(args...)
+		check := func(when string) {
+			ctx := scope.NewContext(background, s)
+			_, atStart := tracer.Start(ctx, "start")
+			_, bare := tracer.Start(background, "finish")
+			otelscope.Finish(trace.ContextWithSpan(ctx, bare))
+			want(t, fmt.Sprint(args, " ", when), attributes(bare), attributes(atStart))
+		}
+		check("before its task")
+		s.Run(func() {
+			scope.Share("t.shared", 1)
+			scope.Outside(func() { check("in its task") })
+		})
+		check("after its task")
+	}
+}
+
+func attributes(span trace.Span) string { return text(span.(sdktrace.ReadOnlySpan).Attributes()) }
 
 // What is remembered of a scope is shared by all spans that end in it.
 func TestFinishesOfOneScopeShareNothingThatChanges(t *testing.T) {

@@ -98,6 +98,18 @@ func IsPlain(v slog.Value) bool {
 	return !found
 }
 
+// AreScalars reports whether attrs are strings, integers and bools alone.
+func AreScalars(attrs []slog.Attr) bool {
+	for i := range attrs {
+		switch attrs[i].Value.Kind() {
+		case slog.KindString, slog.KindInt64, slog.KindUint64, slog.KindBool:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // isEndless reports whether v is a group that leads back to itself, or one with too many members.
 func isEndless(v slog.Value) bool {
 	_, ends := find(v, func(slog.Value) bool { return false })
