@@ -3,6 +3,7 @@ package otelscope
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -57,7 +58,14 @@ func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 	ctx, span := t.Start(ctx, name, withTraced(s, opts)...)
 	r := spanRun{span: span}
 	defer r.end()
-	withSpan(s, span.SpanContext(), parent).Run(func() {
+	hasIDs := span.SpanContext().IsValid()
+	if s == (scope.Scope{}) && hasIDs {
+		s = scope.New() // a task that ends with fn
+	}
+	s.Run(func() {
+		if hasIDs {
+			setIDs(span.SpanContext(), parent)
+		}
 		defer r.look()
 		r.err = fn(scope.NewContext(ctx, scope.Current()))
 		r.returned = true
@@ -79,31 +87,26 @@ func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOp
 	return append(slices.Clip(opts), trace.WithAttributes(missing(list, config.Attributes())...))
 }
 
-// withSpan returns s with the ids of a span. An entry may have set the parent's id and the trace state
-// of an outer span, too: they are replaced by the span's, or removed if the span has none.
-func withSpan(s scope.Scope, span, parent trace.SpanContext) scope.Scope {
-	if !span.IsValid() {
-		return s
-	}
+// setIDs binds the ids of a span. An entry may have set the parent's id and the trace state of an outer
+// span, too: they are replaced by the span's, or removed if the span has none.
+func setIDs(span, parent trace.SpanContext) {
 	traceID, spanID, flags := idsOf(span)
-	s = s.With(propagation.TraceIDKey, traceID, spanIDKey, spanID, propagation.TraceFlagsKey, flags)
-	up := ""
+	up, state := "", span.TraceState().String()
 	if parent.TraceID() == span.TraceID() && parent.SpanID() != span.SpanID() && parent.HasSpanID() {
 		up = parent.SpanID().String()
 	}
-	s = replace(s, propagation.ParentSpanIDKey, up)
-	return replace(s, propagation.TraceStateKey, span.TraceState().String())
-}
-
-// replace returns s with another value for a key that it has; without it if the value is empty.
-func replace(s scope.Scope, key, value string) scope.Scope {
-	switch {
-	case !s.Has(key):
-		return s
-	case value == "":
-		return s.Without(key)
+	attrs := append(make([]slog.Attr, 0, 5),
+		slog.String(propagation.TraceIDKey, traceID), slog.String(spanIDKey, spanID), slog.String(propagation.TraceFlagsKey, flags))
+	for _, outer := range []slog.Attr{slog.String(propagation.ParentSpanIDKey, up), slog.String(propagation.TraceStateKey, state)} {
+		switch {
+		case !scope.Current().Has(outer.Key):
+		case outer.Value.String() == "":
+			scope.Delete(outer.Key)
+		default:
+			attrs = append(attrs, outer)
+		}
 	}
-	return s.With(key, value)
+	scope.SetAttrs(attrs...)
 }
 
 // A spanRun is one call of Run.
