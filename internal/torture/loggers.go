@@ -29,8 +29,8 @@ const (
 
 func (k kind) String() string { return [...]string{"slog", "zap", "zerolog"}[k] }
 
-// A variant is a logger made of the first by With or WithGroup. All goroutines share
-// them.
+// A variant is a logger that was made of the plain one by With or WithGroup. All goroutines
+// share them.
 type variant int
 
 const (
@@ -43,7 +43,7 @@ const (
 
 const repeatedKey = "k2"
 
-// wrappers stand between a logger and its adapter. They are for tests: nil means none.
+// wrappers are for tests. They stand between a logger and its adapter; nil means none.
 type wrappers struct {
 	slog func(slog.Handler) slog.Handler
 	zap  func(zapcore.Core) zapcore.Core
@@ -96,35 +96,43 @@ type stringer []byte
 
 func (s stringer) LogValue() slog.Value { return slog.StringValue(string(s)) }
 
-// write writes one line. c is nil iff the line is given no context. repeat says that the
-// line itself has repeatedKey.
-func (l *loggers) write(k kind, v variant, c context.Context, at, n int, repeat bool) {
-	switch k {
+// A line is one that the program writes. Which one it is its own fields "at" and "n" say.
+type line struct {
+	kind    kind
+	variant variant
+	at      int  // the sink's slot
+	n       int  // of the goroutine's lines
+	repeat  bool // the line itself has repeatedKey
+}
+
+// write writes a line. c is nil iff the line is given no context.
+func (l *loggers) write(line line, c context.Context) {
+	switch line.kind {
 	case slogKind:
-		attrs := []slog.Attr{slog.Int("at", at), slog.Int("n", n)}
-		if repeat {
+		attrs := []slog.Attr{slog.Int("at", line.at), slog.Int("n", line.n)}
+		if line.repeat {
 			attrs = append(attrs, slog.String(repeatedKey, "event's"))
 		}
 		if c == nil {
 			c = context.Background()
 		}
-		l.slog[v].LogAttrs(c, slog.LevelInfo, "m", attrs...)
+		l.slog[line.variant].LogAttrs(c, slog.LevelInfo, "m", attrs...)
 	case zapKind:
-		fields := []zap.Field{zap.Int("at", at), zap.Int("n", n)}
-		if repeat {
+		fields := []zap.Field{zap.Int("at", line.at), zap.Int("n", line.n)}
+		if line.repeat {
 			fields = append(fields, zap.String(repeatedKey, "event's"))
 		}
 		if c != nil {
 			fields = append(fields, zaph.Context(c))
 		}
-		l.zap[v].Info("m", fields...)
+		l.zap[line.variant].Info("m", fields...)
 	default:
-		logger := &l.zero[v]
-		if v == nested {
+		logger := &l.zero[line.variant]
+		if line.variant == nested {
 			logger = l.each.L()
 		}
-		e := logger.Info().Int("at", at).Int("n", n)
-		if repeat {
+		e := logger.Info().Int("at", line.at).Int("n", line.n)
+		if line.repeat {
 			e = e.Str(repeatedKey, "event's")
 		}
 		if c != nil {
@@ -134,76 +142,79 @@ func (l *loggers) write(k kind, v variant, c context.Context, at, n int, repeat 
 	}
 }
 
-// appendLine appends the line that write must write, from its level on. The scope's fields
-// are attached last: behind what With has attached, outside a group, in front of the line's
-// own. A zerolog.Hook sees the event only when those are written: there they are behind.
-// Shared fields aren't in it: they stand at place.
-func appendLine(line []byte, k kind, v variant, s showing, at, n int, repeat bool) (_ []byte, place int) {
-	own := func() {
-		line = strconv.AppendInt(append(line, `"at":`...), int64(at), 10)
-		line = strconv.AppendInt(append(line, `,"n":`...), int64(n), 10)
-		if repeat {
-			line = append(line, `,"`+repeatedKey+`":"event's"`...)
+// appendTo appends what write must write, from the level on. The scope's fields are attached
+// last: behind what With has attached, outside a group, in front of the line's own fields. But
+// a zerolog.Hook sees the event when those are written, so there they are behind them. Shared
+// fields aren't in it: they stand at place.
+func (l line) appendTo(text []byte, s showing) (_ []byte, place int) {
+	if l.kind == zeroKind {
+		text = l.appendAttached(append(text, `"level":"info",`...))
+		if l.variant == nested {
+			text, place = s.appendOwn(text)
 		}
+		text = append(l.appendOwn(text), ',')
+		if l.variant != nested {
+			text, place = s.appendOwn(text)
+		}
+		return append(text, "\"message\":\"m\"}\n"...), place
 	}
-	of := func(v variant) {
-		switch v {
-		case child:
-			line = append(line, `"own":7,`...)
-		case repeater:
-			line = append(line, `"`+repeatedKey+`":"mine",`...)
-		case nested:
-			line = append(line, `"buffer":"first",`...)
-		}
-	}
-	if k == zeroKind {
-		line = append(line, `"level":"info",`...)
-		of(v)
-		if v == nested {
-			line, place = s.appendOwn(line)
-		}
-		own()
-		line = append(line, ',')
-		if v != nested {
-			line, place = s.appendOwn(line)
-		}
-		return append(line, "\"message\":\"m\"}\n"...), place
-	}
-	if k == slogKind {
-		line = append(line, `"level":"INFO","msg":"m",`...)
+	if l.kind == slogKind {
+		text = append(text, `"level":"INFO","msg":"m",`...)
 	} else {
-		line = append(line, `"level":"info","msg":"m",`...)
+		text = append(text, `"level":"info","msg":"m",`...)
 	}
-	if v != nested {
-		of(v)
+	if l.variant != nested {
+		text = l.appendAttached(text)
 	}
-	line, place = s.appendOwn(line)
-	if v == nested {
-		line = append(line, `"group":{`...)
-		of(v)
+	text, place = s.appendOwn(text)
+	if l.variant == nested {
+		text = l.appendAttached(append(text, `"group":{`...))
 	}
-	own()
-	if v == nested {
-		line = append(line, '}')
+	text = l.appendOwn(text)
+	if l.variant == nested {
+		text = append(text, '}')
 	}
-	line = append(line, '}')
-	if k == slogKind {
-		line = append(line, '\n')
+	text = append(text, '}')
+	if l.kind == slogKind {
+		text = append(text, '\n')
 	}
-	return line, place
+	return text, place
 }
 
-// repeated returns the key of a field that the line has itself, so that it isn't stamped with it.
-// zerolog's hook doesn't see what the event has.
-func repeated(k kind, v variant, repeat bool) string {
-	if k != zeroKind && (v == repeater || repeat && v != nested) {
+// appendOwn appends the line's own fields.
+func (l line) appendOwn(text []byte) []byte {
+	text = strconv.AppendInt(append(text, `"at":`...), int64(l.at), 10)
+	text = strconv.AppendInt(append(text, `,"n":`...), int64(l.n), 10)
+	if l.repeat {
+		text = append(text, `,"`+repeatedKey+`":"event's"`...)
+	}
+	return text
+}
+
+// appendAttached appends what the logger's With has attached.
+func (l line) appendAttached(text []byte) []byte {
+	switch l.variant {
+	case child:
+		return append(text, `"own":7,`...)
+	case repeater:
+		return append(text, `"`+repeatedKey+`":"mine",`...)
+	case nested:
+		return append(text, `"buffer":"first",`...)
+	}
+	return text
+}
+
+// repeated returns the key of a field that the line or its logger has, so that the scope's
+// field isn't stamped. zerolog's hook doesn't see what the event has.
+func (l line) repeated() string {
+	if l.kind != zeroKind && (l.variant == repeater || l.repeat && l.variant != nested) {
 		return repeatedKey
 	}
 	return ""
 }
 
-// A sink is what all loggers write to. A line says itself, in its own field "at", which
-// slot it is for: that of the goroutine that has written it.
+// A sink is what all loggers write to. Each goroutine has a slot of it, and a line says in its
+// own field "at" which one it is for.
 type sink struct {
 	slots [1 << 14]slot
 	mu    sync.Mutex

@@ -1,17 +1,26 @@
-// Torture runs a generated program on package scope and compares each line that slog,
-// zap and zerolog write, and what the store answers, with an exact model.
+// Torture runs a generated program on package scope. It compares each line that slog, zap
+// and zerolog write, and each answer of the store, with an exact model.
 //
 //	go run ./internal/torture -n 1000000         # lines; -seed gives a program again
-//	go run ./internal/torture -seed 7 -unit 1234 # one unit of it: what a deviation names
+//	go run ./internal/torture -seed 7 -unit 1234 # one unit of it, over and over: the one that a deviation names
 //	go run ./internal/torture -table -n 1000000  # all builds; writes docs/results/torture.md
 //	go run ./internal/torture -stress            # under the runtime's own stress; writes docs/results/stress.md
 //
-// The program is made of units, and a unit of goroutines that set, delete, run, fork in
-// each way there is, panic, exit, change profiler labels, pass contexts on, iterate and
-// hand work over. Which they do is drawn from the seed and the unit's number alone, so a
-// seed gives the same program again, up to scheduling. The model is handed on in plain
-// variables. It exits with 1 at the first deviation, and prints the seed, the unit, the
-// operations that led to it, the line and the prediction.
+// What is generated: a program is made of units, and a unit is a tree of goroutines. Each of
+// them draws one operation after the other (program.go and the op files): it sets fields, runs
+// scopes, shares, logs, starts others, panics, hands work over. What is drawn depends on the
+// seed and the unit's number alone, so a seed gives the same program again, up to scheduling.
+//
+// What the model predicts: each operation is done twice, on the store and on the model, which
+// is values that are never changed and are passed on in plain variables (the model files). From
+// what the model has as bound follow all fields of a line, their order, and whether it must say
+// that its task is over. Operations whose outcome would depend on timing aren't done; only for
+// shared fields and Pick does the model allow more than one answer where goroutines really race.
+//
+// How a line is judged: it names a slot of the sink in a field of its own, and the goroutine
+// that has written it finds it there. It must be one line, and equal to a prediction byte for
+// byte behind the time. At the first that isn't, the command prints the seed, the unit, the
+// line, the prediction and the operations that led to it, and exits with 1.
 package main
 
 import (

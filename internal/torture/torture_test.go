@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -75,7 +76,7 @@ func TestASeedGivesTheSameProgram(t *testing.T) {
 // The program must reach what it is there for: each operation, and lines of each kind.
 func TestTheProgramReachesEachOperation(t *testing.T) {
 	r := newRun(1, wrappers{})
-	seen := &seen{}
+	seen := &sync.Map{}
 	r.seen = seen
 	r.units(0, 10_000, 1)
 	if err := r.verdict(); err != nil {

@@ -5,24 +5,30 @@ import (
 	"sync/atomic"
 )
 
-// The model of Scope.Pick. What a goroutine does to a scope while another one calls
-// NewContext may come before that call or behind it. So all of them note the time.
+// The model of Scope.Pick: of the two scopes that a line may have, the one that is bound and the
+// one in its context. The context's is used, with one exception: if it was made by adding to what
+// was bound when NewContext was called, and what is bound now came from there, then a line has what
+// is bound now and those additions.
+//
+// Whether it came from there depends on which was first, if one goroutine changes a scope while
+// another one calls NewContext. So both note the time before and after. Where the two overlap, the
+// model allows both answers.
 
 var clock atomic.Int64
 
 // A history is how a state was made, and what contexts know of it.
 type history struct {
 	from  *state   // what it was made of
-	added bool     // by adding alone
+	added bool     // by adding only
 	given []string // the keys that were added
 
-	since, until int64 // it was made between these
+	since, until int64 // when it was made: between these
 
-	firstStart, firstEnd atomic.Int64 // of all NewContext calls that found it bound; or 0
+	firstStart, firstEnd atomic.Int64 // the earliest of all NewContext calls that found it bound; or 0
 }
 
-// makes does what makes a real scope, and notes in the state that make returns how it was
-// made of st.
+// makes calls real, which makes a scope of the one that st models, and then next, which makes the
+// state. It notes in that when this was.
 func (st *state) makes(real func(), next func() *state) *state {
 	since := clock.Add(1)
 	real()
@@ -34,6 +40,7 @@ func (st *state) makes(real func(), next func() *state) *state {
 	return n
 }
 
+// atMost lowers least to v, if it is higher or not set.
 func atMost(least *atomic.Int64, v int64) {
 	for {
 		old := least.Load()
@@ -43,8 +50,8 @@ func atMost(least *atomic.Int64, v int64) {
 	}
 }
 
-// addedTo returns the keys that st has more than base, or with other values, if it was made
-// of base by adding alone.
+// addedTo returns the keys that were added, or given other values, on the way from base to st. ok
+// says whether st was made of base by adding only.
 func (st *state) addedTo(base *state) (keys []string, ok bool) {
 	for ; st != base; st = st.from {
 		if st == nil || !st.added {
@@ -57,13 +64,13 @@ func (st *state) addedTo(base *state) (keys []string, ok bool) {
 
 // A binding is what a context remembers of what was bound when it was made.
 type binding struct {
-	base       *state // nil if its scope was not made by adding to that
-	added      []field
-	end        int64 // of the NewContext call
-	earlierEnd int64 // of the first such call that was over before; or 0
+	base       *state  // what was bound; nil if the context's scope was not made by adding to that
+	added      []field // what the context's scope has more
+	end        int64   // of the NewContext call
+	earlierEnd int64   // of the first such call that was over when this one began; or 0
 }
 
-// bind calls real, which calls NewContext with the scope st while bound is bound.
+// bind calls real, which calls NewContext with the scope of st while bound is bound.
 func bind(bound, st *state, real func()) (b binding) {
 	if st != nil {
 		base := bound
@@ -91,8 +98,8 @@ func bind(bound, st *state, real func()) (b binding) {
 	return b
 }
 
-// cameFrom says whether st was made of the base of b after a context had found that bound.
-// It isn't sure if both happened at the same time.
+// cameFrom says whether st is the base of b, or was made of it after a context had found that bound.
+// It isn't sure if the two happened at the same time.
 func (st *state) cameFrom(b binding) (came, sure bool) {
 	if st == b.base {
 		return true, true
@@ -109,7 +116,8 @@ func (st *state) cameFrom(b binding) (came, sure bool) {
 	return false, true
 }
 
-// pick is what Scope.Pick returns where bound is bound; or other, unless that is nil.
+// pick is what Scope.Pick returns where bound is bound. It may as well return other, unless that
+// is nil. how says why, for tests.
 func (c ctx) pick(bound *state) (picked, other *state, how string) {
 	if !c.scoped || c.scope == nil || c.scope == bound {
 		return bound, nil, "pick what is bound"

@@ -12,19 +12,19 @@ import (
 
 // The model of shared fields, which several goroutines change and show at once.
 //
-// Each shared key has one sharer, which changes its keys in one call after the other. So what
-// they are is a list of moments, and a line shows one moment of each sharer: not an older one
-// than that of the last call that had returned when the line began, nor a later one than that
-// of the last call that had begun when it was written. Where no call is going on, that is one
-// moment. So a line is predicted exactly wherever its goroutine has waited for the others, or
-// was told by them.
+// Each shared key has one sharer, which changes its keys by one call after the other. So the values
+// of its keys are a list of moments: what they are after each call. A line must show one moment of
+// each sharer: none from before the last call that had returned when the line began, and none from
+// after the last call that had begun when it was written. Where no call is going on, that leaves one
+// moment. So a line is predicted exactly wherever its goroutine has waited for the others, or was
+// told by them.
 
-// A sharer changes shared fields of one task: all goroutines in turn those that any may
-// change, or one goroutine its own.
+// A sharer changes shared fields of one task. One sharer has the keys that any goroutine may
+// change, in turn. Each of the others has keys that only one goroutine changes.
 type sharer struct {
-	prefix string     // of the keys that are one goroutine's own; "" for those of all
-	fixed  bool       // Detach has taken one of the moments over: which is known within bounds
-	turn   sync.Mutex // held during a call
+	prefix string     // of the keys that only one goroutine changes; else ""
+	fixed  bool       // Detach has taken over one of the moments, and the model doesn't know which
+	turn   sync.Mutex // held during a call, where any goroutine may call
 
 	mu      sync.Mutex
 	moments [][]field // before the first call, and then one for each
@@ -40,7 +40,7 @@ func (s *sharer) now() []field {
 	return s.moments[s.newest]
 }
 
-// change makes a moment of a call.
+// change calls call, which changes the keys to next.
 func (s *sharer) change(next []field, call func()) {
 	s.mu.Lock()
 	s.moments = append(s.moments, next)
@@ -51,6 +51,7 @@ func (s *sharer) change(next []field, call func()) {
 	atLeast(&s.oldest, begun)
 }
 
+// atLeast raises most to v, if it is lower.
 func atLeast(most *atomic.Int64, v int) {
 	for {
 		old := most.Load()
@@ -60,14 +61,14 @@ func atLeast(most *atomic.Int64, v int) {
 	}
 }
 
-// since returns the moments that may be shown, from this one on.
+// since returns the moments from this one on, up to the newest that may be shown.
 func (s *sharer) since(first int) [][]field {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.moments[first : s.newest+1]
 }
 
-// shown notes that a line has shown one of these moments: none shows an earlier one any more.
+// shown notes that a line has shown one of these moments. No later line may show an earlier one.
 func (s *sharer) shown(first, last int) {
 	atLeast(&s.oldest, first)
 	if s.fixed {
@@ -114,7 +115,7 @@ func (t *task) all() *sharer {
 	return list[0]
 }
 
-// ownSharer returns that of a goroutine, with keys that nobody else has.
+// ownSharer makes a sharer for one goroutine, with keys that nobody else changes.
 func (t *task) ownSharer(prefix string) *sharer {
 	t.all()
 	s := &sharer{prefix: prefix, moments: make([][]field, 1)}
@@ -122,8 +123,8 @@ func (t *task) ownSharer(prefix string) *sharer {
 	return s
 }
 
-// detaching is called before Detach, and what it returns behind: that returns the new task, which
-// has taken over the shared fields of a moment between the two.
+// detaching is called before Detach, and the function that it returns after it. That returns the
+// new task, which has taken over the shared fields as they were at a moment between the two.
 func (t *task) detaching() (into func() *task) {
 	if t == nil || !t.common.Load() && len(t.sharers()) == 0 {
 		return func() *task { return &task{} }
@@ -144,13 +145,13 @@ func (t *task) detaching() (into func() *task) {
 
 // ---- what a line shows ----
 
-// A window is the time in which a line is written, or the store asked.
+// A window is the time in which a line is written, or the store is asked.
 type window struct {
 	task   *task
-	oldest []int // of each sharer that the task had when it began
+	oldest []int // the first moment that may be shown, of each sharer that the task had at the beginning
 }
 
-// window begins one. room is used again.
+// window begins one. It appends to room.
 func (t *task) window(room []int) window {
 	for _, s := range t.sharers() {
 		room = append(room, int(s.oldest.Load()))
@@ -166,8 +167,8 @@ func (w window) first(i int) int {
 	return 0
 }
 
-// talks reports whether a line of w may show a shared talker. Once several goroutines have the
-// task, none shares one.
+// talks reports whether a line of w may show a talker that is shared. Once several goroutines have
+// the task, nobody shares one.
 func (w window) talks() bool {
 	list := w.task.sharers()
 	return len(list) > 0 && slices.ContainsFunc(list[0].since(w.first(0)), func(m []field) bool {
@@ -175,8 +176,8 @@ func (w window) talks() bool {
 	})
 }
 
-// shows reports whether line is want, which has no shared fields, with those of one moment of
-// each sharer at place, in any order of the sharers. It ends w.
+// shows reports whether line is right: want, which has no shared fields, with one moment of each
+// sharer inserted at place. The sharers may come in any order. It ends w.
 func (w window) shows(line, want []byte, place int, how showing) bool {
 	behind := len(line) - (len(want) - place)
 	if behind < place || !bytes.Equal(line[:place], want[:place]) || !bytes.Equal(line[behind:], want[place:]) {
@@ -189,7 +190,7 @@ func (w window) shows(line, want []byte, place int, how showing) bool {
 	case 1:
 		return w.showsOne(0, list[0], shared, how)
 	}
-	of := make([][]byte, len(list)) // what is shown of each sharer
+	of := make([][]byte, len(list)) // what the line shows of each sharer
 	for len(shared) > 0 {
 		n := memberLen(shared)
 		if n == 0 {
@@ -217,7 +218,7 @@ func (w window) showsOne(i int, s *sharer, shown []byte, how showing) bool {
 	})
 }
 
-// are reports whether one of the moments that sharer i may show is this one.
+// are reports whether sharer i may show a moment of which this is true.
 func (w window) are(i int, s *sharer, this func(moment []field) bool) bool {
 	first, least, last := w.first(i), -1, -1
 	for n, moment := range s.since(first) {
@@ -233,8 +234,8 @@ func (w window) are(i int, s *sharer, this func(moment []field) bool) bool {
 	return least >= 0
 }
 
-// memberLen returns the length of the first member of the inside of a JSON object, with the comma
-// behind it; or 0 if there is none.
+// memberLen returns the length of the first member in text, which is the inside of a JSON object,
+// with the comma behind it. It returns 0 if there is none.
 func memberLen(text []byte) int {
 	depth, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -270,8 +271,8 @@ func (w window) String() string {
 	return text.String()
 }
 
-// gives reports whether what Get has returned is a shared field of w, where the goroutine has none
-// of its own. It ends w.
+// gives reports whether Get has returned what it must of a key that the goroutine has no field of
+// its own for. It ends w.
 func (w window) gives(key string, v any, ok bool) bool {
 	list := w.task.sharers()
 	i := max(slices.IndexFunc(list, func(s *sharer) bool { return s.prefix != "" && strings.HasPrefix(key, s.prefix) }), 0)
