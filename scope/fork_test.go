@@ -238,6 +238,28 @@ func TestGoCarriesTheScopeOnEveryPath(t *testing.T) {
 
 // ---- Wrap: what doesn't inherit ----
 
+// What would panic on another goroutine, where nobody recovers, panics where it is given.
+func TestGoAndWrapOfNilPanicAtTheCaller(t *testing.T) {
+	for want, call := range map[string]func(){
+		"scope.Go: fn, the func to start, is nil":  func() { scope.Go(nil) },
+		"scope.Wrap: fn, the func to wrap, is nil": func() { scope.Wrap(nil) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := scope.New("a", 1)
+			s.Run(func() {
+				defer func() {
+					if p := recover(); p != want {
+						t.Errorf("panic %v", p)
+					}
+				}()
+				call()
+			})
+			wantEnded(t, s, true)
+			waitForGo(t)
+		})
+	}
+}
+
 func TestWrapCarriesTheScopeIntoTimers(t *testing.T) {
 	onEachPath(t, func(t *testing.T, p path) {
 		scope.Set("a", 1)

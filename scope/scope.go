@@ -94,8 +94,11 @@ func (s Scope) Run(fn func()) { s.n.run(s.n.enter(fromHere), fn) }
 // Go starts fn in a new goroutine with s bound to it. The task of s is live until fn
 // has returned, as in [Scope.Run], and [Wait] waits for it. A panic in fn ends the program, as it does
 // with the go statement: a library that recovers it would hide the bug and print it
-// where nobody looks.
+// where nobody looks. Go panics if fn is nil.
 func (s Scope) Go(fn func()) {
+	if fn == nil {
+		panic("scope.Go: fn, the func to start, is nil") // here, where the caller is seen, and can recover
+	}
 	counted := s.n.enter(fromHere)
 	running := counter()
 	running.Add(1)
@@ -111,8 +114,12 @@ func (s Scope) Go(fn func()) {
 // Wrap returns a function that calls fn with s bound, wherever and as often as it is
 // called, like s.Run(fn). It is for what inherits nothing or the wrong thing: pools,
 // timers, callbacks. A waiting function doesn't keep the task live, a running one does, also
-// if the task was over meanwhile; where Run would be late already, the function is.
+// if the task was over meanwhile; where Run would be late already, the function is. Wrap
+// panics if fn is nil.
 func (s Scope) Wrap(fn func()) func() {
+	if fn == nil {
+		panic("scope.Wrap: fn, the func to wrap, is nil") // here, and not on a pool's worker
+	}
 	how := inTime
 	if s.Ended() && s.SameTask(Current()) {
 		how = late
