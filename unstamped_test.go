@@ -451,6 +451,13 @@ var unstamped = map[string]row{
 			})
 		}, "keys n=1"),
 
+	"a middleware between `httpscope.Handler` and the mux copies the request: `r.WithContext`": pair(
+		func(t *testing.T, r *scopetest.Recorder) { lastLine(new(http.ServeMux), nil) }, "line request_id=r-1",
+		func(t *testing.T, r *scopetest.Recorder) {
+			mux := new(http.ServeMux)
+			lastLine(mux, httpscope.MuxRoute(mux))
+		}, "line http.route=/orders/{id} request_id=r-1"),
+
 	"the slog handler had an open group before it was given to `slogh.New`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			logger := slog.New(slogh.New(r.WithGroup("g"), nil))
@@ -702,6 +709,21 @@ func janitor(start func() worker, begin func()) {
 	request("r-1", func() { first.Do(func() { w = start(); w.do(begin) }) })
 	w.do(info)
 	close(w)
+}
+
+// lastLine serves a request by mux, behind a middleware that copies the request, and writes its last line.
+func lastLine(mux *http.ServeMux, route func(*http.Request) string) {
+	mux.HandleFunc("/orders/{id}", func(http.ResponseWriter, *http.Request) {})
+	copies := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, r.WithContext(r.Context())) })
+	req := httptest.NewRequest("", "/orders/7", nil)
+	req.Header.Set("X-Request-Id", "r-1")
+	httpscope.Handler(copies, &httpscope.Options{
+		Names: map[httpscope.Field]string{httpscope.Method: ""},
+		Route: route,
+		Log: func(ctx context.Context, level slog.Level, _ string, _ ...slog.Attr) {
+			slog.LogAttrs(ctx, level, "line")
+		},
+	}).ServeHTTP(httptest.NewRecorder(), req)
 }
 
 // connection has connect called as the first request of a client does it. A hook of the second one logs.

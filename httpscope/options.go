@@ -52,10 +52,11 @@ type Options struct {
 
 	// Route returns the route of a request, such as /users/{id}, for its last line: where a
 	// router other than http.ServeMux knows it. It is asked at the end, when the router has
-	// found it, and given the request as the handler was given it. "" means that it doesn't
-	// know. nil asks nobody. Of an http.ServeMux that is behind a middleware that copies the
-	// request, or behind http.TimeoutHandler, [MuxRoute] knows the routes. What the handler
-	// has set as http.route stays.
+	// found it, and given the request as the handler was given it. Routers that leave the route
+	// in a copy of it, as chi and gorilla/mux do, need a middleware: see docs/frameworks.md. ""
+	// means that it doesn't know. nil asks nobody. Of an http.ServeMux that is behind a
+	// middleware that copies the request, or behind http.TimeoutHandler, [MuxRoute] knows the
+	// routes. What the handler has set as http.route stays.
 	Route func(*http.Request) string
 
 	// AccessPath adds url.path to the last line of a request that has no route, such as
@@ -99,11 +100,11 @@ type Options struct {
 	Log LogFunc
 
 	// Await delays the line until the task of the request is over: the handler has returned, and
-	// all that it has started with scope.Go is done. A goroutine of its own writes the line then. What
-	// was added up and shared meanwhile is on it too. Status, size, duration and level are as the
-	// handler has left them. A Handler inside another one that writes a line doesn't wait, nor
-	// does one whose handler has ended with a panic or with runtime.Goexit. A Log that panics ends
-	// the program there.
+	// all that it has started with scope.Go is done. A goroutine of its own writes the line then, and
+	// scope.Wait waits for it. What was added up and shared meanwhile is on it too. Status, size,
+	// duration and level are as the handler has left them. A Handler inside another one that writes
+	// a line doesn't wait, nor does one whose handler has ended with a panic or with runtime.Goexit.
+	// A Log that panics ends the program there.
 	Await bool
 
 	// AwaitLimit is how long Await waits after the handler has returned. If something is going
