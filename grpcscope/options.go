@@ -118,8 +118,8 @@ type Options struct {
 	CodeToLevel func(codes.Code) slog.Level
 
 	// Await delays the line until the task of the call is over: the handler has returned, and all
-	// that it has started with scope.Go is done. A goroutine of its own writes the line then. What
-	// was added up and shared meanwhile is on it too. Code, duration and level are as the handler has
+	// that it has started with scope.Go is done. A goroutine of its own writes the line then, and
+	// scope.Wait waits for it. What was added up and shared meanwhile is on it too. Code, duration and level are as the handler has
 	// left them. The line of a panic or of runtime.Goexit is written at once, and so is that of a
 	// call inside an httpscope.Handler that writes a line. A Log that panics ends the program there.
 	Await bool

@@ -33,9 +33,9 @@ type Options struct {
 	Log LogFunc
 
 	// Await delays the line until the task of the job is over: fn has returned, and all that it has
-	// started with scope.Go is done. A goroutine of its own writes the line then. What was added up
-	// and shared meanwhile is on it too. Outcome, duration and level are as fn has left them. Run
-	// doesn't wait for it, and the line of a Panic or a Goexit is written at once. A Log that
+	// started with scope.Go is done. A goroutine of its own writes the line then, and scope.Wait waits
+	// for it; Run doesn't. What was added up and shared meanwhile is on it too. Outcome, duration and
+	// level are as fn has left them. The line of a Panic or a Goexit is written at once. A Log that
 	// panics ends the program there.
 	Await bool
 
