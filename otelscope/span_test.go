@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/taskscope/taskscope/internal/testkit"
+	"github.com/taskscope/taskscope/jobscope"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
@@ -146,6 +147,20 @@ func TestFinishAddsWhatCameLate(t *testing.T) {
 	})
 	want(t, "span", text(spans.Ended()[0].Attributes()), "rows=own t.user=ann t.late=3 t.both=true db.queries=2 t.redacted=[REDACTED]"+
 		" t.hidden_total=1 wait=1.5 items=[\"umbrella\",\"boots\"] broken=[\"{}\"] gaps=[null]")
+}
+
+// A job has no option for it, and calls it itself.
+func TestAJobCallsFinish(t *testing.T) {
+	tracer, spans := newTracer()
+	_ = otelscope.Run(background, tracer, "pack", func(ctx context.Context) error {
+		return jobscope.Run(ctx, "pack", func(ctx context.Context) error {
+			defer otelscope.Finish(ctx)
+			scope.Set("t.user", "ann")
+			scope.Add("rows", 3)
+			return nil
+		}, &jobscope.Options{Fields: otelscope.SpanFields})
+	})
+	want(t, "span", text(spans.Ended()[0].Attributes()), "t.user=ann rows=3")
 }
 
 // Finish looks once, so it may take another way to a scope's fields than the start of a span does.

@@ -16,7 +16,9 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
@@ -40,11 +42,40 @@ func TestABridgeThatIsWrapped(t *testing.T) {
 	})
 	spans, logs, _ := tel.flush()
 	ours := named(t, spans, "ours")
-	for name, item := range map[string]any{"bare": nil, "slogh": "umbrella", "zaph": "umbrella"} {
+	for name, attrs := range map[string]map[string]any{
+		"bare":  {"item": nil, "trace_id": nil},
+		"slogh": {"item": "umbrella", "trace_id": ours.trace},
+		"zaph":  {"item": "umbrella", "trace_id": ours.trace},
+	} {
 		record := named(t, logs, name)
-		record.want(t, map[string]any{"request_id": "r-17", "item": item})
+		record.want(t, map[string]any{"request_id": "r-17"})
+		record.want(t, attrs)
 		if record.trace != ours.trace || record.span != ours.span {
 			t.Errorf("%s: the ids %s, %s, want those of %+v", name, record.trace, record.span, ours)
+		}
+	}
+}
+
+// A logger that writes to a stamped handler or core, and to a bridge beside it, has its fields and
+// ids on both, each once.
+func TestLinesBesideRecords(t *testing.T) {
+	tel := start(t, overGRPC)
+	both := slog.New(slog.NewMultiHandler(slog.Default().Handler(), tel.otelslog.Handler()))
+	bothZap := zap.New(zapcore.NewTee(zap.L().Core(), tel.otelzap.Core()))
+	_ = otelscope.Run(t.Context(), tel.tracer, "ours", func(context.Context) error {
+		scope.Set("request_id", "r-17")
+		both.Info("slog")
+		bothZap.Info("zap")
+		return nil
+	})
+	spans, logs, _ := tel.flush()
+	ours := named(t, spans, "ours")
+	for _, by := range []string{"slog", "zap"} {
+		tel.written(by)[""].Want(t, testkit.Line{"request_id": "r-17", "trace_id": ours.trace, "span_id": ours.span})
+		record := named(t, logs, by)
+		record.want(t, map[string]any{"request_id": "r-17", "trace_id": nil, "span_id": nil})
+		if record.trace != ours.trace || record.span != ours.span {
+			t.Errorf("%s: the ids %s, %s, want those of %+v", by, record.trace, record.span, ours)
 		}
 	}
 }
