@@ -26,7 +26,9 @@
 //
 // The id is that of [Options.Fields], of the message's headers, of [Options.ID], or a new one,
 // in this order. A job that tries several times is one job: let it set a field for each attempt.
-// Calling Run for each makes several tasks, with an id each.
+// Calling Run for each makes several tasks, with an id each. A job that a request starts has an id
+// of its own, too: Fields may return the request's as request_id or, as the example of [Options]
+// does, in another field.
 //
 // # Recipes
 //
