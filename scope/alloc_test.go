@@ -78,6 +78,7 @@ func TestAllocations(t *testing.T) {
 			}
 		})
 		check("Set of one key more", 1, func() { scope.Run(func() { scope.Set("k", "v") }) })
+		check("Set of a key that is there", 5, func() { scope.Run(func() { scope.Set("b", "v") }) })
 		scope.Add("count", 1)
 		scope.Add("ratio", 0.5)
 		check("Add to a known total", 0, func() { scope.Add("count", 1); scope.Add("ratio", 0.5) })

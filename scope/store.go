@@ -220,14 +220,14 @@ func (m *node) follow(n *node, repeats bool, by change) *node {
 	b := build(n.len(nil) + m.ownLen())
 	n.each(nil, b.append)
 	var replaced []string
+	added := !repeats || by == byWith
 	for i := range m.ownLen() {
 		f := m.ownField(i)
-		if n.has(f.Key) {
+		b.put(f)
+		if added && n.has(f.Key) {
 			replaced = append(replaced, f.Key)
 		}
-		b.put(f)
 	}
-	added := !repeats || by == byWith
 	flat := b.done(n, added)
 	if added {
 		flat.flatten(n, replaced)
