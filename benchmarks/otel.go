@@ -18,9 +18,10 @@ import (
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/otelscope"
 	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/slogh"
 )
 
-func init() { add(9, "OpenTelemetry", otelRecord, otelRequest) }
+func init() { add(9, "OpenTelemetry", otelRecord, otelSpan, otelRequest) }
 
 var orderID = scope.NewKey[string]("order.id", scope.Traced)
 
@@ -56,6 +57,43 @@ func otelRecord() table {
 		{"taskscope otelscope, the span's ids from the scope", 0, under(ids, line(stamped))},
 		{"otelslog, no further fields", 0, func(n int) { repeat(n, line(plain)) }},
 		{"taskscope otelscope, no scope bound", 0, func(n int) { repeat(n, line(stamped)) }},
+	}}
+}
+
+// otelSpan compares a span around some code, whose lines have its ids, by hand and with otelscope.Run.
+func otelSpan() table {
+	base, stamped := slog.New(slogBase()).With("request_id", id), slog.New(slogh.New(slogBase(), nil))
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(sdktrace.NewSimpleSpanProcessor(spanSink{}))).Tracer("bench")
+	ctx, span := tracer.Start(context.Background(), "request")
+	defer span.End()
+	request := scope.New("request_id", id)
+	for _, a := range otelscope.SpanFields(ctx) {
+		request = request.With(a)
+	}
+	byHand := func(lines int) func(n int) {
+		return times(func() {
+			ctx, span := tracer.Start(ctx, "charge")
+			defer span.End()
+			sc := trace.SpanContextFromContext(ctx)
+			l := base.With("trace_id", sc.TraceID().String(), "span_id", sc.SpanID().String())
+			repeat(lines, func() { l.InfoContext(ctx, "charged", "amount", 12) })
+		})
+	}
+	scoped := func(lines int) func(n int) {
+		return under(request, func() {
+			_ = otelscope.Run(ctx, tracer, "charge", func(ctx context.Context) error {
+				repeat(lines, func() { stamped.Info("charged", "amount", 12) })
+				return nil
+			})
+		})
+	}
+	return table{name: "A span with lines", references: 2, about: "A span of a request, and lines of slog in it that have its ids and the request's id. By hand the ids are put on a child logger; otelscope.Run binds them, for lines of any logger, other goroutines and the context.", rows: []row{
+		{"span, ids by hand, 1 line", 0, byHand(1)},
+		{"span, ids by hand, 5 lines", 0, byHand(5)},
+		{"taskscope otelscope.Run, 1 line", 0, scoped(1)},
+		{"taskscope otelscope.Run, 5 lines", 0, scoped(5)},
+		{"span alone", 0, times(func() { _, span := tracer.Start(ctx, "charge"); span.End() })},
+		{"taskscope otelscope.Run, no line", 0, scoped(0)},
 	}}
 }
 
