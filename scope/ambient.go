@@ -7,12 +7,12 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// Set binds a scope in which key has this value to the running goroutine. A key that
-// is there keeps its place. value is taken as it is and must not be changed afterwards.
-// An empty key is stored as "!BADKEY".
+// Set sets a field of the running goroutine: it binds a scope that has the bound scope's fields
+// and this one. A key that is there keeps its place and gets the new value. value is taken as it
+// is and must not be changed afterwards. An empty key is stored as "!BADKEY".
 //
 // What a bare Set binds lasts until the goroutine ends or an enclosing [Run] returns.
-// On a goroutine with no scope it starts a task without a name, which never ends.
+// On a goroutine with no scope it starts an unnamed task, which never ends.
 func Set(key string, value any) {
 	n := bound()
 	n.set(normalizeKey(key), value, bySet).bindFrom(n)
@@ -31,15 +31,15 @@ func SetAttrs(attrs ...slog.Attr) {
 // [Scope.Get].
 func Get(key string) (value any, ok bool) {
 	first := bound()
-	for n := first; n != nil; n = n.parent { // as find does it: this is the hottest path
+	for n := first; n != nil; n = n.parent { // find, written out: this is the hottest path
 		if n.key != "" {
 			if carrier.Same(n.key, key) {
 				return n.value, true
 			}
-		} else if l := n.several(); l != nil {
+		} else if l := n.asList(); l != nil {
 			for i := range l.attrs {
 				if carrier.Same(l.attrs[i].Key, key) {
-					if o := l.orig; o != nil && i < len(*o) && (*o)[i] != nil { // without the call of any
+					if o := l.orig; o != nil && i < len(*o) && (*o)[i] != nil { // list.any, written out
 						return (*o)[i], true
 					}
 					return l.attrs[i].Value.Any(), true
@@ -111,27 +111,27 @@ func Run(fn func()) { Current().Run(fn) }
 func Go(fn func()) { Current().Go(fn) }
 
 // Wrap returns a function that calls fn with the scope that is bound now. It is short
-// for Current().Wrap(fn). Call Wrap before [Outside], not in it, where nothing is bound.
+// for Current().Wrap(fn). Call Wrap before [Outside]: inside it nothing is bound.
 // [Wait] doesn't wait for the function.
 func Wrap(fn func()) func() { return Current().Wrap(fn) }
 
 // Outside calls fn with no scope bound, and so with no [Profiled] label; labels that other
 // code has set stay. It is for what is started inside a task and outlives it: the workers of
-// a pool, a client's connections, a cache's janitor. They would keep the fields of the task
-// that happened to start them. What was bound before is put back, as [Run] does it.
+// a pool, a client's connections, a cache's janitor. They would otherwise keep the fields of the
+// task that happened to start them. What was bound before is put back, as by [Run].
 //
-// A pool that starts its workers when it is given a job is called in Outside, with what was
-// wrapped before:
+// If a pool starts its workers when it is given a job, call it in Outside with a function that
+// was wrapped before:
 //
 //	fn := scope.Wrap(job)
 //	scope.Outside(func() { pool.Submit(fn) })
 func Outside(fn func()) { Scope{}.Run(fn) }
 
-// Wait waits until the goroutines of all [Go] calls in the process have ended, those
-// that they start with Go meanwhile included: for a graceful shutdown. When ctx ends
+// Wait waits until the goroutines of all [Go] calls in the process have ended, including
+// those that they start with Go meanwhile: for a graceful shutdown. When ctx ends
 // first, the error says how many are left and wraps the cause of ctx. In a testing/synctest
-// bubble the clock stands still while Wait waits for goroutines that were started outside,
-// unless ctx has a deadline, which then passes on that clock.
+// bubble the clock stands still while Wait waits for goroutines that were started outside it,
+// unless ctx has a deadline: the bubble's clock then runs until it passes.
 func Wait(ctx context.Context) error { return wait(ctx) }
 
 // Carrier says what binds a scope to a goroutine in this process: "direct", the
@@ -141,8 +141,8 @@ func Carrier() string { return carrier.Active().String() }
 
 func bound() *node { return carrier.Load[node]() }
 
-// bindFrom binds n, which was made of the bound node. A task that begins with n is one that
-// a bare Set began.
+// bindFrom binds n, which was made from the bound node. If there was none, a bare Set has begun
+// the task of n.
 func (n *node) bindFrom(bound *node) {
 	if bound == nil {
 		n.task.beginBare()

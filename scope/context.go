@@ -14,11 +14,11 @@ import (
 // for [FromContext]. It remembers what is bound at this moment: see [Scope.Pick].
 //
 // It also keeps the goroutine's scope alive through code that sets profiler labels:
-// pprof.Do, pprof.SetGoroutineLabels and the tracers that call them replace the slot
-// that a scope lives in by what their context answers, and this context answers with
+// pprof.Do, pprof.SetGoroutineLabels and the tracers that call them overwrite the slot
+// that a scope lives in with what their context answers, and this context answers with
 // its own labels and the scope that is bound at that moment. A context that
-// pprof.WithLabels derives from it has a copy of that moment instead; give NewContext
-// such a context before passing it to another pprof.Do.
+// pprof.WithLabels derives from it has a copy made when it was derived; pass
+// such a context to NewContext before you give it to another pprof.Do.
 //
 // NewContext panics if ctx is nil, as the functions of package context do.
 func NewContext(ctx context.Context, s Scope) context.Context {
@@ -38,9 +38,8 @@ func NewContext(ctx context.Context, s Scope) context.Context {
 	return c
 }
 
-// FromContext returns the scope that [NewContext] put into ctx or into what ctx derives
-// from, the innermost if there are several, and whether there is one. A nil ctx has
-// none.
+// FromContext returns the scope that [NewContext] put into ctx or into a context that ctx
+// derives from, and whether there is one. Of several it is the innermost. A nil ctx has none.
 func FromContext(ctx context.Context) (Scope, bool) {
 	if c := contextOf(ctx); c != nil {
 		return c.scope, true
@@ -53,17 +52,17 @@ func FromContext(ctx context.Context) (Scope, bool) {
 //
 //   - If ctx is nil, or carries no scope or the zero one, the line gets s, what is bound.
 //   - If the scope of ctx belongs to another task than s, the line gets the scope of ctx.
-//   - If both belong to the same task, the line gets s, and on top what was added when ctx
-//     was made: the fields that the scope of ctx has more than what was bound at that moment.
+//   - If both belong to the same task, the line gets s, and on top of it what was added when ctx
+//     was made: the fields that the scope of ctx has and the scope bound at that moment hadn't.
 //     The context of a request's entry adds nothing, and NewContext(ctx, scope.With("user", u))
 //     adds the user, whatever is Set afterwards.
-//   - In two cases nobody can tell what was added, and the line gets the scope of ctx as it is.
-//     Either that wasn't made by adding to what was bound at that moment: a field was taken
-//     away, say. Or s wasn't made of what was bound at that moment: it is that of a goroutine
-//     that was started earlier, with fewer fields, say.
+//   - In two cases nobody can tell what was added, and the line gets the scope of ctx as it is:
+//     if the scope of ctx wasn't made by adding to what was bound at that moment (a field was
+//     taken away, say), or if s wasn't made from what was bound at that moment (it belongs to a
+//     goroutine that was started earlier, say, with fewer fields).
 //
-// To add is to call With, or Set with keys that weren't there. If nothing of the task was bound
-// when ctx was made, before a Run, say, the scope of ctx itself counts as what was bound.
+// Adding means With, or Set with keys that weren't there. If nothing of the task was bound when
+// ctx was made (before a Run, say), the scope of ctx itself counts as what was bound.
 func (s Scope) Pick(ctx context.Context) Scope {
 	if ctx == nil || ctx == context.Background() {
 		return s
@@ -91,15 +90,16 @@ type scopeContext struct {
 	context.Context
 	scope Scope
 
-	// base is what was bound when NewContext was called, and added what scope has more than
-	// that. base is nil if scope was not made by adding fields to it.
+	// base is what was bound when NewContext was called, and added the fields that scope has and
+	// base hadn't. base is nil if scope was not made by adding fields to what was bound.
 	base  *origin
 	added []field
 	last  atomic.Pointer[union]
 }
 
-// A union is what addTo has made of a node. The next line finds there what was remembered.
-// It counts as made for that line, so it is of use only until either node is marked.
+// A union remembers the node that addTo has made of another one, with all that adapters remember
+// there, for the next line. It is used until either node is marked: a node made afterwards would
+// know of the mark.
 type union struct {
 	of, n               *node
 	ofLineage, nLineage *lineage
@@ -113,12 +113,12 @@ func (c *scopeContext) addTo(n *node) *node {
 	if u := c.last.Load(); u != nil && u.of == n && u.ofLineage == n.lineage.Load() && u.nLineage == u.n.lineage.Load() {
 		return u.n
 	}
-	u := &union{of: n, ofLineage: n.lineage.Load()} // before it is used
+	u := &union{of: n, ofLineage: n.lineage.Load()} // loaded before addTo uses it
 	b := build(len(c.added))
 	for _, f := range c.added {
 		b.append(f)
 	}
-	u.n = b.follow(n, byWith)
+	u.n = b.addTo(n, byWith)
 	u.nLineage = u.n.lineage.Load()
 	c.last.Store(u)
 	return u.n
@@ -131,7 +131,7 @@ func (c *scopeContext) Value(key any) any {
 	case memo.WrappedKey{}:
 		return c.Context
 	case carrier.LabelKey:
-		own := c.Context.Value(key) // first: it may be code that sets a field
+		own := c.Context.Value(key) // first: user code may set a field in there
 		n := bound()
 		return carrier.Answer(own, n.header(), n.labels(profiling()))
 	}
@@ -146,8 +146,9 @@ func contextOf(ctx context.Context) *scopeContext {
 	return c
 }
 
-// ask is contextOf for a line of s. A ctx of the program's own type may log with itself when it is asked
-// for a value: that line asks it again, and the third doesn't.
+// ask is contextOf for a line of s. A ctx of the program's own type may log, with itself, when it
+// is asked for a value. To end that, the level of Encode is raised while such a ctx is asked, and
+// at maxAsking no line asks.
 func (s Scope) ask(ctx context.Context) *scopeContext {
 	if isStandard(ctx) {
 		return quietContextOf(ctx)
@@ -160,17 +161,17 @@ func (s Scope) ask(ctx context.Context) *scopeContext {
 	if n == nil {
 		n = newTask()
 	}
-	saved := n.encodingAt(level + 1).swap() // as Encode does it, without its count
+	saved := n.encodingAt(level + 1).swap() // as in Encode, without its count
 	defer restore(&saved)
 	return quietContextOf(ctx)
 }
 
-// maxAsking bounds the calls of Encode around a line whose context is asked: a value's method may log with a
-// context, which may log.
+// maxAsking bounds the calls of Encode around a line whose context is asked. It is two: a value's
+// method, which has one around it, may log with a context, which may log.
 const maxAsking = 2
 
-// isStandard reports whether ctx is of a type of package context's, as most are. These call no user code
-// but that of what they were made of.
+// isStandard reports whether the type of ctx is one of package context, as most are. Such a type
+// calls no user code itself, only that of the contexts it was made from.
 func isStandard(ctx context.Context) bool {
 	t := reflect.TypeOf(ctx)
 	for _, standard := range standardTypes {
@@ -191,7 +192,8 @@ var standardTypes = func() [5]reflect.Type {
 }()
 
 // quietContextOf survives a ctx whose Value panics, such as a nil pointer of a type that
-// implements context.Context: most loggers never look at ctx, and would log the line.
+// implements context.Context: most loggers never look at ctx, so without us the line would be
+// written.
 func quietContextOf(ctx context.Context) (c *scopeContext) {
 	defer func() {
 		if recover() != nil {

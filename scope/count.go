@@ -6,12 +6,12 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// The state of a task counts the calls of Run, Go and Wrap that are going on. Goroutines that enter
-// and leave one task all the time would wait for each other's cache line. So when some have collided,
-// the task gets lanes: from then on calls are counted there, each in a cache line that the goroutine
-// has mostly for itself. What the state has counted before keeps the task live. When the last of that
-// ends, the lanes are closed and their counts are moved to the state, so a task ends in one place, at
-// one moment. If goroutines collide again, it gets other lanes.
+// The state of a task counts the calls of Run, Go and Wrap that are going on. Goroutines that keep
+// entering and leaving one task would contend for its cache line. So once some have collided, the
+// task gets lanes: from then on calls are counted there, each in a cache line that its goroutine
+// has mostly to itself. The calls that the state has counted before keep the task live. When the
+// last of them ends, the lanes are closed and their counts are moved to the state, so a task ends
+// in one place, at one moment. If goroutines collide again, it gets new lanes.
 type lanes struct {
 	lane     [8]lane
 	gathered atomic.Bool
@@ -27,12 +27,12 @@ const (
 	entered = 1 << 62
 	spread  = 1 << 40 // is in the state from before lanes are opened until their counts are moved there
 
-	closed   = 1 << 63 // instead of a lane's count, for good
+	closed   = 1 << 63 // takes the place of a lane's count, for good
 	unopened = closed + 1
 )
 
-// raise counts a call that begins, and returns where. It returns nil if the task is bare, or over and
-// may not be entered as how says.
+// raise counts a call that begins, and returns where it is counted. It returns nil if the task is
+// bare, or if it is over and how doesn't let it be entered again.
 func (t *task) raise(how entering) *atomic.Uint64 {
 	if n := t.lane(); n != nil && add(n, 1) {
 		return n
@@ -51,8 +51,8 @@ func (t *task) raise(how entering) *atomic.Uint64 {
 	}
 }
 
-// lower counts a call that ends; n is what raise has returned. It reports whether the task is over
-// with it.
+// lower counts a call that ends; n is what raise has returned. It reports whether that ends the
+// task.
 func (t *task) lower(n *atomic.Uint64) (over bool) {
 	if n != &t.state && add(n, ^uint64(0)) {
 		return false
@@ -70,8 +70,8 @@ func (t *task) lower(n *atomic.Uint64) (over bool) {
 
 // lane returns where the running goroutine counts, or nil if there are no lanes.
 func (t *task) lane() *atomic.Uint64 {
-	if w := t.whole.Load(); w != nil {
-		if l := w.lanes.Load(); l != nil {
+	if x := t.extras.Load(); x != nil {
+		if l := x.lanes.Load(); l != nil {
 			return &l.lane[carrier.Stripe()%uintptr(len(l.lane))].n
 		}
 	}
@@ -93,14 +93,14 @@ func add(n *atomic.Uint64, delta uint64) bool {
 
 // spread gives t lanes, if it has none that are in use. The caller is counted in the state.
 func (t *task) spread() {
-	w := t.has()
-	old := w.lanes.Load()
+	x := t.ensureExtras()
+	old := x.lanes.Load()
 	if old != nil && !old.gathered.Load() {
 		return
 	}
 	l := newLanes()
 	t.state.Add(spread)
-	if !w.lanes.CompareAndSwap(old, l) {
+	if !x.lanes.CompareAndSwap(old, l) {
 		t.state.Add(^uint64(spread - 1))
 		return
 	}
@@ -122,11 +122,12 @@ func (l *lanes) open() {
 	}
 }
 
-// gather closes the lanes and moves their counts to the state. It returns false if that has been
-// begun elsewhere: whoever does it is still counted in the state, and until it is done the state has
-// spread, so calls that were counted in a closed lane may be taken from it before they are in it.
+// gather closes the lanes and moves their counts to the state. It returns false if another
+// goroutine has begun to: that one is still counted in the state, and until it is done the state
+// has spread. So a call that was counted in a closed lane may be subtracted from the state before
+// the lane's count has been added to it.
 func (t *task) gather() bool {
-	l := t.whole.Load().lanes.Load()
+	l := t.extras.Load().lanes.Load()
 	if l.gathered.Swap(true) {
 		return false
 	}
@@ -143,8 +144,8 @@ func (t *task) gather() bool {
 // running returns about how many calls are going on: exactly, if none begins or ends meanwhile.
 func (t *task) running() int {
 	n := int64(t.state.Load()+spread/2)&(spread-1) - spread/2 // it may be below zero while lanes are gathered
-	if w := t.whole.Load(); w != nil {
-		if l := w.lanes.Load(); l != nil {
+	if x := t.extras.Load(); x != nil {
+		if l := x.lanes.Load(); l != nil {
 			for i := range l.lane {
 				if v := l.lane[i].n.Load(); v&closed == 0 {
 					n += int64(v)

@@ -58,7 +58,7 @@ func TestLanes(t *testing.T) {
 // Lanes may be closed before they are opened, by whoever leaves meanwhile.
 func TestLanesThatAreClosedFirst(t *testing.T) {
 	task, l := new(task), newLanes()
-	task.has().lanes.Store(l)
+	task.ensureExtras().lanes.Store(l)
 	task.state.Store(entered + spread + 1)
 	if !task.gather() || task.running() != 1 {
 		t.Errorf("%d calls are going on, not 1", task.running())
@@ -126,7 +126,7 @@ func TestLanesOfManyGoroutines(t *testing.T) {
 		if overs.Load() != 1 || !task.ended() || task.running() != 0 {
 			t.Fatalf("round %d: the task was over %d times, and %d calls are going on", round, overs.Load(), task.running())
 		}
-		if w := task.whole.Load(); w != nil && w.lanes.Load() != nil {
+		if w := task.extras.Load(); w != nil && w.lanes.Load() != nil {
 			spreads++
 		}
 	}

@@ -95,13 +95,14 @@
 //
 // # Shared fields
 //
-// What [Set] changes is the goroutine's. [Share] sets a field of the whole task: a child that
-// finds out who the user is tells all lines of the request, its parent's and its siblings' too:
+// [Set] changes what the running goroutine has. [Share] sets a field of the whole task: once a
+// child has found out who the user is, all lines of the request say so, those of its parent and
+// its siblings too:
 //
 //	scope.Go(func() { scope.Share("user", authenticate()) })
 //	slog.Info("still waiting")
 //
-// writes, once it is known,
+// writes, once the user is known,
 //
 //	time=… level=INFO msg="still waiting" request_id=r-17 user=u1
 //
@@ -163,9 +164,9 @@
 //
 //	time=… level=INFO msg="signed in" token=[REDACTED]
 //
-// A policy belongs to the name, however the field is set. The others are [Hidden],
-// [Profiled], [Propagated], [Traced] and [Measured]. Declare keys in package variables, before anything
-// is set: see [NewKey].
+// A policy belongs to the name, however the field is set. The other policies are [Hidden],
+// [Profiled], [Propagated], [Traced] and [Measured]. Declare keys in package variables, before
+// anything is set: see [NewKey].
 //
 // # Misuse
 //
@@ -183,7 +184,7 @@
 // is taken. [Carrier] says which. Setting TASKSCOPE_CARRIER to "labels" or "portable"
 // asks for one by name.
 //
-// The runtime uses some goroutines again for calls of its own: finalizers, cleanups, callbacks
+// The runtime reuses some goroutines for calls of its own: finalizers, cleanups, callbacks
 // from C. As on a connection that is kept alive, only a Run keeps those calls apart.
 //
 // A running CPU profile keeps the scopes of its samples in memory until it stops, and a

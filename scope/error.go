@@ -8,32 +8,31 @@ import (
 	"github.com/taskscope/taskscope/internal/memo"
 )
 
-// Error returns err with the scope that is bound here: a line that is given it, or an error
-// that was made of it with fmt.Errorf and %w or with errors.Join, shows the scope's fields,
-// wherever it is logged. The text of the error is the same, and errors.Is and errors.As find
-// what they found; ==, type assertions and os.IsNotExist don't. nil stays nil, and with nothing
-// bound err stays as it is.
+// Error returns err with the scope that is bound here: wherever it is logged, itself or wrapped by
+// fmt.Errorf with %w or by errors.Join, the line shows the scope's fields. The text of the error is
+// the same, and errors.Is and errors.As find what they found before; ==, type assertions and
+// os.IsNotExist don't. A nil err stays nil, and with nothing bound err is returned as it is.
 //
-// On a line of the same task the fields come behind those of the line's scope, if their keys
-// are on it in no other way. On a line of another task, or of none, they are in a group
-// error_scope; of several such errors the first has it, and a field error_scope of the line's
-// scope leaves no room for it. So it is with slogh, xslogh and zaph; zerolog needs a line at
+// On a line of the same task the fields come behind those of the line's scope, except for keys
+// that are on the line already. On a line of another task, or of none, they are in a group
+// error_scope. Of several such errors the first gets the group, and if the line's scope has a
+// field error_scope, none does. This holds for slogh, xslogh and zaph; zerolog needs a line at
 // start-up, see zeroh.MarshalError.
 //
-// While the error is kept, so are the scope, with what adapters have made of it for lines, what
-// its task shares, and what [Scope.Totals] shows: nothing else of the task.
+// An error keeps its scope in memory, with what adapters have derived from it, what its task
+// shares, and what [Scope.Totals] shows, and nothing else of the task.
 func Error(err error) error {
 	n := bound()
 	if err == nil || n == nil {
 		return err
 	}
-	if !memo.Errors.Load() { // no write to what all cores share, but for the first
+	if !memo.Errors.Load() { // written once: all cores read it
 		memo.Errors.Store(true)
 	}
 	return &scopedError{err, Scope{n}}
 }
 
-// ErrorScope returns the scope of an error in the tree of err that [Error] has made, and whether
+// ErrorScope returns the scope of an error that [Error] has made in the tree of err, and whether
 // there is one. Of several it is the innermost, which is where things went wrong; of several that
 // are equally deep, the first.
 func ErrorScope(err error) (s Scope, ok bool) {
@@ -84,7 +83,7 @@ func (e *scopedError) Error() string { return e.err.Error() }
 func (e *scopedError) Unwrap() error { return e.err }
 func (e *scopedError) Cause() error  { return e.err } // for github.com/pkg/errors
 
-// Format writes what fmt writes of the error itself: with %+v its stack, perhaps.
+// Format writes what fmt would write for the wrapped error: for %+v perhaps its stack.
 func (e *scopedError) Format(f fmt.State, verb rune) {
 	if own, ok := e.err.(fmt.Formatter); ok {
 		own.Format(f, verb)
@@ -93,11 +92,11 @@ func (e *scopedError) Format(f fmt.State, verb rune) {
 	}
 }
 
-// ErrorType returns what OpenTelemetry's error.type and exception.type of the error itself are:
-// its SDK would take the type of this wrapper, which says nothing about the failure.
+// ErrorType returns the wrapped error's type, as OpenTelemetry's error.type and exception.type have
+// it: its SDK would take the type of this wrapper, which says nothing about the failure.
 func (e *scopedError) ErrorType() string {
 	err := e.Bare()
-	for reflect.TypeOf(err) == wrapError { // of fmt.Errorf: that isn't a type of its own
+	for reflect.TypeOf(err) == wrapError { // made by fmt.Errorf: its type says nothing either
 		inner := errors.Unwrap(err)
 		if inner == nil {
 			break

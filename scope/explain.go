@@ -11,9 +11,9 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// Explain says, in some lines for people, why a line that is logged here has the fields that it has:
-// what is bound to the running goroutine, in what state its task is, which call bound it, which carrier
-// is in use and why no better one, and which profiler labels other code has set.
+// Explain says, in a few lines for people, why a line that is logged here has the fields that it has:
+// what is bound to the running goroutine, what state its task is in, which call bound it, which
+// carrier is in use and why no better one is, and which profiler labels other code has set.
 //
 //	bound: request_id=r-17 token=[REDACTED], and hidden fields: 1
 //	task: live; calls of Run, Go and Wrap that are running: 1
@@ -21,13 +21,13 @@ import (
 //	carrier: direct
 //	foreign labels: none
 //
-// A goroutine that is in no Run has what it inherited from the one that started it, or what was Set
-// since.
+// A goroutine that is in no Run has what it inherited from the one that started it, and what was
+// Set since.
 //
-// Print it next to the line in question, or call it in a debugger: call scope.Explain() in Delve. The
-// linker leaves it out of a program that doesn't mention it. Policies hold, and a value's own methods are called as for
-// [Scope.String]. The text isn't meant for programs, and may change. docs/unstamped.md has a table
-// from what a line shows to its cause.
+// Print it next to the line in question, or call it in a debugger: call scope.Explain() in Delve.
+// The linker leaves it out of a program that doesn't mention it. Policies hold, and a value's own
+// methods are called as by [Scope.String]. The text isn't meant for programs, and may change.
+// docs/unstamped.md has a table that leads from what a line shows to its cause.
 func Explain() string {
 	n := bound()
 	goroutine, inRun := whereabouts()
@@ -55,7 +55,8 @@ func (n *node) explainBound() string {
 	return text
 }
 
-// explainFields shows what may be shown and counts what is hidden. what says what they are.
+// explainFields returns what may be shown, and how many fields are hidden. what is the word for
+// them.
 func (n *node) explainFields(what string) string {
 	text := Scope{n}.String()
 	if text == "" {
@@ -115,8 +116,8 @@ func foreignLabels() string {
 	return New(args...).n.explainFields("label")
 }
 
-// whereabouts says where on its stack the running goroutine has entered a scope, or who has started
-// it; and whether it is in a Run, Go or Wrap.
+// whereabouts says which call on the running goroutine's stack has bound its scope, or else what
+// started the goroutine; and whether it is in a Run, Go or Wrap.
 func whereabouts() (text string, inRun bool) {
 	pcs := make([]uintptr, 64)
 	n := runtime.Callers(1, pcs)
@@ -154,12 +155,12 @@ func whereabouts() (text string, inRun bool) {
 	return "in a Run" + called, true
 }
 
-// starter says who has started the running goroutine: the runtime prints it behind the frames.
+// starter says what started the running goroutine: the runtime prints it behind the frames.
 func starter() string {
 	trace := make([]byte, 8<<10)
 	n := runtime.Stack(trace, false)
 	for ; n == len(trace); n = runtime.Stack(trace, false) {
-		trace = make([]byte, 2*len(trace)) // it ends: of a deep stack the middle is left out
+		trace = make([]byte, 2*len(trace)) // this ends: the runtime leaves out the middle of a deep stack
 	}
 	_, created, _ := strings.Cut(string(trace[:n]), "\ncreated by ")
 	function, position, ok := strings.Cut(created, "\n\t")

@@ -8,15 +8,15 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// A list has the fields of a node as Attrs, which lines need, and what Set was given in place of
-// the Attrs, which Get needs: an Attr loses types (an int becomes an int64), and has to allocate
-// the any that it is asked for. Fields without an orig, or with nil, came as Attrs.
+// A list has the fields of a node twice: as Attrs, for lines, and as the values that Set was
+// given, for Get. An Attr loses types (an int becomes an int64), and allocates when it is asked for
+// an any. A field that came as an Attr has no orig, or nil.
 type list struct {
 	attrs []slog.Attr
-	orig  *[]any // nil, or perhaps shorter
+	orig  *[]any // nil, or perhaps shorter than attrs
 }
 
-// A field is one of a node.
+// A field is one field of a node.
 type field struct {
 	slog.Attr
 	orig any
@@ -50,7 +50,7 @@ func (l *list) any(i int) any {
 	return l.attrs[i].Value.Any()
 }
 
-// put puts f into place i, which may be one behind the last.
+// put puts f into place i, or appends it if i is the length.
 func (l *list) put(i int, f field) {
 	if i < len(l.attrs) {
 		l.attrs[i] = f.Attr
@@ -72,7 +72,7 @@ func (l *list) put(i int, f field) {
 
 func isRestricted(key string) bool { return Policy(key)&(Hidden|Redacted) != 0 }
 
-// areRestricted reports whether some of attrs are.
+// areRestricted reports whether the key of any of attrs is.
 func areRestricted(attrs []slog.Attr) bool {
 	for i := range attrs {
 		if isRestricted(attrs[i].Key) {
@@ -91,16 +91,16 @@ func (f field) shown() (a slog.Attr, ok bool) {
 	return f.Attr, policy&Hidden == 0
 }
 
-// as returns the value of f as a T. A value that was given as it is must be a T. One
-// that came as an Attr has lost the width of its number: any integer or float type that
-// holds it without loss will do.
+// as returns the value of f as a T. A value that Set was given must be a T. A number
+// that came as an Attr has lost its width: T may be any integer or float type that
+// holds it without loss.
 func as[T any](f field) (v T, ok bool) {
 	if f.orig != nil {
 		v, ok = f.orig.(T)
 		return v, ok
 	}
 	value := f.Value
-	// A string would be boxed by Any, and strings are most of what scopes hold.
+	// Any would box a string, and scopes hold strings mostly.
 	if p, is := any(&v).(*string); is && value.Kind() == slog.KindString {
 		*p = value.String()
 		return v, true

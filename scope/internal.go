@@ -21,7 +21,7 @@ func (n *node) Table() *memo.Table {
 // Base implements memo.Scope.
 func (n *node) Base() memo.Scope {
 	// A node made by Encode has another level than its parent. Its lines have fewer fields, so
-	// what its parent's have is of no use.
+	// what was derived from its parent is of no use.
 	if n == nil || n.parent == nil || n.parent.encodingLevel() != n.encodingLevel() {
 		return nil
 	}
@@ -66,14 +66,14 @@ func (n *node) LastTotals(attrs []slog.Attr) []slog.Attr { return n.totals(attrs
 
 // AtEnd implements memo.Scope.
 func (n *node) AtEnd(fn func()) {
-	w := n.task.has()
+	x := n.task.ensureExtras()
 	for {
-		before := w.atEnd.Load()
+		before := x.atEnd.Load()
 		both := fn
 		if before != nil {
 			both = func() { defer fn(); (*before)() }
 		}
-		if w.atEnd.CompareAndSwap(before, &both) {
+		if x.atEnd.CompareAndSwap(before, &both) {
 			return
 		}
 	}

@@ -40,13 +40,13 @@ func (k Key[T]) Set(v T) { Set(k.name, v) }
 // Share is [Share] with a value of the key's type.
 func (k Key[T]) Share(v T) { Share(k.name, v) }
 
-// Get returns what the func [Get] does, and whether it is there and a T.
+// Get returns what the func [Get] does, and whether it is there and is a T.
 func (k Key[T]) Get() (T, bool) { return get[T](k.name) }
 
-// GetOr returns what Get does, or fallback if that isn't there or not a T.
+// GetOr returns what Get does, or fallback if that isn't there or isn't a T.
 func (k Key[T]) GetOr(fallback T) T { return GetOr(k.name, fallback) }
 
-// Attr returns the field, for [SetAttrs], [New] and a log line of one's own.
+// Attr returns the field with value v, for [SetAttrs], [New] or a log line.
 func (k Key[T]) Attr(v T) slog.Attr { return slog.Any(k.Name(), v) }
 
 // A KeyOption says what may be done with the fields of a key. Options are bits.
@@ -76,11 +76,11 @@ var policies atomic.Pointer[policySet]
 
 type policySet struct {
 	byName   map[string]KeyOption
-	lengths  uint64 // has the bit of the length of each name, and that of the empty one
-	profiled bool   // some key is
+	lengths  uint64 // bit n is set iff some name has length n, modulo 64; bit 0 always is
+	profiled bool   // some key is Profiled
 }
 
-// declare adds opts to the policy of name, and returns what it hadn't before.
+// declare adds opts to the policy of name, and returns those that are new.
 func declare(name string, opts []KeyOption) (added KeyOption) {
 	var all KeyOption
 	for _, o := range opts {

@@ -9,10 +9,10 @@ import (
 	"github.com/taskscope/taskscope/scope/internal/carrier"
 )
 
-// The profiler labels of a scope are those of its fields whose key is Profiled, as the
-// policies have it when they are bound.
+// The fields of a scope whose keys are Profiled are its profiler labels. Which ones these are, and
+// what they show, is decided when the scope is bound.
 
-// profiling returns the policies if there is a key that they show in labels, else nil.
+// profiling returns the policies if some key is Profiled, else nil.
 func profiling() *policySet {
 	if p := policies.Load(); p != nil && p.profiled {
 		return p
@@ -20,8 +20,8 @@ func profiling() *policySet {
 	return nil
 }
 
-// bind binds n to the running goroutine. NewKey may return meanwhile, in another goroutine:
-// what was made before doesn't stay.
+// bind binds n to the running goroutine. If NewKey returns meanwhile, in another goroutine, the
+// labels are made again.
 func (n *node) bind() {
 	for {
 		p := profiling()
@@ -42,8 +42,8 @@ func (n *node) swap() carrier.Saved {
 	return saved
 }
 
-// restore puts back what was bound before. Its labels may be older than the policies: what
-// these forbid doesn't come back.
+// restore puts back what was bound before. Its labels may be older than the policies: those that
+// may not be shown any more don't come back.
 func restore(saved *carrier.Saved) {
 	for {
 		p := profiling()
@@ -58,8 +58,8 @@ func restore(saved *carrier.Saved) {
 	}
 }
 
-// labelNow returns what becomes of a label that was made before, and whether it is still
-// shown.
+// labelNow returns a label that was made earlier as the policies have it now, and whether it may
+// still be shown.
 func labelNow(l carrier.Label) (carrier.Label, bool) {
 	policy := Policy(l.Key)
 	if policy&Redacted != 0 {
@@ -107,8 +107,8 @@ func (n *node) profiled(p *policySet) (labels []carrier.Label) {
 	return labels
 }
 
-// labelText returns v as text that a profile may hold. A method of v that panics costs
-// the text, not the caller of Set.
+// labelText returns v as text that a profile may hold. If a method of v panics, the text says so,
+// and the caller of Set goes on.
 func labelText(v slog.Value) (text string) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -7,37 +7,37 @@ import (
 	"github.com/taskscope/taskscope/internal/memo"
 )
 
-// This file answers two questions for [Scope.Pick], exactly: was this scope made of that one,
-// and was it made by adding alone? The parents can't tell: a node that replaces or deletes a
-// field has none, so that old values are freed. For entries it answers a third: what was bound before
-// they bound what this scope was made of?
+// This file answers two questions for [Scope.Pick], exactly: was one scope made from another, and
+// was it made by adding alone? The parents can't tell: a node that replaces or deletes a field has
+// no parent, so that old values are freed. For entries it answers a third: what was bound before
+// BindInside bound the scope that this one was made from?
 
-// A lineage is what a node knows about the nodes that it was made of, apart from its parents. It
-// never changes: a node gets another one. A new node shares that of the node that it is made of,
-// so no shared memory is written.
+// A lineage is what a node knows about the nodes that it was made from, apart from its parents. A
+// lineage never changes: the node gets another one. A new node shares the lineage of the node that
+// it was made from, so no shared memory is written.
 type lineage struct {
 	marks     *mark
 	flattened *flattening
 	encoding  int // how many calls of Encode are around the node
 
-	// outside is nil, or what BindOutside is to bind: BindInside was called on it, and has bound what
-	// the node was made of.
+	// outside is nil, or the node that BindOutside binds again: BindInside was called on it, and
+	// bound what this node was made from.
 	outside *node
 
-	// bare is nil, or the node that this one stands for on lines: see withShared. Others made of
-	// it know nothing of it.
+	// bare is nil, or the node that this one stands for on lines: see withShared. No node is made
+	// from such a one.
 	bare *node
 
-	// self is nil, or stands for the one node that has this lineage. Nodes that are made of it get
-	// inherited, which is the same without self.
+	// self is nil, or stands for the one node that has this lineage. Nodes that are made from it get
+	// the lineage inherited, which is the same without self.
 	self      *origin
 	inherited *lineage
 }
 
 // An origin stands for a node. It is kept in memory by the node, and by contexts: see NewContext.
-type origin struct{ _ *byte } // a pointer: objects without one share a block, and die together
+type origin struct{ _ *byte } // tiny objects without a pointer would share a block, and be freed together
 
-// heritage returns the lineage of a node's children, if l is the node's own. l may be nil.
+// heritage returns the lineage that a node's children get. l is the node's own; it may be nil.
 func (l *lineage) heritage() *lineage {
 	if l != nil && l.self != nil {
 		return l.inherited
@@ -53,7 +53,7 @@ func (l *lineage) copy() lineage {
 	return lineage{}
 }
 
-// inherit gives m the lineage of n, of which it is made; added says by adding alone.
+// inherit gives m the lineage of n, which it was made from; added means by adding alone.
 func (m *node) inherit(n *node, added bool) {
 	if n == nil {
 		return
@@ -67,7 +67,8 @@ func (m *node) inherit(n *node, added bool) {
 	}
 }
 
-// origin returns what stands for n. If marked, all nodes that are made of n from now on know it.
+// origin returns the origin that stands for n. If marked, all nodes that are made from n from now on
+// know it.
 func (n *node) origin(marked bool) *origin {
 	for {
 		old := n.lineage.Load()
@@ -97,15 +98,15 @@ func (n *node) origin(marked bool) *origin {
 	}
 }
 
-// A ref refers to an origin. It is weak only once its list has been looked through: making a weak
-// pointer takes microseconds.
+// A ref refers to an origin. It becomes weak when its list is first searched for dead ones: making
+// a weak pointer takes microseconds.
 type ref struct {
 	of   *origin // or nil
 	weak weak.Pointer[origin]
 }
 
-// alive returns r as a weak one, and whether the origin may still be asked for. One that wasn't weak
-// yet is gone the next time at the earliest.
+// alive returns r made weak, and whether its origin is still there. A ref that wasn't weak yet is
+// found to be dead the next time at the earliest.
 func (r ref) alive() (ref, bool) {
 	if r.of != nil {
 		r = ref{weak: weak.Make(r.of)}
@@ -113,13 +114,13 @@ func (r ref) alive() (ref, bool) {
 	return r, r.weak.Value() != nil
 }
 
-// A size is that of a list of refs. The list is looked through for dead ones when it has grown to
-// twice the length that it had after the last time.
+// A size has the length of a list of refs, now and when dead ones were last removed. They are
+// removed again when the list has doubled since.
 type size struct{ now, kept int }
 
 func (s size) isDue() bool { return s.now >= max(16, 2*s.kept) }
 
-// ---- was it made of that one? ----
+// ---- was it made from that one? ----
 
 // A mark says that NewContext was called before the node was made, with this origin bound.
 type mark struct {
@@ -135,7 +136,7 @@ func (m *mark) sizeOf() size {
 	return m.size
 }
 
-// withoutDead returns m without the marks whose contexts are all gone, if that is due.
+// withoutDead returns m without the marks whose contexts are all gone, if it is time to look.
 func (m *mark) withoutDead() (alive *mark) {
 	if !m.sizeOf().isDue() {
 		return m
@@ -150,8 +151,8 @@ func (m *mark) withoutDead() (alive *mark) {
 	return alive
 }
 
-// cameFrom reports whether n is the node that o stands for, or was made of it after it was
-// marked, in whatever way.
+// cameFrom reports whether n is the node that o stands for, or was made from it, in whatever way,
+// after it was marked.
 func (n *node) cameFrom(o *origin) bool {
 	l := n.lineage.Load()
 	if l == nil {
@@ -183,7 +184,8 @@ func (n *node) setOutside(outside *node) {
 	n.lineage.Store(&l)
 }
 
-// outside returns what n, or the last node that n was made of, was bound in place of; nil if none was.
+// outside returns the node that n, or the last such node that n was made from, was bound in place
+// of; nil if there is none.
 func (n *node) outside() *node {
 	if l := n.lineage.Load(); l != nil {
 		return l.outside
@@ -194,10 +196,11 @@ func (n *node) outside() *node {
 // ---- was it made by adding? ----
 
 // A flattening says that one node took the place of a chain of nodes, with the same fields
-// in the same places and more behind them. Its nodes' fields are known by their number.
+// in the same places and more behind them. So the first n fields are those of the node in the
+// chain that had n.
 type flattening struct {
 	bases    []base   // the nodes of the chain
-	replaced []string // keys in the chain that have got other values
+	replaced []string // keys in the chain that got new values
 	before   *flattening
 	size     size // with those before
 }
@@ -216,8 +219,8 @@ func (f *flattening) then(bases []base, replaced []string) *flattening {
 	return next
 }
 
-// flatten notes that n, which nobody else has seen yet, takes the place of the chain of
-// from, with other values for the replaced keys.
+// flatten notes that n, which nobody else has seen yet, takes the place of the chain that ends in
+// from, with new values for the replaced keys.
 func (n *node) flatten(from *node, replaced []string) {
 	var bases []base
 	for p, fields := from, from.len(nil); p != nil; p = p.parent {
@@ -229,7 +232,7 @@ func (n *node) flatten(from *node, replaced []string) {
 	n.lineage.Store(&l)
 }
 
-// withoutDead returns f without the nodes that are gone, if that is due.
+// withoutDead returns f without the nodes that are gone, if it is time to look.
 func (f *flattening) withoutDead() (alive *flattening) {
 	if f == nil || !f.size.isDue() {
 		return f
@@ -247,7 +250,7 @@ func (f *flattening) withoutDead() (alive *flattening) {
 		}
 		if len(bases) > 0 {
 			alive = alive.then(bases, slices.Clone(f.replaced))
-		} else if alive != nil { // for the nodes of earlier ones, these keys are replaced, too
+		} else if alive != nil { // as seen from the nodes of earlier ones, these keys are replaced too
 			alive.replaced = append(alive.replaced, f.replaced...)
 			slices.Sort(alive.replaced)
 			alive.replaced = slices.Compact(alive.replaced)
@@ -259,7 +262,7 @@ func (f *flattening) withoutDead() (alive *flattening) {
 	return alive
 }
 
-// addedTo reports whether n was made of base by adding alone, and returns what was added.
+// addedTo reports whether n was made from base by adding alone, and returns what was added.
 func (n *node) addedTo(base *node) (added []field, ok bool) {
 	for p := n; p != nil; p = p.parent {
 		if p == base {
@@ -298,7 +301,7 @@ func (n *node) addedTo(base *node) (added []field, ok bool) {
 
 // ---- Encode ----
 
-// encodingLevel returns how many calls of Encode are around what has n.
+// encodingLevel returns how many calls of Encode are around the code that has n.
 func (n *node) encodingLevel() int {
 	if n != nil {
 		if l := n.lineage.Load(); l != nil {

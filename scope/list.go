@@ -10,8 +10,8 @@ import (
 	"github.com/taskscope/taskscope/internal/values"
 )
 
-// showList puts what lines have of the values of a list in their place. As with lines, a value's own
-// method that asks for the list finds what needs no method, so that none calls itself.
+// showList replaces the values of a list with what lines show of them. As on lines, a value's own
+// method that asks for the list finds only what needs no method, so that no method calls itself.
 func (n *node) showList(list []any) {
 	plainOnly := max(n.encodingLevel(), bound().encodingLevel()) > 0
 	n.Encode(func() {
@@ -21,8 +21,8 @@ func (n *node) showList(list []any) {
 	})
 }
 
-// listed returns v as a line has it in a list: a LogValuer resolved, of an error the text, of a group
-// a map, and what a logger's encoder may fail with as an element.
+// listed returns v as a line shows it in a list: a LogValuer resolved, an error as its text, a group
+// as a map, and what a logger's encoder may fail on as an element.
 func listed(v any, plainOnly bool) (shown any) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,7 +54,7 @@ func listed(v any, plainOnly bool) (shown any) {
 			return nil
 		case error:
 			return v.Error()
-		case element: // of a last line
+		case element: // the last line has listed it already
 			return v
 		default:
 			return element{v}
@@ -63,11 +63,11 @@ func listed(v any, plainOnly bool) (shown any) {
 	return r.Any()
 }
 
-// An element is a value in a list. If it can't be encoded, it says so in its own place: with an
-// encoder's error a logger shows nothing of the list.
+// An element is a value in a list. If it can't be encoded, its text says so: an encoder's error
+// would cost the whole list.
 type element struct{ value any }
 
-// Format writes what fmt writes of the value itself, which may have no end for it.
+// Format writes what fmt writes for the value itself, or a text that says that this has no end.
 func (e element) Format(f fmt.State, verb rune) {
 	if v := slog.AnyValue(e.value); values.TooLarge(v) {
 		e.value, _ = values.String(v)
@@ -84,7 +84,7 @@ func (e element) MarshalJSON() (text []byte, err error) {
 	}()
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // the logger's own encoder does it, or not
+	enc.SetEscapeHTML(false) // that is for the logger's own encoder to do, or not
 	if err := enc.Encode(e.value); err != nil {
 		return json.Marshal("!ERROR:" + err.Error())
 	}

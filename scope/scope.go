@@ -47,7 +47,7 @@ func (s Scope) Detach() Scope {
 	}
 	m.task = new(task)
 	if shared := s.n.task.shared(); shared != nil {
-		m.task.has().shared.Store(shared)
+		m.task.ensureExtras().shared.Store(shared)
 	}
 	m.inherit(s.n, true)
 	m.Init(m)
@@ -65,7 +65,7 @@ func (s Scope) Get(key string) (value any, ok bool) {
 	if n.key != "" {
 		return n.value, true
 	}
-	return n.several().any(i), true
+	return n.asList().any(i), true
 }
 
 // Has reports whether the key is there.
@@ -88,11 +88,11 @@ func (s Scope) All() iter.Seq2[string, slog.Value] {
 // whatever fn did: also when it panics or calls [runtime.Goexit], and when it changed
 // the goroutine's profiler labels, which are put back too. While fn runs, the task of s
 // is live. A task that is over can be entered again, but not by a goroutine that it has left
-// behind: where s belongs to the task that is bound and over, fn is as late as its caller.
+// behind: if s belongs to the bound task, and that is over, fn is as late as its caller.
 func (s Scope) Run(fn func()) { s.n.run(s.n.enter(fromHere), fn) }
 
 // Go starts fn in a new goroutine with s bound to it. The task of s is live until fn
-// has returned, as in [Scope.Run], and [Wait] waits for it. A panic in fn ends the program, as it does
+// has returned, as in [Scope.Run], and [Wait] waits for it. A panic in fn ends the program, as
 // with the go statement: a library that recovers it would hide the bug and print it
 // where nobody looks. Go panics if fn is nil.
 func (s Scope) Go(fn func()) {
@@ -112,10 +112,10 @@ func (s Scope) Go(fn func()) {
 }
 
 // Wrap returns a function that calls fn with s bound, wherever and as often as it is
-// called, like s.Run(fn). It is for what inherits nothing or the wrong thing: pools,
-// timers, callbacks. A waiting function doesn't keep the task live, a running one does, also
-// if the task was over meanwhile; where Run would be late already, the function is. Wrap
-// panics if fn is nil.
+// called, like s.Run(fn). It is for code that inherits no scope, or the wrong one: pools,
+// timers, callbacks. The function keeps the task live while it runs, not while it waits to be
+// called, and it can enter a task that has ended since Wrap was called. If Run, in place of
+// Wrap, would be late, the function is too. Wrap panics if fn is nil.
 func (s Scope) Wrap(fn func()) func() {
 	if fn == nil {
 		panic("scope.Wrap: fn, the func to wrap, is nil") // here, and not on a pool's worker

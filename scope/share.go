@@ -14,11 +14,11 @@ import (
 // Set, Delete and Clear leave shared fields alone. Get, GetOr and Key.Get see them; of a
 // Scope's methods only String, LogValue and Totals do. Only own fields are sent to other services.
 // Shared fields belong to the task: a scope of another one, such as that of [New], has none of
-// them, and [Scope.Detach] takes over those of that moment. A [Profiled] one becomes a label the
-// next time that the goroutine binds a scope. On a goroutine with no scope Share starts a task, as
-// [Set] does.
+// them, and [Scope.Detach] takes over those that there are at that moment. A [Profiled] one becomes
+// a label of a goroutine the next time that the goroutine binds a scope. On a goroutine with no
+// scope Share starts a task, as [Set] does.
 //
-// After the last line of the task a Share still holds, and is counted by [Late].
+// After the last line of the task Share still sets the field, and the call is counted by [Late].
 func Share(key string, value any) {
 	share(func(shared *node) *node { return shared.set(normalizeKey(key), value, bySet) })
 }
@@ -52,13 +52,13 @@ func share(change func(shared *node) *node) {
 	n.task.share(change)
 }
 
-// share replaces the shared fields of t by what change makes of them. They are the fields of a node
-// that only the task points at and that is never bound.
+// share replaces the shared fields of t with what change makes of them. They are the fields of a
+// node that only the task points at and that is never bound.
 func (t *task) share(change func(shared *node) *node) {
-	w := t.has()
+	x := t.ensureExtras()
 	for {
-		old := w.shared.Load()
-		if now := change(old); now == old || w.shared.CompareAndSwap(old, now) {
+		old := x.shared.Load()
+		if now := change(old); now == old || x.shared.CompareAndSwap(old, now) {
 			return
 		}
 	}
@@ -72,7 +72,7 @@ func (t *task) share(change func(shared *node) *node) {
 //
 //go:noinline
 func (n *node) line() *node {
-	if n != nil && n.task.whole.Load() != nil {
+	if n != nil && n.task.extras.Load() != nil {
 		n = n.withShared()
 	}
 	return n
@@ -89,7 +89,7 @@ func (n *node) withShared() *node {
 	b := build(shared.len(nil))
 	n.eachShared(shared, b.append)
 	e := memo.NewEntry[sharedLine]()
-	e.Value = sharedLine{shared, b.follow(n, byWith)}
+	e.Value = sharedLine{shared, b.addTo(n, byWith)}
 	if m := e.Value.node; m != n {
 		l := m.lineage.Load().copy()
 		l.bare = n
@@ -99,7 +99,7 @@ func (n *node) withShared() *node {
 	return e.Value.node
 }
 
-// eachShared calls yield with the fields of shared whose keys n hasn't.
+// eachShared calls yield with the fields of shared whose keys n doesn't have.
 func (n *node) eachShared(shared *node, yield func(field)) {
 	shared.each(nil, func(f field) {
 		if !n.has(f.Key) {

@@ -88,8 +88,8 @@ func (b builder) put(f field) {
 	}
 }
 
-// putAttr puts a as log/slog writes it: the zero Attr not at all, and of a group without a key
-// the members.
+// putAttr puts a as log/slog writes it: the zero Attr not at all, and a group without a key as its
+// members.
 func (b builder) putAttr(a slog.Attr) {
 	switch {
 	case a.Key == "" && a.Value.Kind() == slog.KindGroup:
@@ -102,8 +102,9 @@ func (b builder) putAttr(a slog.Attr) {
 	}
 }
 
-// putMembers puts the members of a group without a key, at any depth, and returns what is left of that
-// many; less than 0 if there are too many: a group may be a member of itself.
+// putMembers puts the members of a group without a key, at any depth. It returns how many more there
+// may be if left is how many there may be now; less than 0 means that there are too many: a group may
+// be a member of itself.
 func (b builder) putMembers(group slog.Value, left int) int {
 	for _, m := range group.Group() {
 		left--
@@ -119,8 +120,8 @@ func (b builder) putMembers(group slog.Value, left int) int {
 	return left
 }
 
-// newTask returns a node without fields, in a task of its own. They are one allocation: who is
-// in the task keeps nothing that the node has.
+// newTask returns a node without fields, in a task of its own. Both are one allocation: what keeps
+// the task in memory keeps only an empty node with it.
 func newTask() *node {
 	m := new(struct {
 		node
@@ -131,7 +132,7 @@ func newTask() *node {
 	return &m.node
 }
 
-// A change is a way to make a node of another one.
+// A change says what has made a node from another one.
 type change bool
 
 const (
@@ -143,20 +144,20 @@ const (
 func (n *node) set(key string, value any, by change) *node {
 	m := new(node)
 	m.key, m.value = key, value
-	return m.follow(n, n.has(key), by)
+	return m.addTo(n, n.has(key), by)
 }
 
 // setAttrs is set for several fields. Without any it returns n.
 func (n *node) setAttrs(attrs []slog.Attr, by change) *node {
 	b := build(len(attrs))
 	for i := range attrs {
-		if a := &attrs[i]; a.Key != "" && b.list.index(a.Key) < 0 { // as putAttr does it, but sooner: it is so mostly
+		if a := &attrs[i]; a.Key != "" && b.list.index(a.Key) < 0 { // putAttr, faster for the common case
 			b.list.attrs = append(b.list.attrs, *a)
 		} else {
 			b.putAttr(*a)
 		}
 	}
-	return b.follow(n, by)
+	return b.addTo(n, by)
 }
 
 // setArgs is set for fields as New takes them.
@@ -190,24 +191,25 @@ func (n *node) setArgs(args []any, by change) *node {
 		}
 		b.put(field{slog.Any(badKey, arg), arg})
 	}
-	return b.follow(n, by)
+	return b.addTo(n, by)
 }
 
-// follow is follow for the node of b, if it has a field; else it returns n.
-func (b builder) follow(n *node, by change) *node {
+// addTo is [node.addTo] for the node of b if it has a field; else it returns n.
+func (b builder) addTo(n *node, by change) *node {
 	if len(b.list.attrs) == 0 {
 		return n
 	}
 	repeats := n != nil && slices.ContainsFunc(b.list.attrs, func(a slog.Attr) bool { return n.has(a.Key) })
-	return b.node.follow(n, repeats, by)
+	return b.node.addTo(n, repeats, by)
 }
 
-// follow makes m, which nobody else has seen yet, the child of n and returns it. m is in
-// the task of n, or in a new one if n is nil. If m repeats a key of n, one node takes the
-// place of the chain, in which the key keeps its place and has the value of m.
-func (m *node) follow(n *node, repeats bool, by change) *node {
+// addTo returns a node with the fields of n and those of m, which nobody else has seen yet: m as the
+// child of n. It is in the task of n, or in a new one if n is nil. If m repeats a key of n, or the
+// chain is too long, it is one node in place of the chain, in which a key that is repeated keeps its
+// place and has the value of m.
+func (m *node) addTo(n *node, repeats bool, by change) *node {
 	if n == nil {
-		m.task = new(task) // not in the node: whoever is in the task would keep its fields
+		m.task = new(task) // an allocation of its own: with m it would keep the fields of m in memory
 	} else {
 		m.task = n.task
 	}
@@ -235,7 +237,7 @@ func (m *node) follow(n *node, repeats bool, by change) *node {
 	return flat
 }
 
-// done returns the node of b, in the task of n and made of it; added says by adding alone.
+// done returns the node of b, in the task of n and made from it; added means by adding alone.
 func (b builder) done(n *node, added bool) *node {
 	b.task = n.task
 	b.inherit(n, added)
@@ -265,8 +267,9 @@ func (n *node) depth() (nodes int) {
 	return nodes
 }
 
-// several returns the fields of n less those of its parent, or nil if it has one in the node itself.
-func (n *node) several() *list {
+// asList returns the fields of n without those of its parent, or nil if n has its only field in key
+// and value, or none.
+func (n *node) asList() *list {
 	if n.key != "" {
 		return nil
 	}
@@ -274,12 +277,12 @@ func (n *node) several() *list {
 	return l
 }
 
-// ownLen and ownField give the fields of n less those of its parent.
+// ownLen and ownField give the fields of n without those of its parent.
 func (n *node) ownLen() int {
 	if n.key != "" {
 		return 1
 	}
-	if l := n.several(); l != nil {
+	if l := n.asList(); l != nil {
 		return len(l.attrs)
 	}
 	return 0
@@ -289,10 +292,10 @@ func (n *node) ownField(i int) field {
 	if n.key != "" {
 		return field{slog.Any(n.key, n.value), n.value}
 	}
-	return n.several().field(i)
+	return n.asList().field(i)
 }
 
-// find returns the node that has the field of key, which is not empty, and the field's number
+// find returns the node that has the field of key, which is not empty, and the field's index
 // there; or nil.
 func (n *node) find(key string) (*node, int) {
 	for ; n != nil; n = n.parent {
@@ -300,7 +303,7 @@ func (n *node) find(key string) (*node, int) {
 			if carrier.Same(n.key, key) {
 				return n, 0
 			}
-		} else if l := n.several(); l != nil {
+		} else if l := n.asList(); l != nil {
 			if i := l.index(key); i >= 0 {
 				return n, i
 			}
@@ -323,7 +326,7 @@ func (n *node) get(key string) (f field, ok bool) {
 	return m.ownField(i), true
 }
 
-// each calls yield with the fields that n has and base hasn't, the oldest first. base is in the
+// each calls yield with the fields that n has and base doesn't, the oldest first. base is in the
 // parent chain of n, or nil.
 func (n *node) each(base *node, yield func(field)) {
 	if n == base {
@@ -335,7 +338,7 @@ func (n *node) each(base *node, yield func(field)) {
 	}
 }
 
-// len returns how many fields each gives.
+// len returns how many fields each yields.
 func (n *node) len(base *node) (fields int) {
 	for ; n != base; n = n.parent {
 		fields += n.ownLen()
@@ -343,21 +346,21 @@ func (n *node) len(base *node) (fields int) {
 	return fields
 }
 
-// shown returns the fields that each gives, as others than the program's own code may see them.
-// They must not be changed.
+// shown returns the fields that each yields, as their policies let them be shown. They must not be
+// changed.
 func (n *node) shown(base *node) []slog.Attr {
 	if n == nil {
 		return nil
 	}
-	if l := n.several(); l != nil && n.parent == base && !areRestricted(l.attrs) {
+	if l := n.asList(); l != nil && n.parent == base && !areRestricted(l.attrs) {
 		return slices.Clip(l.attrs)
 	}
 	attrs := make([]slog.Attr, n.len(base))
-	for i := len(attrs); n != base; n = n.parent { // as each does it, but sooner: from the end
+	for i := len(attrs); n != base; n = n.parent { // each, but faster: from the end
 		i -= n.ownLen()
 		if n.key != "" {
 			attrs[i] = slog.Any(n.key, n.value)
-		} else if l := n.several(); l != nil {
+		} else if l := n.asList(); l != nil {
 			copy(attrs[i:], l.attrs)
 		}
 	}
@@ -369,8 +372,8 @@ func (n *node) shown(base *node) []slog.Attr {
 	return attrs
 }
 
-// appendShown appends attrs to list, as the policies of their keys have them. list may be what is in
-// front of them in one slice.
+// appendShown appends attrs to list, as the policies of their keys have them. list may be the part
+// of the same slice that is in front of attrs.
 func appendShown(list, attrs []slog.Attr) []slog.Attr {
 	for _, a := range attrs {
 		if a, ok := (field{Attr: a}).shown(); ok {

@@ -27,13 +27,13 @@ func (s Scope) String() string {
 func (s Scope) LogValue() slog.Value {
 	var group slog.Value
 	s.show(func(attrs []slog.Attr) {
-		group = values.CloneGroups(slog.Attr{Value: slog.GroupValue(attrs...)}).Value // may be changed
+		group = values.CloneGroups(slog.Attr{Value: slog.GroupValue(attrs...)}).Value // the caller may change it
 	})
 	return group
 }
 
-// show calls fn with the fields of s as lines may show them, resolved. As with lines, what a
-// value's own method sees of a scope are plain fields, so that no method calls itself.
+// show calls fn with the fields of s as lines show them, resolved. As on lines, a value's own
+// method sees plain fields only, so that no method calls itself.
 func (s Scope) show(fn func([]slog.Attr)) {
 	plainOnly := max(s.n.encodingLevel(), bound().encodingLevel()) > 0
 	s.n.Encode(func() {

@@ -10,40 +10,40 @@ import (
 // A task is one unit of work. Its scopes point at it; it points at nothing, and its address
 // is its identity. The state of a task that a bare Set began is bare, for ever: it has no end
 // that could be seen, and main's lines must not be called late because some Go that main
-// started is done. The state of any other is how many Runs, Go goroutines and Wrapped calls
-// are going on, and entered once there has been one: see lanes.
+// started is done. The state of any other task is how many Runs, Go goroutines and Wrapped calls
+// are going on, and has the bit entered once there has been one: see lanes.
 type task struct {
-	state atomic.Uint64
-	whole atomic.Pointer[whole] // nil until there is something in it
+	state  atomic.Uint64
+	extras atomic.Pointer[extras] // nil until there is something in it
 }
 
-// A whole is what belongs to a task as a whole. Most have none of it, so tasks are small.
-type whole struct {
+// extras is what few tasks have. It is apart from the task, so that most are small.
+type extras struct {
 	totals atomic.Pointer[total] // the oldest
 	shared atomic.Pointer[node]  // nil until something is shared
 	lanes  atomic.Pointer[lanes] // nil until goroutines have collided
 	atEnd  atomic.Pointer[func()]
 }
 
-// over is the whole of tasks that had none when their last line was written.
-var over = func() *whole {
-	w := new(whole)
-	w.totals.Store(sealed)
-	return w
+// sealedExtras are the extras of all tasks that had none when their last line was written.
+var sealedExtras = func() *extras {
+	x := new(extras)
+	x.totals.Store(sealed)
+	return x
 }()
 
-// has returns the whole of t, and makes one if there is none.
-func (t *task) has() *whole {
+// ensureExtras returns the extras of t, and makes them if there are none.
+func (t *task) ensureExtras() *extras {
 	for {
-		w := t.whole.Load()
-		if w != nil && w != over {
-			return w
+		x := t.extras.Load()
+		if x != nil && x != sealedExtras {
+			return x
 		}
-		own := new(whole)
-		if w == over {
+		own := new(extras)
+		if x == sealedExtras {
 			own.totals.Store(sealed)
 		}
-		if t.whole.CompareAndSwap(w, own) {
+		if t.extras.CompareAndSwap(x, own) {
 			return own
 		}
 	}
@@ -51,8 +51,8 @@ func (t *task) has() *whole {
 
 // shared returns the shared fields of t. It may be nil.
 func (t *task) shared() *node {
-	if w := t.whole.Load(); w != nil {
-		return w.shared.Load()
+	if x := t.extras.Load(); x != nil {
+		return x.shared.Load()
 	}
 	return nil
 }
@@ -62,8 +62,8 @@ func (t *task) beginBare() { t.state.Store(bare) }
 
 func (t *task) isBare() bool { return t.state.Load() == bare }
 
-// enter and leave bracket a Run, a Go goroutine or a Wrapped call; leave is called if enter
-// hasn't returned nil, and with what it has returned.
+// enter and leave bracket a Run, a Go goroutine or a Wrapped call. leave takes what enter has
+// returned, and isn't called if that is nil.
 func (n *node) enter(how entering) (counted *atomic.Uint64) {
 	if n == nil {
 		return nil
@@ -75,8 +75,8 @@ func (n *node) enter(how entering) (counted *atomic.Uint64) {
 type entering uint8
 
 const (
-	// Not by a goroutine that it has left behind: one that serves others by now would make it
-	// look live to its lines.
+	// Yes, but not by a goroutine that the task has left behind: that may serve other tasks by
+	// now, and its lines would no longer say that they are late.
 	fromHere entering = iota
 	inTime            // yes
 	late              // no
@@ -86,8 +86,8 @@ func (n *node) leave(counted *atomic.Uint64) {
 	if !n.task.lower(counted) {
 		return
 	}
-	if w := n.task.whole.Load(); w != nil && w.atEnd.Load() != nil {
-		if fn := w.atEnd.Swap(nil); fn != nil {
+	if x := n.task.extras.Load(); x != nil && x.atEnd.Load() != nil {
+		if fn := x.atEnd.Swap(nil); fn != nil {
 			// On a goroutine of its own: whoever leaves last may hold a lock that fn needs.
 			Scope{}.Go(*fn)
 		}
@@ -126,13 +126,13 @@ func wait(ctx context.Context) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		n := spawned.Load() + bubbled.Load()
 		if n == 0 {
-			signalEnded() // another wait may be there
+			signalEnded() // there may be another wait
 			return nil
 		}
 		wake, clock := ended, (<-chan time.Time)(nil)
 		if inBubble() && (limited || bubbled.Load() > 0) {
 			// The clock of a bubble stands still while one of its goroutines waits for something
-			// outside. Goroutines in here, and the deadline of ctx, need it to run.
+			// outside. The bubble's goroutines and the deadline of ctx need it to run.
 			wake, clock = nil, time.After(pause)
 		}
 		select {
@@ -144,8 +144,8 @@ func wait(ctx context.Context) error {
 	}
 }
 
-// inBubble reports whether a testing/synctest bubble runs this goroutine: its clock begins in
-// the year 2000.
+// inBubble reports whether a testing/synctest bubble runs this goroutine: a bubble's clock starts
+// in the year 2000.
 func inBubble() bool { return time.Now().Unix() < start }
 
 var start = time.Now().Unix()

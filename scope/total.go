@@ -17,10 +17,10 @@ import (
 // attributes; one whose key is on the line already is left out. An empty key is stored as
 // "!BADKEY". With nothing bound Add does nothing.
 //
-// A total that was given an int and a float64 is a float64. At the limits of its type it stays
-// there, and key_overflow=true is on the line too. The first use says whether a total is a number,
-// a duration or a list; what is of another kind is dropped, and key_badtotal=true says so. A task
-// has at most 128 totals; scope_totals_dropped counts the calls for others.
+// A total that was given an int and a float64 is a float64. One that reaches the limit of its type
+// stays there, and key_overflow=true is on the line too. The first use decides whether a total is a
+// number, a duration or a list; what is of another kind is dropped, and key_badtotal=true says so. A
+// task has at most 128 totals; scope_totals_dropped counts the calls for others.
 func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 	var a addend
 	switch n := any(n).(type) {
@@ -37,9 +37,9 @@ func Add[N int | int64 | float64 | time.Duration](key string, n N) {
 }
 
 // Append adds value to a total that is a list: see [Add]. The list keeps the first 64 values, and
-// key_dropped counts the others. When the line is written a [slog.LogValuer] is resolved, and an
-// error shown as its text. A value that can't be encoded, such as NaN in JSON, says so in its place
-// and costs no other.
+// key_dropped counts the others. When the line is written, a [slog.LogValuer] is resolved, and an
+// error shown as its text. In place of a value that can't be encoded, such as NaN in JSON, a text
+// says so, and the others are shown.
 func Append(key string, value any) { bound().add(key, addend{kind: listTotal, value: value}) }
 
 // Timing adds the time until stop is called to a total, and 1 to the total key_count: see
@@ -67,8 +67,8 @@ var lates atomic.Int64
 
 // The totals of a task are a linked list that only grows. What a goroutine reads on its way to
 // another total doesn't share a cache line with what changes, so goroutines that add to several
-// totals don't slow each other down. Where pointers have 64 bits, a total takes two whole lines: what
-// is allocated beside it lies in others.
+// totals don't slow each other down. Where pointers have 64 bits, a total fills two cache lines, and
+// its neighbours in memory lie in others.
 type total struct {
 	key  string
 	next atomic.Pointer[total]
@@ -118,7 +118,7 @@ func (n *node) add(key string, a addend) (inTime bool) {
 		return false
 	}
 	key = normalizeKey(key)
-	link := &n.task.has().totals
+	link := &n.task.ensureExtras().totals
 	for i := 0; ; i++ {
 		if i == maxTotals {
 			key, a = droppedTotals, addend{n: 1}
@@ -175,17 +175,17 @@ func (t *total) add(a addend) (inTime bool) {
 		}
 		t.n = sum
 	}
-	t.mu.Unlock() // no defer: this is half as long without
+	t.mu.Unlock() // no defer: without one this takes half the time
 	return inTime
 }
 
 // totalsAreRead reports whether the last line of t has been written.
 func (t *task) totalsAreRead() bool {
-	w := t.whole.Load()
-	if w == nil {
+	x := t.extras.Load()
+	if x == nil {
 		return false
 	}
-	for last := w.totals.Load(); last != nil; last = last.next.Load() {
+	for last := x.totals.Load(); last != nil; last = last.next.Load() {
 		if last == sealed {
 			return true
 		}
@@ -193,17 +193,17 @@ func (t *task) totalsAreRead() bool {
 	return false
 }
 
-// totals appends the totals whose keys neither attrs nor the scope have. If last, what is added
+// totals appends the totals whose keys neither attrs nor the scope has. If last, what is added
 // from now on is late.
 func (n *node) totals(attrs []slog.Attr, last bool) []slog.Attr {
 	if n == nil {
 		return attrs
 	}
-	w := n.task.whole.Load()
-	if w == nil && (!last || n.task.whole.CompareAndSwap(nil, over)) {
+	x := n.task.extras.Load()
+	if x == nil && (!last || n.task.extras.CompareAndSwap(nil, sealedExtras)) {
 		return attrs
 	}
-	for link := &n.task.has().totals; ; {
+	for link := &n.task.ensureExtras().totals; ; {
 		t := link.Load()
 		if t == nil && (!last || link.CompareAndSwap(nil, sealed)) || t == sealed {
 			return attrs
@@ -227,7 +227,7 @@ func (t *total) appendTo(attrs []slog.Attr, n *node, last bool) []slog.Attr {
 	}
 	if list, ok := total.Value.Any().([]any); ok {
 		n.showList(list)
-		if last { // it is all that is shown from now on, and needs nothing else
+		if last { // only this is shown from now on: the values themselves are let go
 			t.mu.Lock()
 			copy(*t.list, list)
 			t.mu.Unlock()
@@ -256,7 +256,7 @@ func (t *total) read(last bool) (value slog.Value, marks []slog.Attr, used bool)
 			marks = append(marks, slog.Int64(t.key+"_dropped", t.n))
 		}
 		if last && isRestricted(t.key) {
-			clear(*t.list) // nobody is shown them
+			clear(*t.list) // they are never shown: let them go
 		}
 	case t.kind == durationTotal:
 		value = slog.DurationValue(time.Duration(t.n))
