@@ -26,7 +26,7 @@ type boxOf[R any] struct {
 func newBox(h *Header, list []label) unsafe.Pointer {
 	var b *box
 	switch n := len(list); {
-	case n <= 1: // for none, too: the list must begin in the box
+	case n <= 1: // also for no label: the list must begin in the box
 		b = &new(boxOf[[1]label]).box
 	case n <= 3:
 		b = &new(boxOf[[3]label]).box

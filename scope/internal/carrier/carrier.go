@@ -7,15 +7,15 @@ import (
 	"sync/atomic"
 )
 
-// Key is the text of the label that carries the bound object. It is for people who meet it in a
-// dump; the code goes by the address of its bytes.
+// Key is the text of the label that carries the bound object. It is for people who see it in a
+// dump; the code recognizes the label by the address of the key's bytes.
 const Key = "taskscope"
 
 // A Path is one way to bind an object to a goroutine.
 type Path uint32
 
 const (
-	Portable Path = iota // what is left when the others can't be had
+	Portable Path = iota // when the others can't be used
 	Labels
 	Direct
 )
@@ -60,7 +60,7 @@ func init() {
 type Label struct{ Key, Value string }
 
 // LabelKey is runtime/pprof's private context key, under which a context answers with its label
-// set. It is learnt by asking: pprof.Label looks its set up in the context it is given.
+// set. pprof.Label gives it away when it asks a context for its set.
 var LabelKey = func() any {
 	a := &asked{Context: context.Background()}
 	pprof.Label(a, Key)

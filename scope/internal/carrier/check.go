@@ -27,7 +27,7 @@ func choose() Path {
 }
 
 // checkSlot proves that the slot holds what the context holds, that a child gets it, and that the
-// slot can be written: what the labels path lives on. It compares pointers and follows none.
+// slot can be written: all that the labels path needs. It compares pointers and follows none.
 func checkSlot(ctx context.Context, set any) bool {
 	v := reflect.ValueOf(set)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -47,8 +47,8 @@ func checkSlot(ctx context.Context, set any) bool {
 	return <-result
 }
 
-// checkLayout proves that t, the type of a label set, has the memory of labelSet: it is a list, in
-// structs of one field or in none, and its elements are structs of two strings.
+// checkLayout proves that t, the type of a label set, has the layout of labelSet: it is a slice,
+// alone or in structs of one field, and its elements are structs of two strings.
 func checkLayout(t reflect.Type) bool {
 	size := t.Size()
 	for t.Kind() == reflect.Struct {

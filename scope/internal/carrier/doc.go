@@ -10,13 +10,13 @@
 // Always a genuine label set of the running Go version, so that profilers, tracebacks and other
 // libraries read it safely. Without labels it is an empty set at the beginning of the bound object
 // (see [Header]). With labels it is at the beginning of a box, which also has a pointer to the
-// object. Both are known by where their list begins (see owner), show no label of ours, and have no
-// room for an append.
+// object. Both are recognized by where their list begins (see owner), show no label of ours, and
+// have no room for an append.
 //
 // A set that a context of ours answers with has one label of ours, because runtime/pprof copies
 // labels alone when it merges two sets. Its key is [Key], and its value is an empty string that
 // points at the bound object: the pointer keeps the object alive, the length keeps it out of every
-// profile. The key is known by the address of its bytes, never by its text. Anyone can copy the
+// profile. The key is recognized by the address of its bytes, never by its text. Anyone can copy the
 // label and put another value there, so a value counts only if we have shown it (see exposed.go).
 //
 // # Three paths

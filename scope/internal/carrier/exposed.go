@@ -10,19 +10,20 @@ import (
 
 // A visible element is the label that carries a Header in sets that anyone can copy and change (see
 // the package doc). Each Header that is shown is entered here, and a value counts only if it is
-// empty and points at one that is entered and still there. Nothing is read through its pointer.
-// Only a value that was made here can point at such a Header: memory that some string points at
-// isn't used for a Header, and what a value points at isn't used again.
+// empty and points at a Header that is entered and still there. Nothing is read through its pointer.
+// Only a value that was made here can point at such a Header: no new Header is put where some string
+// still points, and as long as a value points at a Header, its memory isn't used for another one.
 
-// keyBytes has the address that tells our key. It is no literal: the linker merges equal ones.
+// keyBytes are the bytes of our key, which is recognized by their address. They are no string
+// literal: the linker merges equal ones.
 var keyBytes = [len(Key)]byte([]byte(Key))
 
 func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
 func isSelf(key string) bool { return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0] }
 
-// exposed has the Headers that were ever shown, by their address. A clean-up removes the
-// Headers that are gone from a shard, when it has twice the length that the last one left.
+// exposed has the Headers that were ever shown, by their address. Those that are gone are removed
+// from a shard when it has twice the length that it had after the last time.
 var exposed [64]struct {
 	mu    sync.RWMutex
 	at    map[uintptr]weak.Pointer[Header]
@@ -30,7 +31,7 @@ var exposed [64]struct {
 	_     [24]byte // shards that neighbour each other share no cache line
 }
 
-const exposedMin = 64 // no shard is cleaned up before it has as many
+const exposedMin = 64 // no shard is cleaned up before it has this many
 
 // expose returns a visible element of h.
 func expose(h *Header) label {

@@ -13,10 +13,10 @@ import (
 	"unsafe"
 )
 
-// setType is runtime/pprof.labelMap, whatever that is; setPointer is the type of a pointer to one.
+// setType is runtime/pprof.labelMap, whatever its layout; setPointer is the type of a pointer to one.
 var setType, setPointer reflect.Type
 
-// asAny returns set, which points at a setType, the way a context holds it.
+// asAny returns set as a context holds it: as a pointer to a setType.
 func asAny(set unsafe.Pointer) any { return reflect.NewAt(setType, set).Interface() }
 
 // A holder is a context with this label set. runtime/pprof asks for nothing else.
@@ -43,7 +43,7 @@ func labelsOf(set unsafe.Pointer, room []label) []label {
 	return room
 }
 
-// find returns the object carried by set: its owner, or that of an element among its labels.
+// find returns the object that set carries: its owner, or that of a visible element among its labels.
 func find(set unsafe.Pointer) *Header {
 	if set != nil && Active() == Direct {
 		if h := owner(set, *(*unsafe.Pointer)(set)); h != nil {
@@ -87,8 +87,8 @@ func join(list, foreign []label, labels []Label, shown *Header) []label {
 
 func isOurs(l label) bool { return isSelf(l.key) || isOwn(l.key) }
 
-// newSet returns what the slot points at to carry h, or nothing if h is nil, and to have the labels
-// of list. On the labels path these carry h.
+// newSet returns a set for the slot that has the labels of list and carries h, or nothing if h is
+// nil. On the labels path one of the labels carries h.
 func newSet(h *Header, list []label) unsafe.Pointer {
 	switch {
 	case len(list) == 0 && (h == nil || isHeader(unsafe.Pointer(h))):
@@ -108,13 +108,13 @@ func publicSet(list []label) unsafe.Pointer {
 	return reflect.ValueOf(ctx.Value(LabelKey)).UnsafePointer()
 }
 
-// Answer is what a context answers with under LabelKey. That is given, the answer of the context
-// that it wraps, joined with h, the object that is bound to the running goroutine right now (nil if
-// there is none), and with the labels that this object wants to be seen. A context can answer with
-// anything: what isn't a label set counts as no labels, as it does for runtime/pprof.
+// Answer returns what a context of ours answers with under LabelKey: given, which is the answer of
+// the context that it wraps, joined with h, the object that is bound to the running goroutine right
+// now (nil if there is none), and with the labels that this object wants to be seen. A context can
+// answer with anything: what isn't a label set counts as no labels, as it does for runtime/pprof.
 //
-// Each answer is a set of its own, which keeps alive the object alone: neither the context that
-// gives it, nor, if other code writes to it, the sets of other goroutines.
+// Each answer is a set of its own. It keeps alive the object alone, not the context that gives it,
+// and if other code writes to it, no other goroutine's set changes.
 func Answer(given any, h *Header, labels []Label) any {
 	if Active() == Portable {
 		return given
@@ -128,7 +128,7 @@ func Answer(given any, h *Header, labels []Label) any {
 		return given
 	}
 	if h != nil && len(foreign) == 0 && len(labels) == 0 && Active() == Direct {
-		b := new(boxOf[[1]label]) // as newBox says, but sooner: it is so mostly
+		b := new(boxOf[[1]label]) // newBox, faster for the common case
 		b.labels[0] = expose(h)
 		b.set.list, b.mark, b.h = b.labels[:], &mark, h
 		return asAny(unsafe.Pointer(b))
@@ -141,8 +141,8 @@ func Answer(given any, h *Header, labels []Label) any {
 	return asAny(newSet(h, list))
 }
 
-// owned has the keys of the labels that we ever showed: a copy of our own of each, whose bytes tell
-// the same name set by other code from ours.
+// owned has the keys of all labels that we ever showed, each as a copy of our own. The address of
+// its bytes tells our label from one with the same key that other code has set.
 var owned atomic.Pointer[map[string]string]
 
 func init() { owned.Store(&map[string]string{}) }

@@ -18,7 +18,7 @@ var portable sync.Map // of uint64 to *portableEntry
 type portableEntry struct {
 	id     uint64
 	object *Header
-	outer  *portableEntry // that Swap found
+	outer  *portableEntry // the one that Swap found
 	gone   atomic.Bool    // its goroutine has ended, or lost the anchor
 }
 
@@ -48,8 +48,8 @@ func bindPortable(h *Header) {
 	e.object = h
 }
 
-// enter enters e with an anchor: it sets the goroutine's labels, the one thing that public API can
-// reach and that the runtime lets go of when the goroutine ends. A finalizer on them removes e. They
+// enter stores e, and sets an anchor: the goroutine's labels, the one thing that public API can set
+// and that the runtime lets go of when the goroutine ends. A finalizer on them removes e. They
 // replace labels of other code, which can't be read on this path, and may be replaced in turn.
 func (e *portableEntry) enter() {
 	ctx := pprof.WithLabels(context.Background(), pprof.Labels(Key, ""))
@@ -65,7 +65,7 @@ func (e *portableEntry) enter() {
 	pprof.SetGoroutineLabels(ctx)
 }
 
-// swapPortable is Swap. Its entry is there also if it binds nothing: without one the next Bind
+// swapPortable is Swap. It stores an entry even if it binds nothing: without one the next Bind
 // would set an anchor in place of that of the outer entry.
 func swapPortable(h *Header) *portableEntry {
 	e := &portableEntry{id: goid(), object: h}

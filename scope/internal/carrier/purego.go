@@ -17,7 +17,7 @@ func choose() Path { return Portable }
 // Same is a == b.
 func Same(a, b string) bool { return a == b }
 
-// Stripe returns 0: what many goroutines count isn't shared out.
+// Stripe returns 0: nothing tells goroutines apart as cheaply without unsafe.
 func Stripe() uintptr { return 0 }
 
 // Load returns the object that is bound to the running goroutine, or nil.

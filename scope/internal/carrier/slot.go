@@ -48,11 +48,11 @@ func Same(a, b string) bool {
 	return len(a) == len(b) && (unsafe.StringData(a) == unsafe.StringData(b) || a == b)
 }
 
-// Stripe returns a number to share out what many goroutines count: one that is mostly another on
-// another goroutine, and mostly the same on the same. It is made of where the goroutine's stack is.
+// Stripe returns a number to spread counters by: mostly a different one on each goroutine, and
+// mostly the same one on the same goroutine. It is a hash of where the goroutine's stack is.
 func Stripe() uintptr {
 	var here byte
-	const golden = 0x9E3779B9 // 2^32 over the golden ratio: it mixes what neighbours differ in
+	const golden = 0x9E3779B9 // 2^32 over the golden ratio: a multiplicative hash
 	return (uintptr(unsafe.Pointer(&here)) >> 11) * golden >> 16
 }
 
@@ -88,8 +88,8 @@ func Bind(h *Header, labels []Label) {
 	}
 }
 
-// isPlain reports whether what binds h, with the labels of slot and these, is h itself: newSet says
-// the same, but this is sooner, and it is so mostly.
+// isPlain reports whether the slot, which holds slot, can point at h itself: it has no labels, and
+// none are added. bind comes to the same; this is faster for the common case.
 func isPlain(slot unsafe.Pointer, h *Header, labels []Label) bool {
 	return Active() == Direct && len(labels) == 0 && (slot == nil || len((*labelSet)(slot).list) == 0) &&
 		(h == nil || isHeader(unsafe.Pointer(h)))
@@ -131,8 +131,8 @@ func Swap(h *Header, labels []Label) (s Saved) {
 }
 
 // Restore puts back what Swap found, labels included, whatever has become of the slot since. now
-// says, for each label of ours, what becomes of it, and whether it is still shown at all; if now is
-// nil, they come back as they were. The goroutine that called Swap must call it.
+// returns, for each label of ours, the label to show in its place, and whether to show one at all;
+// if now is nil, they come back as they were. The goroutine that called Swap must call it.
 func (s *Saved) Restore(now func(Label) (Label, bool)) {
 	if s.swapped != nil {
 		restorePortable(s.swapped)
@@ -149,7 +149,7 @@ func (s *Saved) Restore(now func(Label) (Label, bool)) {
 	setSlot(s.slot)
 }
 
-// renewed returns set, or another with the labels that now makes of ours.
+// renewed returns set, or another one with the labels that now returns for ours.
 func renewed(set unsafe.Pointer, now func(Label) (Label, bool)) unsafe.Pointer {
 	var room [8]label
 	list, changed := room[:0], false
