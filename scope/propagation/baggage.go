@@ -16,8 +16,9 @@ const (
 	maxBytes   = 8192
 )
 
-// mayTravel reports whether key may be sent and taken as a member of baggage. The fields
-// that have headers of their own are checked there, so baggage can't set them.
+// mayTravel reports whether key may be sent and taken as a member of baggage. Fields that have
+// headers of their own may not: these are checked when they come in, and baggage must not be a way
+// round that.
 func mayTravel(key string) bool {
 	switch key {
 	case RequestIDKey, TraceIDKey, ParentSpanIDKey, TraceFlagsKey, TraceStateKey:
@@ -27,8 +28,8 @@ func mayTravel(key string) bool {
 }
 
 // appendBaggage returns header with the propagated fields of s as further members. A
-// key that header has stays as it is; what doesn't fit is left out. A header that we
-// would not want to have written stays untouched.
+// key that header has stays as it is; what doesn't fit is left out. A header with
+// characters that may not be sent stays untouched.
 func appendBaggage(header string, s scope.Scope) string {
 	var known []string // nil iff header hasn't been looked at
 	for key, value := range s.All() {
@@ -72,13 +73,13 @@ func memberKeys(header string) []string {
 
 // parseBaggage returns the members of header whose keys are declared Propagated. A
 // header beyond the limits yields nothing: which part of it to believe would be a guess.
-// A member that isn't well formed is skipped. Of two with one key the first counts.
+// A member that isn't well formed is skipped. Of two with the same key the first counts.
 func parseBaggage(header string) (attrs []slog.Attr) {
 	if len(header) > maxBytes || strings.Count(header, ",") >= maxMembers {
 		return nil
 	}
 	for member := range strings.SplitSeq(header, ",") {
-		member, _, _ = strings.Cut(member, ";") // its properties say nothing to us
+		member, _, _ = strings.Cut(member, ";") // without its properties
 		key, escaped, ok := strings.Cut(member, "=")
 		key, escaped = trim(key), trim(escaped)
 		if !ok || !mayTravel(key) || !all(escaped, isBaggageOctet) {
@@ -88,7 +89,7 @@ func parseBaggage(header string) (attrs []slog.Attr) {
 		if err != nil || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key }) {
 			continue
 		}
-		// Copies: they may be parts of a header of any length.
+		// Copies, which don't keep a long header in memory.
 		attrs = append(attrs, slog.String(strings.Clone(key), strings.Clone(strings.ToValidUTF8(value, "\uFFFD"))))
 	}
 	return attrs

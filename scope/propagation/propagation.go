@@ -38,9 +38,9 @@ var (
 )
 
 // Inject writes the fields of s that may leave the process into c. A header that is
-// there already stays, but for baggage, to which members are added, and a traceparent that
-// isn't valid. tracestate belongs to the traceparent: it is written with it and stays with
-// it. A value that its header can't hold is left out.
+// there already stays, except that members are added to baggage, and that a traceparent that
+// isn't valid is replaced. tracestate belongs to the traceparent: the two are written, and stay,
+// together. A value that its header can't hold is left out.
 //
 // Where there is a context too, give Inject what a log line would get:
 // scope.Current().Pick(ctx).
@@ -95,7 +95,7 @@ func Extract(c Carrier) scope.Scope {
 
 // lookup returns the value of the header of this name. Not every carrier knows that
 // upper and lower case are the same in a header: NATS and Kafka keep what the sender
-// wrote. If there are several then, and none is as it should be, which one to believe
+// wrote. If there are several, and none in lower case, it returns "": which one to believe
 // would be a guess.
 func lookup(c Carrier, name string) string {
 	if value := c.Get(name); value != "" {
@@ -116,8 +116,8 @@ func lookup(c Carrier, name string) string {
 	return found
 }
 
-// Fields returns the fields that these values of the three headers make, each empty if
-// there is none. What they keep are copies.
+// Fields returns the fields that come from these values of the three headers; "" means that a
+// header isn't there. The fields have copies, so they keep no long header in memory.
 func Fields(requestID, traceparent, baggage string) (attrs []slog.Attr) {
 	if ValidRequestID(requestID) {
 		attrs = append(attrs, slog.String(RequestIDKey, strings.Clone(requestID)))
@@ -153,7 +153,7 @@ func all(s string, is func(c byte) bool) bool {
 const maxLogValues = 100
 
 // text returns v, a value of s, as a header shows it, and whether there is anything to send. A method
-// of v may send something too, with s: that has plain values alone, or it would call itself.
+// of v may send something too, with s: that gets plain values only, or the method would call itself.
 func text(s scope.Scope, v slog.Value) (text string, ok bool) {
 	if values.IsPlain(v) {
 		return textOf(v)
@@ -162,8 +162,8 @@ func text(s scope.Scope, v slog.Value) (text string, ok bool) {
 	return text, ok
 }
 
-// textOf is text for a value whose methods may be called. slog and fmt have a text for a method that
-// panics, with a stack trace in it: that is for the log of this process, not for another one.
+// textOf is text for a value whose methods may be called. If one panics, there is nothing to send:
+// slog's and fmt's text for that, with a stack trace in it, is for the log of this process alone.
 func textOf(v slog.Value) (text string, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -183,7 +183,7 @@ func textOf(v slog.Value) (text string, ok bool) {
 		switch x := v.Any().(type) {
 		case nil:
 			return "", false
-		case slog.Attr, *slog.Attr, *slog.Value: // their String has no end for what leads back to itself
+		case slog.Attr, *slog.Attr, *slog.Value: // their String has no end for what contains itself
 		case error:
 			return x.Error(), true
 		case fmt.Stringer:

@@ -10,10 +10,10 @@ import (
 type Traceparent struct {
 	TraceID string // 32 digits, not all zero
 	SpanID  string // 16 digits, not all zero: the sender's span
-	Flags   string // 2 digits; as a part of a header to be sent, "" means "00"
+	Flags   string // 2 digits; String takes "" for "00"
 }
 
-// ParseTraceparent returns what header says, and whether it is valid. Of a version that
+// ParseTraceparent returns what header says, and whether it is valid. From a version that
 // is not known yet it takes the parts that version 00 has, as the specification asks.
 func ParseTraceparent(header string) (tp Traceparent, ok bool) {
 	const length = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
@@ -24,7 +24,7 @@ func ParseTraceparent(header string) (tp Traceparent, ok bool) {
 	if !isHex(version) || version == "ff" || len(header) > length && (version == "00" || header[length] != '-') {
 		return Traceparent{}, false
 	}
-	// The fields would keep all of what may be a part of something very long in memory.
+	// A copy, so that the fields don't keep in memory a long text that header may be a part of.
 	header = strings.Clone(header[:length])
 	tp = Traceparent{TraceID: header[3:35], SpanID: header[36:52], Flags: header[53:55]}
 	if !tp.valid() {
@@ -39,8 +39,8 @@ func (tp Traceparent) valid() bool {
 		len(tp.Flags) == 2 && isHex(tp.Flags)
 }
 
-// String returns the header, of version 00, or "" if tp is no valid one. Of the flags it
-// has those that are defined, sampled and random: the others must be sent as zero.
+// String returns the header, of version 00, or "" if tp isn't valid. It keeps the flags that
+// are defined, sampled and random; the others must be sent as zero.
 func (tp Traceparent) String() string {
 	if tp.Flags == "" {
 		tp.Flags = "00"
