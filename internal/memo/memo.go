@@ -1,6 +1,6 @@
-// Package memo remembers with a scope what was made of it, for as long as the scope lives.
+// Package memo remembers with a scope what was derived from it, for as long as the scope lives.
 // It is the door between package scope, whose scopes have a [Table] each, and package
-// logadapters, which keeps what loggers derive from a scope there.
+// logadapters, which keeps there what loggers derive from a scope.
 package memo
 
 import (
@@ -22,7 +22,7 @@ type Scope interface {
 	// base is one that Base leads to; all fields if base is nil.
 	Attrs(base Scope) []slog.Attr
 
-	// Declared returns those of Attrs whose keys are declared with all bits of policy, which is a
+	// Declared is Attrs, but only with keys that are declared with all bits of policy, which is a
 	// scope.KeyOption and not 0.
 	Declared(base Scope, policy uint8) []slog.Attr
 
@@ -40,15 +40,16 @@ type Scope interface {
 	// them: those whose keys neither attrs nor the scope have. What is added later is late.
 	LastTotals(attrs []slog.Attr) []slog.Attr
 
-	// AtEnd has fn called when the task, which must be live, is over, in a goroutine of its own.
+	// AtEnd makes the task, which must be live, call fn when it is over, in a goroutine of its own.
 	AtEnd(fn func())
 
 	// BindInside adds a to the scope and binds that to the running goroutine, until an enclosing Run
-	// returns, as a bare Set does. It is for an entry that binds what it doesn't enclose.
+	// returns, as a bare Set does. It is for an entry that has no function to give to Run.
 	BindInside(a slog.Attr)
 
-	// BindOutside binds, and returns, the scope that BindInside was called on, if this one was made of
-	// what that has bound, by whatever changes. Else it binds nothing, and returns this one.
+	// BindOutside binds, and returns, the scope that BindInside was called on, if this one was made
+	// from what BindInside has bound, by whatever changes. Otherwise it binds nothing, and returns
+	// this one.
 	BindOutside() Scope
 
 	// Running returns how many calls of Run, Go and Wrap of the task are going on.
@@ -63,8 +64,8 @@ type Scope interface {
 	// returns one more.
 	Encode(fn func())
 
-	// Ask is Encode for the text of a value in a header that is sent. Inside of Encode it doesn't call
-	// fn, which may have led there.
+	// Ask is Encode for the text of a value in a header that is sent. Inside Encode it doesn't call
+	// fn: that may be what has led there.
 	Ask(fn func())
 }
 
@@ -74,7 +75,8 @@ type Error interface {
 	Bare() error // the error that it was given, which a logger is to write
 }
 
-// A FullError is all that what scope.Error returns is to those who don't know of it.
+// A FullError has the methods by which code that doesn't know of Error sees what scope.Error
+// returns.
 type FullError interface {
 	Error
 	fmt.Formatter
@@ -95,14 +97,15 @@ var (
 
 // A line that is logged inside Encode knows that from its scope. But user code may have replaced the
 // goroutine's profiler labels, or go on in another goroutine, and log with a context that has the scope
-// from outside: then each call of Encode leads to the next. maxEncodings ends that. Code that logs twice
-// would go as deep again for its second line, at each step: so all but a few must have ended first.
+// from outside: then each call of Encode leads to the next. maxEncodings ends that. Code that logs two
+// lines would then go as deep again for the second one, at each step: so tooMany holds until all but a
+// few calls have ended.
 const (
 	maxEncodings = 1000
 	fewEncodings = 2
 )
 
-// BeginEncode is called before what Encode calls.
+// BeginEncode is called before the function that Encode is given.
 func BeginEncode() {
 	if encodings.Add(1) >= maxEncodings {
 		tooMany.Store(true)
@@ -116,8 +119,8 @@ func EndEncode() {
 	}
 }
 
-// RunsAway reports whether there are so many calls of Encode that one probably leads to the next, without an
-// end. Code that may call user code leaves that out then.
+// RunsAway reports whether there are so many calls of Encode that one probably leads to the next, without
+// end. Then no user code is called that could lead to another one.
 func RunsAway() bool { return tooMany.Load() }
 
 // WrappedKey is the key under which a context made by scope.NewContext has the context that it
@@ -130,7 +133,7 @@ type Table struct{ head atomic.Pointer[link] }
 // A Cache remembers one value per Table: finding it takes a few nanoseconds and no lock.
 // The zero Cache is ready to use. It must not be copied: its address is its identity.
 type Cache[T any] struct {
-	used atomic.Bool // it has stored something
+	used atomic.Bool // whether Store was called
 }
 
 // An Entry is a value with what it takes to remember it. [NewEntry] makes one.
@@ -180,7 +183,7 @@ func (c *Cache[T]) Load(t *Table) *T {
 			return &l.entry.(*Entry[T]).Value
 		}
 		if !c.used.Load() {
-			return nil // a new logger isn't looked for among many
+			return nil // a new logger has stored nothing: no need to look further
 		}
 	}
 	return nil

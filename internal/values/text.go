@@ -6,8 +6,8 @@ import (
 	"reflect"
 )
 
-// The limits of a value. It may lead back to itself, and package fmt has no end for that: the stack
-// overflow ends the process.
+// The limits of a value. A value may contain itself, and package fmt would go round in it until the
+// stack overflows, which ends the process.
 const (
 	maxDepth   = 1000
 	maxMembers = 100_000 // of a group, at any depth
@@ -16,9 +16,9 @@ const (
 
 const tooLarge = "!BADVALUE: nested too deep, or too large"
 
-// TooLarge reports whether v is, or has in it, a value that leads back to itself, or one with so many
-// others in it that no text should be made of it. A method of v that gives such a text may panic
-// with one: it is called.
+// TooLarge reports whether v is, or has in it, a value that contains itself, or one with so many
+// others in it that no text should be made of it. It calls the methods of v that give it a text,
+// since these may panic with such a value, which fmt prints.
 func TooLarge(v slog.Value) bool {
 	m := meter{left: maxPrinted, asks: true}
 	m.value(v, 0)
@@ -44,8 +44,8 @@ func String(v slog.Value) (text string, ok bool) {
 	return v.String(), true
 }
 
-// Text is fmt.Sprint for what a program has panicked with, or for an error of its own. It may be
-// TooLarge, or have a method that panics: with such a value, or with one whose own method panics.
+// Text is fmt.Sprint for what a program has panicked with, or for an error of its own. v may be
+// TooLarge, or have a method that panics with such a value, or with one whose own method panics.
 func Text(v any) (text string) {
 	defer func() {
 		p := recover()
@@ -67,7 +67,7 @@ func Text(v any) (text string) {
 		v = e.Bare()
 	}
 	switch v := v.(type) {
-	case slog.Value, slog.Attr, *slog.Value, *slog.Attr: // their String has no end for what leads back to itself
+	case slog.Value, slog.Attr, *slog.Value, *slog.Attr: // their String has no end for what contains itself
 	case fmt.Formatter:
 		return fmt.Sprint(Printable(v))
 	case error:
@@ -81,8 +81,8 @@ func Text(v any) (text string) {
 	return fmt.Sprint(v)
 }
 
-// A wrapper is what scope.Error returns. It has fmt call the error's own methods, so that what these
-// panic with is out of reach.
+// A wrapper is what scope.Error returns. It has fmt call the error's own methods, so what these panic
+// with can't be seen from outside.
 type wrapper interface {
 	error
 	Bare() error
@@ -112,8 +112,8 @@ func (f formatter) Format(s fmt.State, verb rune) {
 	f.Formatter.Format(s, verb)
 }
 
-// isPrintable reports whether fmt can print p, which a method has panicked with. Where a method of p
-// panics in turn, fmt does, too.
+// isPrintable reports whether fmt can print p, which a method has panicked with. If a method of p
+// panics in turn, fmt panics too.
 func isPrintable(p any) bool {
 	m := meter{left: maxPrinted}
 	m.printed(p, 0)
@@ -133,7 +133,8 @@ func (m *meter) spend(depth int) (over bool) {
 	return m.left <= 0
 }
 
-// value counts what is in v. fmt is called anew for its text, and so prints what panics in it.
+// value counts what is in v. slog calls fmt anew for its text, and that prints what a method in v
+// panics with.
 func (m *meter) value(v slog.Value, depth int) {
 	defer func(asks bool) { m.asks = asks }(m.asks)
 	m.asks = true
@@ -151,8 +152,8 @@ func (m *meter) value(v slog.Value, depth int) {
 	}
 }
 
-// printed counts what fmt goes through for v: there it follows a pointer. What has a text of its own
-// isn't gone through.
+// printed counts what fmt goes through if it is given v itself: only then it follows a pointer. A
+// value with a text of its own isn't gone through.
 func (m *meter) printed(v any, depth int) {
 	if m.special(v, depth) {
 		return

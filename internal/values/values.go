@@ -9,10 +9,10 @@ import (
 )
 
 // Resolve returns v as log/slog would show it: without LogValuers at any depth, without groups that
-// have nothing to show, with the members of groups that have no key in the place of these. A
-// LogValue method that panics, or answers with LogValuers for ever, is replaced by a text that says
-// so. A group with nothing to show comes back as a group without members; one that leads back to itself,
-// or has too many members, as a text that says so.
+// have nothing to show, and with groups that have no key replaced by their members. If a LogValue
+// method panics, or answers with LogValuers for ever, its value is a text that says so. A v that is a
+// group with nothing to show comes back as a group without members; one that contains itself, or has
+// too many members, as a text that says so.
 func Resolve(v slog.Value) slog.Value {
 	if isEndless(v) {
 		return slog.StringValue(tooLarge)
@@ -21,8 +21,8 @@ func Resolve(v slog.Value) slog.Value {
 	return r
 }
 
-// resolve is Resolve for a value that depth LogValuers have around them, and reports whether there
-// is an end to these. The outermost one says so if there isn't.
+// resolve is Resolve for a value that has depth LogValuers around it. It reports whether these come
+// to an end; if they don't, the value of the outermost one says so.
 func resolve(v slog.Value, depth int) (r slog.Value, ends bool) {
 	switch v.Kind() {
 	case slog.KindLogValuer:
@@ -98,7 +98,7 @@ func IsPlain(v slog.Value) bool {
 	return !found
 }
 
-// AreScalars reports whether attrs are strings, integers and bools alone.
+// AreScalars reports whether the values of attrs are strings, integers and bools only.
 func AreScalars(attrs []slog.Attr) bool {
 	for i := range attrs {
 		switch attrs[i].Value.Kind() {
@@ -110,14 +110,14 @@ func AreScalars(attrs []slog.Attr) bool {
 	return true
 }
 
-// isEndless reports whether v is a group that leads back to itself, or one with too many members.
+// isEndless reports whether v is a group that contains itself, or one with too many members.
 func isEndless(v slog.Value) bool {
 	_, ends := find(v, func(slog.Value) bool { return false })
 	return !ends
 }
 
 // find reports whether is holds for v or, if that is a group, for a member at any depth; and whether
-// the group isn't too large to be looked through.
+// it came to the end of the group, which may be too large to be searched.
 func find(v slog.Value, is func(slog.Value) bool) (found, ends bool) {
 	if v.Kind() != slog.KindGroup {
 		return is(v), true
@@ -151,8 +151,8 @@ func CloneGroups(a slog.Attr) slog.Attr {
 	return a
 }
 
-// Convert returns what f makes of v. If that is a group, f makes of its members' values those of a
-// new group.
+// Convert returns what f makes of v. If that is a group, it returns a new one, whose members' values
+// are converted in the same way.
 func Convert(v slog.Value, f func(slog.Value) slog.Value) slog.Value {
 	if v = f(v); v.Kind() == slog.KindGroup {
 		members := slices.Clone(v.Group())
