@@ -13,8 +13,9 @@ import (
 
 // This file has what entries for remote procedure calls share.
 
-// MethodName returns a part of a method's name as a field has it. Most are constants of generated
-// code, and returned as they are. A server with a handler for unknown services may get any text.
+// MethodName returns a part of a method's name as a field has it. Most names are constants of
+// generated code, and are returned as they are. A server with a handler for unknown services may get
+// any text.
 func MethodName(name string) string {
 	if len(name) > 256 {
 		return Clip(name)
@@ -27,17 +28,17 @@ func MethodName(name string) string {
 	return name
 }
 
-// RethrowNil is called when a handler has ended with panic(nil), which GODEBUG=panicnil=1 allows: it has
-// neither returned, nor is there a value, nor has runtime.Goexit ended the caller too. It panics
-// again, unless the entry recovers.
+// RethrowNil is called when a handler has ended with panic(nil), which GODEBUG=panicnil=1 allows: it
+// has not returned, recover gives nothing, and runtime.Goexit has not ended the caller too. It
+// panics again, unless the entry recovers.
 func RethrowNil(recovers bool) {
 	if !recovers {
 		panic(nil)
 	}
 }
 
-// Replace returns s with these fields, and with no other of these keys: "" is none. What s has for
-// a key without a new value says something of another call.
+// Replace returns s with these fields, and without its own fields of these keys, of which "" stands
+// for none: what s has there is about another call.
 func Replace(s scope.Scope, fields []slog.Attr, keys ...string) scope.Scope {
 	for _, key := range keys {
 		if key != "" && !slices.ContainsFunc(fields, func(f slog.Attr) bool { return f.Key == key }) {
@@ -56,7 +57,7 @@ type Tally struct {
 	messages, bytes, unsized atomic.Int64
 }
 
-// Add counts a message of this size; known is false if nobody can tell that.
+// Add counts a message. known is false if its size can't be told.
 func (t *Tally) Add(size int, known bool) {
 	t.messages.Add(1)
 	if known {
@@ -66,10 +67,10 @@ func (t *Tally) Add(size int, known bool) {
 	}
 }
 
-// Messages returns how many there are.
+// Messages returns how many there were.
 func (t *Tally) Messages() int64 { return t.messages.Load() }
 
-// AppendSize appends how many bytes all messages are, if that is known.
+// AppendSize appends the size of all messages together, if it is known.
 func (t *Tally) AppendSize(attrs []slog.Attr, key string) []slog.Attr {
 	if t.unsized.Load() > 0 || t.messages.Load() == 0 {
 		return attrs
@@ -77,7 +78,7 @@ func (t *Tally) AppendSize(attrs []slog.Attr, key string) []slog.Attr {
 	return append(attrs, slog.Int64(key, t.bytes.Load()))
 }
 
-// A Record is what the line of a call says of it. Calls without a line have none.
+// A Record is what the line of a call says about the call. Calls without a line have none.
 type Record struct {
 	Received, Sent Tally
 	start          time.Time
@@ -100,14 +101,15 @@ func WithRecord[C any](hasLine bool) (*C, *Record) {
 // Watch begins to watch ctx, the context of a call that is being served.
 func (r *Record) Watch(ctx context.Context) { r.watch.Start(ctx, r.start) }
 
-// Answered says that the server itself has ended the call, with the error of a message: what it makes
-// of the call's context isn't that somebody has canceled it.
+// Answered says that the server itself has ended the call, with an error for a message: if it cancels
+// the call's context then, nobody has canceled the call.
 func (r *Record) Answered() { r.watch.answered.Store(true) }
 
-// Returned ends the watch when the handler has ended. canceled is as Who takes it.
+// Returned ends the watch when the handler has ended. canceled is the argument of Who.
 func (r *Record) Returned(canceled bool) { r.canceledBy = r.watch.Who(canceled) }
 
-// AppendServer appends what a server says: how long the call took, and what was received and sent.
+// AppendServer appends the attributes of a server's line: how long the call took, and what was
+// received and sent.
 func (r *Record) AppendServer(attrs []slog.Attr, streams bool) []slog.Attr {
 	attrs = append(attrs, slog.Float64("rpc.server.call.duration", time.Since(r.start).Seconds()))
 	if streams {
@@ -123,7 +125,7 @@ func (r *Record) AppendServer(attrs []slog.Attr, streams bool) []slog.Attr {
 	return attrs
 }
 
-// AppendClient appends what a client says.
+// AppendClient appends the attributes of a client's line.
 func (r *Record) AppendClient(attrs []slog.Attr, streams bool) []slog.Attr {
 	attrs = append(attrs, slog.Float64("rpc.client.call.duration", time.Since(r.start).Seconds()))
 	if streams {
@@ -135,7 +137,7 @@ func (r *Record) AppendClient(attrs []slog.Attr, streams bool) []slog.Attr {
 	return r.Received.AppendSize(attrs, "rpc.client.response.size")
 }
 
-// A CancelWatch tells who has ended a call before its handler did.
+// A CancelWatch tells who ended a call before its handler did.
 type CancelWatch struct {
 	ctx      context.Context
 	start    time.Time
@@ -145,9 +147,9 @@ type CancelWatch struct {
 	answered atomic.Bool
 }
 
-// Start begins to watch ctx, the context of a call that has begun at start. A client whose
-// deadline has passed cancels its call, and it may do so before the server's own clock says the
-// same. So it matters when that was.
+// Start begins to watch ctx, the context of a call that began at start. A client whose deadline has
+// passed cancels its call, perhaps before the deadline has passed by the server's clock. To tell that
+// from other cancellations, Start has the moment noted.
 func (w *CancelWatch) Start(ctx context.Context, start time.Time) {
 	w.ctx, w.start = ctx, start
 	if deadline, ok := ctx.Deadline(); ok {
@@ -159,9 +161,9 @@ func (w *CancelWatch) Start(ctx context.Context, start time.Time) {
 	}
 }
 
-// Who ends the watch when the handler has ended. It returns who has ended the call before that,
-// or "" if nobody has. canceled says that the handler has answered with a code of a call that is
-// canceled or has taken too long.
+// Who ends the watch when the handler has ended. It returns who ended the call before that,
+// or "" if nobody did. canceled says that the handler has answered with the code of a call that was
+// canceled or took too long.
 func (w *CancelWatch) Who(canceled bool) string {
 	over := w.ctx.Err()
 	if w.answered.Load() {
@@ -191,8 +193,8 @@ func (w *CancelWatch) Who(canceled bool) string {
 	return "client"
 }
 
-// slack returns how long before the server's deadline for a call of this length the client may
-// see its own pass: the server's clock for a call starts later, when the call arrives.
+// slack returns how long before the server's deadline the client's own may pass, for a call with this
+// much time: on the server it starts later, when the call arrives.
 func slack(length time.Duration) time.Duration { return min(length/10, 50*time.Millisecond) }
 
 // Messages binds a scope of its own for each message that a stream receives. Only one goroutine at a
@@ -202,15 +204,15 @@ type Messages struct {
 	Task scope.Scope // any scope of the call's task
 
 	last    int64      // the number of the last message
-	outside memo.Scope // what the goroutine that receives had bound before its first one; nil if it isn't one of the call's
+	outside memo.Scope // what the receiving goroutine had bound before its first message; nil if it isn't in the call's task
 }
 
-// End is called before a message is received. It puts back what was bound before the first one. The scope
-// of a message knows that, and so do all that are made of it: on goroutines that were started for the
-// message, and in a Run.
+// End is called before a message is received. It puts back what was bound before the first one. The
+// scope of a message knows what that was, and so do all scopes that are made from it: on goroutines
+// that were started for the message, and in a Run.
 func (m *Messages) End() {
 	m.outside = nil
-	if now := scope.Current(); now.SameTask(m.Task) { // on other goroutines nothing must stay bound
+	if now := scope.Current(); now.SameTask(m.Task) { // other goroutines must keep what they have
 		m.outside = now.Internal().BindOutside()
 	}
 }

@@ -6,17 +6,17 @@ import (
 )
 
 // A ClientStream finds out when a stream that a client has opened is over, and has its line written
-// then, once. The line counts messages: it waits for what is being sent or received.
+// then, once. The line counts messages, so it waits for those that are being sent or received.
 type ClientStream struct {
 	write func(err error)
 	stop  func() bool // ends Watch
 
 	mu      sync.Mutex
-	busy    int // how many of Begin are without their Done
+	busy    int // calls of Begin without their Done
 	over    bool
 	err     error // if it is over
 	failed  error // what sending has failed with
-	left    bool  // it has been canceled while it was busy
+	left    bool  // it was canceled while it was busy
 	leftErr error
 	written bool
 }
@@ -27,8 +27,8 @@ func (s *ClientStream) Open(write func(err error)) {
 	s.Begin()
 }
 
-// Watch has canceled called when ctx ends, if the line isn't written by then: a context that lives on
-// keeps no call in memory. It comes between Open and the first Done.
+// Watch has canceled called when ctx ends, unless the line was written before: so a context that lives
+// on keeps no call in memory. It comes between Open and the first Done.
 func (s *ClientStream) Watch(ctx context.Context, canceled func()) {
 	s.stop = context.AfterFunc(ctx, canceled)
 }
@@ -36,7 +36,7 @@ func (s *ClientStream) Watch(ctx context.Context, canceled func()) {
 // Begin is called before a message is sent or received.
 func (s *ClientStream) Begin() { s.set(func() { s.busy++ }) }
 
-// Done is called when that has returned, and what went wrong there is noted.
+// Done is called when that has returned, and after what went wrong was noted.
 func (s *ClientStream) Done() {
 	s.set(func() {
 		if s.busy--; s.busy == 0 && s.left {
@@ -48,10 +48,11 @@ func (s *ClientStream) Done() {
 // End notes that the stream is over. nil is an end with no error. The first End counts.
 func (s *ClientStream) End(err error) { s.set(func() { s.end(err) }) }
 
-// Fail notes an error of sending where receiving says more. It counts if the stream is closed.
+// Fail notes an error of sending, in case receiving, which says more, never tells: it counts if the
+// stream is closed.
 func (s *ClientStream) Fail(err error) { s.set(func() { s.failed = err }) }
 
-// Close ends a stream that is given up, whatever is still received.
+// Close ends a stream that the client gives up, whatever it still receives.
 func (s *ClientStream) Close(err error) {
 	s.set(func() {
 		if s.failed != nil {
@@ -61,9 +62,9 @@ func (s *ClientStream) Close(err error) {
 	})
 }
 
-// Finish notes that a call below has ended. A stream that is tried again has several: so it is over only
-// if nothing is being sent or received, which may say more. canceled says that nothing is tried again:
-// then it is over when that is done, if it has said nothing.
+// Finish notes that one attempt has ended. A stream may be tried again, so it is over only if nothing
+// is being sent or received, which may say more. canceled means that it won't be tried again: then it
+// is over as soon as nothing is being sent or received, unless that has said how it ended.
 func (s *ClientStream) Finish(err error, canceled bool) {
 	s.set(func() {
 		switch {
@@ -81,8 +82,8 @@ func (s *ClientStream) end(err error) {
 	}
 }
 
-// set changes the state, and writes the line if it is time. change must not call anything of the
-// program's: if that panicked, the state would stay locked.
+// set changes the state, and writes the line if it is time. change must not call the program's code:
+// if that panicked, the state would stay locked.
 func (s *ClientStream) set(change func()) {
 	s.mu.Lock()
 	change()

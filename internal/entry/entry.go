@@ -12,9 +12,9 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// ProcessWide returns s if a bare Set began its task, as main does it for the fields of the
-// whole process. Others are a request's, or a job's, in which an entry happens to be built or
-// called.
+// ProcessWide returns s if a bare Set began its task, as in main, for fields of the whole process.
+// Other scopes belong to a request or a job in which an entry happens to be built or called: for
+// them it returns the zero Scope.
 func ProcessWide(s scope.Scope) scope.Scope {
 	if s.Internal().Bare() {
 		return s
@@ -24,7 +24,7 @@ func ProcessWide(s scope.Scope) scope.Scope {
 
 // NewID returns a new id: a UUID of version 7, which sorts by time.
 func NewID(t time.Time) string {
-	// Milliseconds, and then their fraction, as RFC 9562 has it in section 6.2, method 3.
+	// Milliseconds, and then their fraction: RFC 9562, section 6.2, method 3.
 	now := uint64(t.UnixNano())
 	high := now/1e6<<16 | 7<<12 | now%1e6<<12/1e6
 	low := rand.Uint64()&^(3<<62) | 2<<62 // an id is no secret: see package math/rand/v2
@@ -51,7 +51,7 @@ func Usable(id string) bool {
 	return !strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// textOf returns the text of an id, or "" if it has none: it may lead back to itself.
+// textOf returns the text of an id, or "" if it has none: it may contain itself.
 func textOf(v slog.Value) string {
 	text, ok := values.String(v.Resolve())
 	if !ok {
@@ -60,9 +60,9 @@ func textOf(v slog.Value) string {
 	return text
 }
 
-// Agree returns the id of the task when the program's own fields have been set: what key has
-// now, if it may replace id and a header can hold it. Otherwise id stays, in the field too. If key has
-// no field, it gets none.
+// Agree returns the id of the task, once the program's own fields have been set: the value that key
+// has now, if it may replace id and a header can hold it. Otherwise id stays, and becomes the value of
+// key again, if key has a field.
 func Agree(key, id string, mayReplace bool) string {
 	value, ok := scope.Get(key)
 	if !ok {

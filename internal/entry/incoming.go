@@ -10,7 +10,7 @@ import (
 	"github.com/taskscope/taskscope/scope/propagation"
 )
 
-// An Incoming makes fields of the headers that a request or call has come with. Its methods take all
+// An Incoming makes fields from the headers that a request or call came with. Its methods take all
 // values of a header: it may have come in several lines.
 type Incoming struct {
 	TraceID, ParentSpanID string            // names of the fields; "" leaves one out
@@ -36,7 +36,7 @@ func (in *Incoming) Identify(sent []string) (id string, rejected int) {
 	return id, rejected
 }
 
-// AppendTrace appends the fields of the trace. Two traceparents are as good as none.
+// AppendTrace appends the fields of the trace. Of two traceparents none counts.
 func (in *Incoming) AppendTrace(attrs []slog.Attr, traceparent, tracestate []string) []slog.Attr {
 	if len(traceparent) != 1 {
 		return attrs
@@ -59,7 +59,7 @@ func (in *Incoming) AppendTrace(attrs []slog.Attr, traceparent, tracestate []str
 	return attrs
 }
 
-// AppendBaggage appends the fields of baggage that is trusted. They replace none of attrs.
+// AppendBaggage appends the fields of baggage that is trusted, except those whose keys attrs has.
 func AppendBaggage(attrs []slog.Attr, baggage string) []slog.Attr {
 	own := attrs
 	for _, a := range propagation.Fields("", "", baggage) {
@@ -70,10 +70,10 @@ func AppendBaggage(attrs []slog.Attr, baggage string) []slog.Attr {
 	return attrs
 }
 
-// Join returns attrs, which come from headers, and fields, the program's own, which replace those of
-// their keys. If these say that the task is of another trace, as where a server begins one for
-// each request, what attrs say of the trace goes. traceID and parentSpanID are the names of fields; ""
-// means that attrs say nothing of it.
+// Join returns attrs, which come from headers, followed by fields, the program's own, which win where
+// keys are the same. If fields say that the task belongs to another trace, as when a server begins one
+// for each request, what attrs say about the trace is left out. traceID and parentSpanID are the names
+// of fields; "" means that attrs have no such field.
 func Join(attrs, fields []slog.Attr, traceID, parentSpanID string) []slog.Attr {
 	id := func(attrs []slog.Attr) (text string) {
 		for _, a := range attrs {

@@ -18,12 +18,12 @@ type Line struct {
 	Level slog.Level
 	Msg   string
 	Attrs []slog.Attr
-	Err   error // what the task has ended with: its fields, made by scope.Error, are on the line too
+	Err   error // what the task has ended with: fields that it got by scope.Error are on the line too
 }
 
 // Write writes l within s, with the totals of the task. If limit is 0, it does so now. Otherwise
-// the task must be live, and l is written when it is over, or after limit. Then l says how many
-// calls of Run, Go and Wrap are going on.
+// the task must be live, and l is written when it is over, or after limit: then it says how many
+// calls of Run, Go and Wrap are still going on.
 func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
 	if limit == 0 {
 		s.Run(func() { l.write(ctx, 0) })
@@ -35,15 +35,15 @@ func (l Line) Write(ctx context.Context, s scope.Scope, limit time.Duration) {
 	last := func() {
 		if !written.Swap(true) {
 			write()
-			write = nil // the task may go on, and needs to keep nothing of it
+			write = nil // the task may go on, and should keep nothing of this in memory
 		}
 	}
 	timer := time.AfterFunc(limit, last)
 	in.AtEnd(func() { timer.Stop(); last() })
 }
 
-// WriteInner writes l within s, now, as a line that isn't the task's last: that of an entry inside
-// another one, which writes the last line.
+// WriteInner writes l within s, now, as a line that isn't the task's last: l is that of an entry
+// inside another one, which writes the last line.
 func (l Line) WriteInner(ctx context.Context, s scope.Scope) {
 	s.Run(func() { l.log(ctx, l.Attrs) })
 }
@@ -64,7 +64,7 @@ func (l Line) log(ctx context.Context, attrs []slog.Attr) {
 	withError(scope.Current(), attrs, l.Err).Run(func() { l.Log(ctx, l.Level, l.Msg, attrs...) })
 }
 
-// withError returns s with those fields of err's scope whose keys attrs haven't.
+// withError returns s with those fields of err's scope whose keys aren't among attrs.
 func withError(s scope.Scope, attrs []slog.Attr, err error) scope.Scope {
 	own := func(key string) bool {
 		return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
@@ -72,7 +72,7 @@ func withError(s scope.Scope, attrs []slog.Attr, err error) scope.Scope {
 	return logadapters.WithErrors(s, own, logadapters.AppendErrorScopes(nil, err)...)
 }
 
-// AwaitLimit returns what a Line's limit is if these are an entry's options.
+// AwaitLimit returns the limit for Line.Write that follows from an entry's options.
 func AwaitLimit(await bool, limit time.Duration) time.Duration {
 	if !await {
 		return 0

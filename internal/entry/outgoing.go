@@ -24,7 +24,7 @@ type Outgoing struct {
 	ValidID            func(string) bool // which ids may be sent; asked about usable ids only; nil means ProxyID
 }
 
-// Send writes what s sends into h. What h has stays, unless it isn't valid.
+// Send writes the headers for s into h. What h has stays, unless it isn't valid.
 func (out *Outgoing) Send(s scope.Scope, h Header) {
 	s, id := out.standard(s)
 	if had := h.Values(propagation.RequestIDHeader); id != "" && (len(had) != 1 || had[0] != id && !out.valid(had[0])) {
@@ -40,13 +40,13 @@ func (out *Outgoing) valid(id string) bool {
 	return Usable(id) && out.asked(id)
 }
 
-// asked returns what the program's own ValidID says. What that sets doesn't stay with the caller.
+// asked returns what the program's own ValidID says. What that sets ends with it.
 func (out *Outgoing) asked(id string) (valid bool) {
 	scope.Run(func() { valid = out.ValidID(id) })
 	return valid
 }
 
-// standard returns s with the names that package propagation goes by, and the id to send, or
+// standard returns s with the names that package propagation knows, and the id to send, or
 // "" if there is none.
 func (out *Outgoing) standard(s scope.Scope) (standard scope.Scope, id string) {
 	if out.TraceID != propagation.TraceIDKey {
@@ -64,8 +64,8 @@ func (out *Outgoing) standard(s scope.Scope) (standard scope.Scope, id string) {
 	return s, id
 }
 
-// sentText is textOf for a value of s, whose own method may send something too, with s: without that
-// value then, or it would call itself.
+// sentText is textOf for a value of s. Its own method may send something too, with s: that goes without
+// the value, or the method would call itself.
 func sentText(s scope.Scope, v slog.Value) (text string) {
 	if values.IsPlain(v) {
 		return textOf(v)
@@ -74,7 +74,7 @@ func sentText(s scope.Scope, v slog.Value) (text string) {
 	return text
 }
 
-// An identified is a Header that needs no request id: Send has seen to that.
+// An identified is a Header for which Send has seen to the request id.
 type identified struct{ Header }
 
 func (h identified) Get(key string) string {
@@ -88,8 +88,8 @@ func (h identified) Get(key string) string {
 // string: baggage that came in with what is being served.
 type UntrustedKey struct{}
 
-// maxBaggage is how much untrusted baggage is kept: what a service must pass on at least by
-// W3C Baggage, section 3.3.2. tooLong stands for more.
+// maxBaggage is how much untrusted baggage is kept: as much as W3C Baggage, section 3.3.2, requires a
+// service to pass on. tooLong stands for more.
 const maxBaggage = 8192
 
 var tooLong = strings.Repeat(",", maxBaggage+1)
@@ -102,8 +102,8 @@ func Untrusted(baggage string) string {
 	return strings.Clone(baggage)
 }
 
-// DropUntrusted removes the members of baggage from h that came in with what is being served, by
-// ctx, and aren't trusted: a proxy sends on what came in.
+// DropUntrusted removes from h the members of baggage that aren't trusted and came in with the request
+// or call of ctx: a proxy would send them on.
 func DropUntrusted(ctx context.Context, h Header) {
 	cameIn := CameIn(ctx)
 	if cameIn == nil {
@@ -122,9 +122,9 @@ func DropUntrusted(ctx context.Context, h Header) {
 	}
 }
 
-// CameIn returns a func that reports whether a member of baggage came in with what is being served, by
-// ctx, and isn't trusted. It is so for all of them if what came in is too long to know. The func is nil
-// if nothing came in.
+// CameIn returns a func that reports whether a member of baggage came in with the request or call of
+// ctx and isn't trusted. If what came in was too long to keep, the func says so of every member. It is
+// nil if nothing came in.
 func CameIn(ctx context.Context) func(member string) bool {
 	untrusted, _ := ctx.Value(UntrustedKey{}).(string)
 	switch {
@@ -140,8 +140,8 @@ func CameIn(ctx context.Context) func(member string) bool {
 	return func(member string) bool { return seen[meaning(member)] }
 }
 
-// meaning returns the key and the value of a member of baggage, as they are unescaped: OpenTelemetry
-// writes anew what came in, with escapes and properties of its own.
+// meaning returns the key and the unescaped value of a member of baggage, for comparison:
+// OpenTelemetry rewrites what came in, with escapes and properties of its own.
 func meaning(member string) string {
 	member, _, _ = strings.Cut(member, ";")
 	key, value, _ := strings.Cut(member, "=")
