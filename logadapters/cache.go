@@ -35,11 +35,11 @@ type Cache[L any] struct {
 	// attached inside an open group. nil means nothing.
 	Finish func(l L) L
 
-	// Reserved has the keys that lines of the logger have already at their root. A scope's
-	// field of such a key is left out, unless Options.Duplicates is KeepBoth.
+	// Reserved has the keys that lines of the logger have already at their root. A scope
+	// field with such a key is left out, unless Options.Duplicates is KeepBoth.
 	Reserved []string
 
-	// Declared, such as scope.Traced, leaves out the fields whose keys aren't declared so. If it is
+	// Declared, such as scope.Traced, leaves out the fields whose keys aren't declared so. If it has
 	// several options, a key must have all of them. 0 leaves out none.
 	Declared scope.KeyOption
 
@@ -47,8 +47,8 @@ type Cache[L any] struct {
 	// for any other field. nil splits none.
 	Expand func(slog.Attr) []slog.Attr
 
-	// Quiet says that Attach calls no user code for bools, integers and strings. It saves the
-	// guard, that of [Encode], against user code that logs and so calls Attach again.
+	// Quiet says that Attach calls no user code for bools, integers and strings. Then these are
+	// attached without [Encode], the guard against user code that logs and so calls Attach again.
 	Quiet bool
 
 	memo memo.Cache[Derived[L]]
@@ -66,7 +66,7 @@ type Derived[L any] struct {
 	bloom    bloom       // of the keys that the line gets at its root
 	variants variants[L]
 	ended    bool
-	loud     bool // user code may be called for it, or for what it was derived from
+	loud     bool // user code may be called for it, or for its base
 }
 
 // Lookup returns what lines of s get, or nil if they get nothing.
@@ -115,7 +115,7 @@ func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 		return nil
 	}
 	if slices.ContainsFunc(attrs, hasLogValuer) {
-		return d // it is asked anew for each line
+		return d // the LogValuer is asked anew for each line
 	}
 	c.memo.Store(table, e)
 	return d
@@ -150,13 +150,13 @@ func (c *Cache[L]) options() *Options {
 
 var defaults Options
 
-// isQuiet reports whether no user code is called for attrs. Finish may have any values to encode.
+// isQuiet reports whether no user code is called for attrs. With a Finish nobody can tell.
 func (c *Cache[L]) isQuiet(attrs []slog.Attr) bool {
 	return c.Quiet && c.Finish == nil && c.options().Filter == nil && values.AreScalars(attrs)
 }
 
-// nearest returns what is remembered of a scope that that of d was made of by adding, if something
-// usable is, and the fields that are left.
+// nearest returns the result to derive d from: what is remembered with the nearest scope that d's was
+// made from by adding, or nil. It also returns the fields that are left to attach.
 func (d *Derived[L]) nearest() (base *Derived[L], attrs []slog.Attr) {
 	in := d.scope
 	if o := d.cache.options(); o.Group == "" && o.MaxFields <= 0 && !d.ended {
@@ -177,10 +177,10 @@ func (d *Derived[L]) attrs(base memo.Scope) []slog.Attr {
 	return d.scope.Attrs(base)
 }
 
-// make makes d of base, which may be nil, and attrs, fields of its scope. It reports false if a Filter
-// or Expand gave a field the key of one of base: it takes that one's place, so base is of no use. It and
-// what it calls work on d itself: copies on the stack would make the first line of many a goroutine
-// wait for a larger stack.
+// make makes d from base, which may be nil, and attrs, fields of its scope. It returns false if a Filter
+// or Expand gave a field a key that base has: that field must be replaced, so base can't be used. make
+// and what it calls work on d itself: with copies on the stack, many goroutines would have to grow their
+// stack for their first line.
 func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) (made bool) {
 	c, o, f := d.cache, d.cache.options(), &d.fields
 	if d.ended && o.Ended == DropEnded {
@@ -218,7 +218,7 @@ func (c *Cache[L]) add(f *Fields, a slog.Attr) {
 	}
 }
 
-// dropReserved takes the fields out of f whose keys are reserved.
+// dropReserved removes the fields of f whose keys are reserved.
 func (c *Cache[L]) dropReserved(f *Fields) { f.drop(c.isReserved) }
 
 func (c *Cache[L]) isReserved(key string) bool {
@@ -241,7 +241,7 @@ func (d *Derived[L]) attach(base *Derived[L]) {
 		d.bloom = base.bloom
 	}
 	if len(f.Attrs) > 0 {
-		c.attachOrSay(&d.Value, f)
+		c.attachSafely(&d.Value, f)
 	}
 	for i := range f.Attrs {
 		d.bloom.add(cmp.Or(f.Group, f.Attrs[i].Key))
@@ -257,18 +257,17 @@ func (d *Derived[L]) finish() {
 	d.Value = d.cache.Finish(d.Value)
 }
 
-// attachOrSay is Attach for fields that it may panic with, because of a method of some value.
-// With the logger's own With that would have ended the program or not, depending on the
-// logger. Each field is tried alone, and those at fault say so in f from then on. If Attach panics
-// all the same, all fields say so whose methods it may have called; then one field says it for all; and
-// if even that can't be had, there are none.
-func (c *Cache[L]) attachOrSay(l *L, f *Fields) {
+// attachSafely is Attach for fields whose values may have methods that panic; whether the logger's own
+// With would end the program then depends on the logger. If Attach panics, each field is tried alone,
+// and f gets a text in place of the value of each that panics. If Attach still panics, all values that
+// may have methods are replaced; then all fields, by one; and if that fails too, there are none.
+func (c *Cache[L]) attachSafely(l *L, f *Fields) {
 	if c.try(l, f) != nil {
-		c.attachAndSay(l, f)
+		c.attachEach(l, f)
 	}
 }
 
-func (c *Cache[L]) attachAndSay(l *L, f *Fields) {
+func (c *Cache[L]) attachEach(l *L, f *Fields) {
 	said := Fields{Group: f.Group}
 	for _, a := range f.Attrs {
 		alone, orig := *l, f.orig[a.Key]
@@ -282,7 +281,7 @@ func (c *Cache[L]) attachAndSay(l *L, f *Fields) {
 	if panicked == nil {
 		return
 	}
-	// A method that panics now, and not when it was tried alone, may not cost the other fields.
+	// A method that panics only now, and not when it was tried alone, must not cost other fields.
 	for i := range f.Attrs {
 		if a := &f.Attrs[i]; !values.IsPlain(a.Value) {
 			a.Value = values.Panic(panicked)

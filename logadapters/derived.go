@@ -31,7 +31,7 @@ func (d *Derived[L]) hasAny(attrs []slog.Attr) bool {
 	return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return d.Has(a.Key) })
 }
 
-// all returns the fields of d, those of its base too.
+// all returns the fields of d and of its base.
 func (d *Derived[L]) all() Fields {
 	if d.base == nil {
 		return d.fields
@@ -45,7 +45,7 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 	attach := func() {
 		value = c.Base
 		if len(f.Attrs) > 0 {
-			c.attachOrSay(&value, &f)
+			c.attachSafely(&value, &f)
 		}
 		if c.Finish != nil {
 			value = c.Finish(value)
@@ -59,7 +59,7 @@ func (d *Derived[L]) variant(f Fields) (value L) {
 	return value
 }
 
-// Without returns Value without the fields whose keys drop reports true for: those that the
+// Without returns Value without the fields for whose keys drop reports true: keys that the
 // line has itself.
 func (d *Derived[L]) Without(drop func(key string) bool) L {
 	f := d.all()
@@ -85,7 +85,7 @@ func (d *Derived[L]) Without(drop func(key string) bool) L {
 	}
 	v := &variant[L]{out, d.variant(f.without(drop)), known}
 	if n < maxVariants {
-		d.variants.head.CompareAndSwap(known, v) // else another goroutine was first: no matter
+		d.variants.head.CompareAndSwap(known, v) // if another goroutine was first, v isn't remembered
 	}
 	return v.value
 }

@@ -26,19 +26,19 @@
 // result, and add the new keys to Reserved.
 //
 // Write a line: Lookup(Pick(ctx)). If that is nil, the scope adds nothing: write the line with
-// Base, or what Finish makes of it. If it isn't, write it with Derived.Value. Where the logger shows you the line's own keys, ask Derived.Has for
-// each, and if the line repeats one, do as Options.Duplicates says: use [Derived.Without], or
-// leave out the line's field.
+// Base, or what Finish makes of it. If it isn't, write it with Derived.Value. Where the logger
+// shows you the line's own keys, ask Derived.Has for each, and if the line repeats one, do as
+// Options.Duplicates says: use [Derived.Without], or leave out the line's field.
 //
 // If the logger has groups or namespaces, keep what is attached inside one, and attach it again
 // in Finish. Then the scope's fields stay outside. Keep it as it is when With is called, encoded
-// best of all: the program may change a byte slice afterwards, and a LogValuer must be asked
+// if you can: the program may change a byte slice afterwards, and a LogValuer must be asked
 // once. Add the name of the outermost group to Reserved, and no key that is inside it; and don't
 // ask Derived.Has for the keys of a line that stand in it.
 //
 // If values of the scope are encoded later than in Attach, with the line itself, do that inside
-// [Encode]. Values may have methods that log, and without it such a method would be called for
-// its own line.
+// [Encode]. Values may have methods that log, and without Encode such a method would be called
+// again for its own line.
 //
 // Don't ask the logger more than you have to: its levels, sampling and hooks should see each line
 // once. Don't catch panics of the logger or its writer, and never write a line again.

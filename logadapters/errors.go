@@ -17,9 +17,9 @@ const ErrorScopeKey = "error_scope"
 func HaveErrors() bool { return memo.Errors.Load() }
 
 // WithErrors returns the scope for a line of s that was given errors with scopes: s, with those
-// of their fields that s lacks. own reports whether the line has a field of a key without its
-// scope: such a field of the error's scope is left out, whatever Options.Duplicates says. The group
-// [ErrorScopeKey] is a field as any other: only one that s has itself is in its way.
+// of their fields that s lacks. own reports whether the line itself, without its scope, has a key:
+// fields of the errors' scopes give way to it, whatever Options.Duplicates says. The group
+// [ErrorScopeKey] is a field like any other: own isn't asked, and it is left out only if s has one.
 func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope) scope.Scope {
 	stamp := s
 	has := func(key string) bool { _, ok := stamp.Internal().Get(key); return ok }
@@ -40,7 +40,7 @@ func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope)
 }
 
 // AppendErrorScopes appends the scopes of those of errs that have one: see [scope.ErrorScope].
-// That calls the errors' own Unwrap. What this logs meanwhile isn't looked through in turn.
+// It calls the errors' own Unwrap methods. If one of these logs, that line isn't searched for errors.
 func AppendErrorScopes(scopes []scope.Scope, errs ...error) []scope.Scope {
 	if len(errs) == 0 {
 		return scopes
@@ -62,8 +62,8 @@ func AppendErrorScopes(scopes []scope.Scope, errs ...error) []scope.Scope {
 	return scopes
 }
 
-// BareErrors returns errs as a logger is to write them: what [scope.Error] was given in the place
-// of what it has returned.
+// BareErrors returns errs as a logger should write them: in place of an error that [scope.Error] has
+// returned, the one that it was given.
 func BareErrors(errs ...error) []error {
 	bare := slices.Clone(errs)
 	for i, err := range errs {

@@ -43,7 +43,7 @@ func (f *Fields) Any(i int) any {
 	return f.Attrs[i].Value.Any()
 }
 
-// add adds a, in the place of an attribute of its key. orig may be nil.
+// add adds a, or puts it in the place of the attribute that has its key. orig may be nil.
 func (f *Fields) add(a slog.Attr, orig any) {
 	if a.Value.Kind() == slog.KindGroup {
 		members := a.Value.Group()
@@ -75,7 +75,7 @@ func (f *Fields) add(a slog.Attr, orig any) {
 	}
 }
 
-// plus returns f with the fields of g, whose keys f doesn't have, behind.
+// plus returns f with the fields of g behind. g has no key of f.
 func (f Fields) plus(g Fields) Fields {
 	f.Attrs = slices.Concat(f.Attrs, g.Attrs)
 	if g.orig != nil {
@@ -86,14 +86,14 @@ func (f Fields) plus(g Fields) Fields {
 	return f
 }
 
-// without returns f less the fields whose keys drop names.
+// without returns f without the fields for whose keys drop reports true.
 func (f Fields) without(drop func(key string) bool) Fields {
 	f.drop(drop)
 	return f
 }
 
-// drop takes those fields out of f whose keys out names. Of fields in a group it goes by the name
-// of that.
+// drop removes the fields for whose keys out reports true. Fields in a Group count as having its name
+// as their key.
 func (f *Fields) drop(out func(key string) bool) {
 	for i := range f.Attrs {
 		if out(cmp.Or(f.Group, f.Attrs[i].Key)) {
@@ -103,7 +103,7 @@ func (f *Fields) drop(out func(key string) bool) {
 	}
 }
 
-// collect sets f to what lines of s get of attrs, fields of s. expand may be nil.
+// collect sets f to what lines of s get for attrs, which are fields of s. expand may be nil.
 func (o *Options) collect(f *Fields, s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) {
 	if *f = (Fields{Group: o.Group, Attrs: attrs}); o.Filter != nil || !values.AreScalars(attrs) {
 		o.collectEach(f, s, attrs, expand)
@@ -111,7 +111,7 @@ func (o *Options) collect(f *Fields, s memo.Scope, attrs []slog.Attr, expand fun
 }
 
 func (o *Options) collectEach(f *Fields, s memo.Scope, attrs []slog.Attr, expand func(slog.Attr) []slog.Attr) {
-	plainOnly := s.Encoding() > 0 // nothing that takes a user's method to encode
+	plainOnly := s.Encoding() > 0 // nothing that needs a user's method to be encoded
 	f.Attrs = make([]slog.Attr, 0, len(attrs)+2)
 	for _, a := range attrs {
 		if plainOnly && !values.IsPlain(a.Value) {
@@ -157,7 +157,7 @@ func (o *Options) collectEach(f *Fields, s memo.Scope, attrs []slog.Attr, expand
 	}
 }
 
-// filterMembers returns a group of what Filter leaves of the members of group.
+// filterMembers returns a group with what Filter makes of the members of group.
 func (o *Options) filterMembers(group slog.Value) slog.Value {
 	var kept []slog.Attr
 	for _, a := range group.Group() {

@@ -27,7 +27,7 @@ type Options struct {
 	// 0 or less means no limit.
 	MaxFields int
 
-	// Ended says what a line shows that comes after its task has ended.
+	// Ended says what a line shows after its task has ended.
 	Ended Ended
 }
 
