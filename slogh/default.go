@@ -24,11 +24,11 @@ func isDefault(h slog.Handler) bool {
 }
 
 // A defaultHandler does what log/slog's default handler does, also after slog.SetDefault has made
-// package log write to slog, where a line that goes to package log would come back, for ever, or
-// wait for the lock of package log, which it has itself.
+// package log write to slog. A line that goes to package log would then come back to slog, for ever,
+// or wait for package log's lock, which it holds itself.
 type defaultHandler struct {
 	slog.Handler              // log/slog's
-	text         slog.Handler // writes the same to where package log wrote
+	text         slog.Handler // writes the same lines to where package log wrote
 	*output
 	bridged *atomic.Bool // iff SetDefault is known to have been called
 }
@@ -40,7 +40,7 @@ type output struct {
 	prefix string // of a message
 }
 
-// lastOutput is that of package log when New last saw it write to something else than slog.
+// lastOutput is that of package log when New last saw it write to something other than slog.
 var lastOutput atomic.Pointer[output]
 
 func newDefaultHandler(h slog.Handler) *defaultHandler {
@@ -49,7 +49,7 @@ func newDefaultHandler(h slog.Handler) *defaultHandler {
 		d.output = &output{flags: log.Flags()}
 		prefix := log.Prefix()
 		if d.flags&log.Lmsgprefix != 0 {
-			d.prefix, prefix = prefix, "" // it stands behind the place of the call, which Handle writes
+			d.prefix, prefix = prefix, "" // it comes behind the file and line, which Handle writes
 		}
 		d.Logger = log.New(log.Writer(), prefix, d.flags&^(log.Lshortfile|log.Llongfile))
 		lastOutput.Store(d.output)
@@ -102,7 +102,7 @@ func (d *defaultHandler) isBridged() bool {
 	if d.bridged.Load() {
 		return true
 	}
-	// In this order: log.Writer takes the lock that a line of log.Print has.
+	// In this order: log.Writer takes a lock that a line of log.Print holds.
 	if isDefault(slog.Default().Handler()) && !calledByBridge() && !isBridge(log.Writer()) {
 		return false
 	}
@@ -110,8 +110,8 @@ func (d *defaultHandler) isBridged() bool {
 	return true
 }
 
-// calledByBridge reports whether this is a line of package log. It is found out so late only if
-// SetDefault has been called and taken back without a line in between.
+// calledByBridge reports whether this is a line of package log. It comes to that only if SetDefault
+// was called and undone with no line in between: otherwise bridged has been set already.
 func calledByBridge() bool {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
@@ -169,7 +169,7 @@ type unquoting struct {
 
 func (u unquoting) Write(line []byte) (int, error) {
 	text := strings.TrimPrefix(string(line), "level=INFO msg=")
-	quoted, _ := strconv.QuotedPrefix(text) // it is quoted: there is a space in it
+	quoted, _ := strconv.QuotedPrefix(text) // it is quoted, since it has a space
 	message, _ := strconv.Unquote(quoted)
 	return len(line), u.out.Output(0, message+u.attached+strings.TrimSuffix(text[len(quoted):], "\n"))
 }

@@ -46,13 +46,13 @@
 // scope's fields are in g; after New(h.WithAttrs(attrs), nil) a key of attrs that the scope has too
 // is there twice. Attach to what New returns.
 //
-// An adapter round another package's handler round an adapter stamps once, but for one case: a group
-// that the handler between them has opened gets the fields, too.
+// An adapter around another package's handler around an adapter stamps once, with one exception: a
+// group that the handler between them has opened gets the fields, too.
 //
 // What a method of a scope's value starts with a plain go statement, such as the worker of a pool,
 // has plain fields only, as long as it runs: start it in main.
 //
-// A handler that looks for its caller on the stack finds one frame more.
+// A handler that looks for its caller on the stack finds one more frame there.
 //
 // # A line without fields
 //

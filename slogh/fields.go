@@ -24,9 +24,9 @@ func attach(h slog.Handler, fields logadapters.Fields) slog.Handler {
 	return h.WithAttrs(fields.Attrs)
 }
 
-// inFront is what is derived from another package's handler: each line gets what is attached in
-// front of its own attributes. With isn't called: the handlers that such packages derive don't
-// always share a lock, which a program that never calls With doesn't notice.
+// An inFront takes the place of a child of another package's handler: each line gets what is attached
+// in front of its own attributes. WithAttrs isn't called: the children that such handlers make don't
+// always share a lock, which a program that never calls With can't have noticed.
 type inFront struct {
 	slog.Handler
 	ops               []op
@@ -51,7 +51,7 @@ func (f *inFront) Handle(ctx context.Context, r slog.Record) error {
 
 // put puts the attributes of f in front of those of r.
 func (f *inFront) put(r *slog.Record) {
-	// All at once: what doesn't fit into a Record itself is one allocation then.
+	// All at once: then what doesn't fit into a Record itself is one allocation.
 	var room [16]slog.Attr
 	attrs := room[:0]
 	f.each(f.ops, r, func(a slog.Attr) { attrs = append(attrs, a) })
@@ -65,7 +65,7 @@ func (f *inFront) each(ops []op, r *slog.Record, yield func(slog.Attr)) {
 			var members []slog.Attr
 			f.each(ops[i+1:], r, func(a slog.Attr) { members = append(members, a) })
 			if len(members) == 0 && f.writesEmptyGroups {
-				members = append(members, slog.Attr{}) // is ignored, but the group isn't empty
+				members = append(members, slog.Attr{}) // not written, but with it the group isn't empty
 			}
 			yield(slog.Attr{Key: o.group, Value: slog.GroupValue(members...)})
 			return
@@ -79,7 +79,7 @@ func (f *inFront) each(ops []op, r *slog.Record, yield func(slog.Attr)) {
 	}
 }
 
-// appendAttrs appends those of r.
+// appendAttrs appends the attributes of r.
 func appendAttrs(attrs []slog.Attr, r *slog.Record) []slog.Attr {
 	for a := range r.Attrs {
 		attrs = append(attrs, a)
@@ -143,8 +143,8 @@ func appendKeys(keys []string, attrs []slog.Attr) []string {
 	return keys
 }
 
-// convert puts what f makes of them in place of the values of attrs, in groups too. The groups that
-// are there stay as they are.
+// convert replaces the values of attrs with what f makes of them, in groups too. Groups are replaced
+// by new ones: their members may be shared.
 func convert(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 	for i := range attrs {
 		attrs[i].Value = values.Convert(attrs[i].Value, f)
@@ -153,8 +153,8 @@ func convert(attrs []slog.Attr, f func(slog.Value) slog.Value) []slog.Attr {
 }
 
 // freeze returns v as it is now: LogValuers resolved, byte slices copied, and, if the wrapped handler is
-// one of log/slog's without a ReplaceAttr, all else encoded as that does it. With others, what is changed
-// afterwards, such as a map, shows on later lines.
+// one of log/slog's without a ReplaceAttr, all else encoded as that handler does it. With other handlers
+// a value that is changed afterwards, such as a map, shows that on later lines.
 func (h *Handler) freeze(v slog.Value) slog.Value {
 	v = v.Resolve()
 	if v.Kind() != slog.KindAny || v.Any() == nil {
@@ -186,7 +186,7 @@ func encodedBy(h slog.Handler, v slog.Value) (encoded slog.Value, ok bool) {
 	text, found := strings.CutPrefix(line.String(), front)
 	text, ended := strings.CutSuffix(text, behind)
 	switch {
-	case !found || !ended: // some day's format
+	case !found || !ended: // a format of some later Go
 		return v, false
 	case isJSON:
 		return slog.AnyValue(json.RawMessage(text)), json.Valid([]byte(text))
@@ -209,7 +209,7 @@ func mayHaveErrors(r *slog.Record) bool {
 }
 
 // withErrors returns the scope that stamps r, a line of s, and makes r the record to write. They
-// change iff the line or the logger has been given errors with scopes.
+// differ from s and r iff the line or the logger has been given errors with scopes.
 func (h *Handler) withErrors(s scope.Scope, r *slog.Record) scope.Scope {
 	var room [16]slog.Attr // more allocates, as it does in a Record
 	attrs := appendAttrs(room[:0], r)
@@ -226,9 +226,9 @@ func (h *Handler) withErrors(s scope.Scope, r *slog.Record) scope.Scope {
 	}, errs...)
 }
 
-// findErrors returns the scopes of the errors in attrs, at any depth. It replaces what scope.Error has
-// made by the error that this wraps. If resolve, it also replaces each LogValuer by its value, so that
-// nobody asks it again, and looks for errors there.
+// findErrors returns the scopes of the errors in attrs, at any depth. It replaces each error that
+// scope.Error has made with the error that it wraps. If resolve, it also replaces each LogValuer with
+// its value, so that nobody asks it again, and looks for errors there.
 func findErrors(attrs []slog.Attr, resolve bool) (scopes []scope.Scope, changed bool) {
 	look := func(v slog.Value) slog.Value {
 		for range 2 { // a LogValuer may be an error, and what scope.Error was given a LogValuer
@@ -269,7 +269,7 @@ func appendErrors(scopes []scope.Scope, v slog.Value) []scope.Scope {
 	return scopes
 }
 
-// bareError returns v, and of what scope.Error has made the error that this wraps.
+// bareError returns v, with errors that scope.Error has made replaced by those that they wrap.
 func bareError(v slog.Value) slog.Value {
 	if v.Kind() != slog.KindAny {
 		return v
@@ -283,7 +283,7 @@ func bareError(v slog.Value) slog.Value {
 	return v
 }
 
-// strip returns attrs without those that drop names.
+// strip returns attrs without those for whose keys drop reports true.
 func strip(attrs []slog.Attr, drop func(key string) bool) (kept []slog.Attr) {
 	for _, a := range attrs {
 		if a.Key == "" && a.Value.Kind() == slog.KindGroup {

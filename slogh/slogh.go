@@ -20,12 +20,12 @@ type Handler struct {
 	ops   []op          // the first WithGroup and what came after it
 	errs  []scope.Scope // of errors that With has attached
 
-	// own iff the wrapped handler is one of log/slog's, whose children share a lock with it and write
-	// a line's attributes as they write attached ones. Others get the fields by inFront.
+	// own is true iff the wrapped handler is one of log/slog's, whose children share a lock with it and
+	// write a line's attributes as they write attached ones. Others get the fields by inFront.
 	own bool
 
-	// writesEmptyGroups iff the wrapped handler writes the groups that are open also on lines
-	// without attributes of their own. log/slog's handlers don't, x/exp/slog's do.
+	// writesEmptyGroups is true iff the wrapped handler writes open groups even on lines without
+	// attributes of their own. log/slog's handlers don't, x/exp/slog's do.
 	writesEmptyGroups bool
 }
 
@@ -65,7 +65,7 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	case interface{ WritesEmptyGroups() }: // package xslogh's
 		first.writesEmptyGroups = true
 	}
-	// A handler doesn't tell whether it writes the source: that key is taken in any case.
+	// A handler doesn't tell whether it writes the source: that key is reserved in any case.
 	return first.with(h, []string{slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey})
 }
 
@@ -80,7 +80,8 @@ func mayReplace(h slog.Handler) bool {
 	return f.Kind() != reflect.Func || !f.IsNil()
 }
 
-// with returns the child of h that ops, or else attributes at the root, have made.
+// with returns the child of h that has ops, or else attributes at the root, as well. bare and reserved
+// are its own.
 func (h *Handler) with(bare slog.Handler, reserved []string, ops ...op) *Handler {
 	c := &Handler{bare: bare, ops: slices.Concat(h.ops, ops), errs: h.errs, own: h.own, writesEmptyGroups: h.writesEmptyGroups}
 	c.cache.Options, c.cache.Quiet, c.cache.Reserved = h.cache.Options, h.cache.Quiet, reserved
@@ -123,7 +124,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	derived := d.Value
 	if h.repeats(d, &r) {
-		derived = h.settle(d, &r)
+		derived = h.resolveDuplicates(d, &r)
 	}
 	if h.own {
 		return derived.Handle(ctx, r)
@@ -131,8 +132,9 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.encode(ctx, s, derived, r)
 }
 
-// settle returns the handler for r, which may repeat keys of d, and takes out of r what gives way.
-func (h *Handler) settle(d *logadapters.Derived[slog.Handler], r *slog.Record) (derived slog.Handler) {
+// resolveDuplicates returns the handler for r, which may repeat keys of d, and removes from r what
+// gives way.
+func (h *Handler) resolveDuplicates(d *logadapters.Derived[slog.Handler], r *slog.Record) (derived slog.Handler) {
 	attrs := convert(appendAttrs(nil, r), slog.Value.Resolve) // what is written; LogValuers are asked once
 	if h.cache.Options.Duplicates == logadapters.ScopeWins && len(h.ops) == 0 {
 		derived, attrs = d.Value, strip(attrs, d.Has)
@@ -144,9 +146,9 @@ func (h *Handler) settle(d *logadapters.Derived[slog.Handler], r *slog.Record) (
 	return derived
 }
 
-// encode has d, derived from s, handle r. d may call users' code for the scope's fields, such as a
-// ReplaceAttr. It isn't inlined: a Record is large, and a line of a handler that is log/slog's own
-// should take as little stack as it can.
+// encode passes r to d, derived from s, within Encode: d may call users' code for the scope's fields,
+// such as a ReplaceAttr. It isn't inlined: a Record is large, and a line of a handler that is log/slog's
+// own should take as little stack as it can.
 //
 //go:noinline
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {
@@ -168,7 +170,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	}
 	if len(h.ops) > 0 {
 		frozen := convert(slices.Clone(attrs), h.freeze)
-		lent := convert(slices.Clone(frozen), func(v slog.Value) slog.Value { return v }) // may be changed
+		lent := convert(slices.Clone(frozen), func(v slog.Value) slog.Value { return v }) // the handler may change them
 		return h.with(h.bare.WithAttrs(lent), h.cache.Reserved, op{attrs: frozen})
 	}
 	if h.own && values.HasLogValuer(slog.GroupValue(attrs...)) {

@@ -127,23 +127,23 @@ func stdValue(v xslog.Value) slog.Value {
 		return slog.AnyValue(x)
 	}
 	switch given := v.Any().(type) {
-	case memo.Error: // what scope.Error was given may be one of the next
+	case memo.Error: // first: what scope.Error was given may be of a type of the next case
 		return slog.AnyValue(opaqueError{given})
 	case slog.Value, []slog.Attr, slog.LogValuer, slog.Kind:
 		if err, ok := given.(error); ok {
 			return slog.AnyValue(opaqueError{err})
 		}
-		return slog.AnyValue(opaque{given}) // to x/exp it is any struct
+		return slog.AnyValue(opaque{given}) // to x/exp/slog it is a value like any other
 	default:
 		return slog.AnyValue(given)
 	}
 }
 
-// A wrapper stands for a value while log/slog has it. The handler at the end gets it back as it
+// A wrapper stands for a value while log/slog has it. The wrapped handler gets the value back as it
 // was given.
 type wrapper interface{ given() any }
 
-// An opaque value is one that log/slog is not to interpret. An opaqueError is one in which slogh
+// An opaque value is one that log/slog must not interpret. An opaqueError is one in which slogh
 // looks for errors.
 type (
 	opaque      struct{ any }
@@ -163,8 +163,8 @@ func (e opaqueError) Bare() error {
 	return opaqueError{bare}
 }
 
-// A valuer is x/exp's LogValuer as log/slog's. The handler at the end resolves it when it would
-// have. An errorValuer is one that is an error, too.
+// A valuer makes x/exp's LogValuer one of log/slog's. The wrapped handler resolves it when it would
+// have done so anyway. An errorValuer is one that is an error, too.
 type (
 	valuer      struct{ x xslog.LogValuer }
 	errorValuer struct{ valuer }
