@@ -21,11 +21,12 @@ func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 	if l.plain {
 		a.core = a.core.With(*list) // encodes them, and keeps no list
 	} else {
-		l.addNow(a, *list, l.opaque && !values.IsPlain(slog.GroupValue(fields.Attrs...)))
+		userCode := l.opaque && !values.IsPlain(slog.GroupValue(fields.Attrs...))
+		l.addNow(a, *list, userCode)
 	}
 }
 
-// add adds fields to *a, which are recorded.
+// add adds fields, which are recorded, to *a.
 func (l *leaf) add(a *attached, fields []zapcore.Field) {
 	if l.plain {
 		a.core = a.core.With(fields)
@@ -34,8 +35,8 @@ func (l *leaf) add(a *attached, fields []zapcore.Field) {
 	}
 }
 
-// addNow adds to *a what fields encode to now.
-func (l *leaf) addNow(a *attached, fields []zapcore.Field, late bool) {
+// addNow adds to *a what fields encode to now. userCode is as in front.
+func (l *leaf) addNow(a *attached, fields []zapcore.Field, userCode bool) {
 	r := recording{how: max(l.how, tryValue)}
 	for _, f := range fields {
 		if f.Type == zapcore.ErrorType && l.opaque {
@@ -44,15 +45,15 @@ func (l *leaf) addNow(a *attached, fields []zapcore.Field, late bool) {
 			f.AddTo(&r)
 		}
 	}
-	a.front = a.front.with(r.fields, late)
+	a.front = a.front.with(r.fields, userCode)
 }
 
 // with returns f, which may be nil, with fields behind.
-func (f *front) with(fields []zapcore.Field, late bool) *front {
+func (f *front) with(fields []zapcore.Field, userCode bool) *front {
 	if f != nil {
-		fields, late = slices.Concat(f.fields, fields), late || f.late
+		fields, userCode = slices.Concat(f.fields, fields), userCode || f.userCode
 	}
-	return &front{fields, late}
+	return &front{fields, userCode}
 }
 
 // appendFields appends fields to list as zap.Any makes them, without boxing what is most common.
@@ -116,7 +117,7 @@ func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) b
 		switch f := &fields[i]; {
 		case f.Type == zapcore.SkipType:
 		case f.Type == zapcore.InlineMarshalerType, d.Has(f.Key):
-			return true // or maybe: split looks at what is inlined
+			return true // or maybe: giveWay looks at what is inlined
 		case f.Type == zapcore.ErrorType && (d.Has(f.Key+"Verbose") || d.Has(f.Key+"Causes") || d.Has(f.Key+"Error")):
 			return true
 		case f.Type == zapcore.NamespaceType:
@@ -126,9 +127,9 @@ func (c *core) repeats(d *derived, ent *zapcore.Entry, fields []zapcore.Field) b
 	return false
 }
 
-// split returns the keys for which the scope's fields give way on a line that repeats some, and the
-// line's fields that stay.
-func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (taken []string, left []zapcore.Field) {
+// giveWay returns, for a line that may repeat keys of d, the keys for which the scope's fields give
+// way, and the line's fields that stay.
+func (c *core) giveWay(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (taken []string, left []zapcore.Field) {
 	own := c.leaf.appendOptional(nil, ent)
 	if len(c.frozen) > 0 {
 		return own, fields
@@ -145,16 +146,16 @@ func (c *core) split(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (ta
 	return taken, fields
 }
 
-// record returns fields with what they put now in place of those of these types, or of all if no
-// type is named. Their marshalers run here, and not again.
+// record returns fields, in which those of these types, or all if no type is named, are replaced by what
+// they encode to now. Their marshalers run here, and not again.
 func (l *leaf) record(fields []zapcore.Field, types ...zapcore.FieldType) []zapcore.Field {
-	isOne := func(f zapcore.Field) bool { return len(types) == 0 || slices.Contains(types, f.Type) }
-	if !slices.ContainsFunc(fields, isOne) {
+	matches := func(f zapcore.Field) bool { return len(types) == 0 || slices.Contains(types, f.Type) }
+	if !slices.ContainsFunc(fields, matches) {
 		return fields
 	}
 	r := recording{fields: make([]zapcore.Field, 0, len(fields)), how: l.how}
 	for _, f := range fields {
-		if isOne(f) {
+		if matches(f) {
 			f.AddTo(&r)
 		} else {
 			r.add(f)
@@ -229,8 +230,8 @@ func appendErrors(scopes []scope.Scope, v any) []scope.Scope {
 	return scopes
 }
 
-// bareError returns v, and of what scope.Error has made the error that this wraps. It looks where
-// appendErrors does.
+// bareError returns v, with errors that scope.Error has made replaced by those that they wrap. It looks
+// where appendErrors does.
 func bareError(v any) any {
 	switch v := v.(type) {
 	case nil:

@@ -15,23 +15,23 @@ import (
 // zap's interfaces don't tell how a core decides, nor which keys its encoder writes. This file
 // looks, by reflection and once per New, into the cores and encoders that zap itself makes (in
 // zapcore: core.go, hook.go, increase_level.go, json_encoder.go, lazy_with.go, sampler.go, tee.go).
-// Of others, such as those of other packages or of a future zap, nothing is known, nor guessed.
+// About others, such as those of other packages or of a future zap, nothing is assumed.
 
-// A leaf is a core that is wrapped, and what is known of it.
+// A leaf is a core that is wrapped, and what is known about it.
 type leaf struct {
 	opts    *logadapters.Options
 	plain   bool                 // iff it is zap's own: its level decides alone, and With encodes at once
-	enabled zapcore.LevelEnabler // if it is plain: whom it asks for a level
+	enabled zapcore.LevelEnabler // if it is plain: the core's own
 	how     reflecting           // encodeValue iff all of it is zap's own, down to encoding/json
 	opaque  bool                 // iff it may look at the types of fields, keep a list of them, or change it
 
-	reserved []string                               // the keys that are on each line: the encoder's, and what was attached before
-	optional struct{ name, caller, stack []string } // those that entries with one of these have, too
+	reserved []string                               // the keys on each line: the encoder's, and those attached before New
+	optional struct{ name, caller, stack []string } // further keys on the lines of entries that have one of these
 }
 
-// inspect returns c with its leaves wrapped: what is under its samplers and hooks and in the
-// branches of its tees. These decide about a line as ever, and what they let through is stamped.
-func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
+// wrapLeaves returns c with its leaves wrapped: what is under its samplers and hooks and in the
+// branches of its tees. These decide about a line as before, and what they let through is stamped.
+func wrapLeaves(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	v := reflect.ValueOf(c)
 	switch v.Type() {
 	case reflect.TypeFor[*core](), noCore:
@@ -39,19 +39,19 @@ func inspect(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	case teeCore:
 		branches := make([]zapcore.Core, v.Len())
 		for i := range branches {
-			branches[i] = inspect(v.Index(i).Interface().(zapcore.Core), opts)
+			branches[i] = wrapLeaves(v.Index(i).Interface().(zapcore.Core), opts)
 		}
 		return zapcore.NewTee(branches...)
 	case samplerCore, hookedCore:
 		outer := reflect.New(v.Type().Elem())
 		outer.Elem().Set(v.Elem())
 		if inner := outer.Elem().FieldByName("Core"); inner.CanSet() && inner.Type() == reflect.TypeFor[zapcore.Core]() {
-			inner.Set(reflect.ValueOf(inspect(inner.Interface().(zapcore.Core), opts)))
+			inner.Set(reflect.ValueOf(wrapLeaves(inner.Interface().(zapcore.Core), opts)))
 			return outer.Interface().(zapcore.Core)
 		}
 	}
 	l := &leaf{opts: cmp.Or(opts, new(logadapters.Options)), how: encodeValue}
-	l.lookAt(v)
+	l.inspect(v)
 	if e := field(v, "LevelEnabler"); v.Type() == plainCore && e.CanInterface() {
 		l.enabled, l.plain = e.Interface().(zapcore.LevelEnabler)
 	}
@@ -97,21 +97,21 @@ func field(v reflect.Value, path ...string) reflect.Value {
 	return v
 }
 
-// lookAt looks at v, a core that is, or is in, the leaf.
-func (l *leaf) lookAt(v reflect.Value) {
+// inspect looks at v, which is the leaf's core, or a core inside that.
+func (l *leaf) inspect(v reflect.Value) {
 	switch v.Type() {
 	case plainCore:
-		l.lookAtEncoder(field(v, "enc"))
+		l.inspectEncoder(field(v, "enc"))
 	case samplerCore, hookedCore:
-		l.lookAt(field(v, "Core"))
+		l.inspect(field(v, "Core"))
 	case filterCore:
-		l.lookAt(field(v, "core"))
+		l.inspect(field(v, "core"))
 	case teeCore:
 		for i := range v.Len() {
-			l.lookAt(field(v.Index(i)))
+			l.inspect(field(v.Index(i)))
 		}
 	case lazyCore:
-		l.lookAt(field(v, "originalCore"))
+		l.inspect(field(v, "originalCore"))
 		fields := field(v, "fields")
 		for i := 0; fields.Type() == reflect.TypeFor[[]zapcore.Field]() && i < fields.Len(); i++ {
 			switch f := fields.Index(i); zapcore.FieldType(f.FieldByName("Type").Uint()) {
@@ -128,7 +128,7 @@ func (l *leaf) lookAt(v reflect.Value) {
 	}
 }
 
-func (l *leaf) lookAtEncoder(enc reflect.Value) {
+func (l *leaf) inspectEncoder(enc reflect.Value) {
 	switch enc.Type() {
 	case consoleEncoder.Type():
 		enc = field(enc, "jsonEncoder")
@@ -162,7 +162,7 @@ func (l *leaf) lookAtEncoder(enc reflect.Value) {
 }
 
 // keysIn returns the keys of members, the text of an object without its braces. If its last value
-// is an object that is open, they are those of that.
+// is an object that isn't closed, it returns the keys in there, and open is true.
 func keysIn(members []byte) (keys []string, open bool) {
 	text := append([]byte{'{'}, members...)
 	dec := json.NewDecoder(bytes.NewReader(text))

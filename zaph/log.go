@@ -11,7 +11,7 @@ import (
 )
 
 // LogAttrs returns l as a function with the signature of log/slog's Logger.LogAttrs: for
-// the last line of httpscope and jobscope, and for code that is to work with either logger. The
+// the last line of httpscope and jobscope, and for code that works with either logger. The
 // line is stamped from ctx as [Context] does it. A level between two of zap's is the lower one; below
 // debug it is debug, and above error it is error. A nil l means zap.L() at the time of the line.
 func LogAttrs(l *zap.Logger) func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr) {

@@ -13,7 +13,7 @@ import (
 
 // A recording is an encoder that keeps what it is given as fields, in order, so that it can be
 // encoded again and again as it is now: marshalers have run, bytes are copied. The errors of
-// marshalers are returned to who calls the encoder: zap adds a field that tells them.
+// marshalers are returned to zap, which adds a field for them.
 type recording struct {
 	fields []zapcore.Field
 	how    reflecting
@@ -21,7 +21,7 @@ type recording struct {
 
 var _ zapcore.ObjectEncoder = (*recording)(nil)
 
-// An arrayRecording is a recording of an array: adds append each element once more.
+// An arrayRecording is a recording of an array: each of adds appends one element again.
 type arrayRecording struct {
 	adds []func(encoder) error
 	how  reflecting

@@ -19,10 +19,10 @@ import (
 // it to the core that it wraps.
 //
 // From zap's own core one is derived for each scope, as by a logger's With. Any other may do more
-// than encode, so it gets the scope's fields with each line, in front of the line's own, which is
-// the same to zap's encoders.
+// than encode, so it gets the scope's fields with each line, in front of the line's own; zap's
+// encoders write the same bytes then.
 type core struct {
-	zapcore.LevelEnabler // the wrapped core, or whom that asks
+	zapcore.LevelEnabler // the wrapped core, or its own
 
 	leaf  *leaf
 	cache logadapters.Cache[attached]
@@ -45,8 +45,8 @@ type attached struct {
 
 // A front is what comes in front of a line's fields.
 type front struct {
-	fields []zapcore.Field
-	late   bool // iff encoding fields may call methods of users
+	fields   []zapcore.Field
+	userCode bool // iff encoding fields may call methods of users
 }
 
 type derived = logadapters.Derived[attached]
@@ -58,11 +58,11 @@ func New(c zapcore.Core, opts *logadapters.Options) zapcore.Core {
 	if c == nil {
 		panic("zaph.New: core, the core to wrap, is nil")
 	}
-	return inspect(c, opts)
+	return wrapLeaves(c, opts)
 }
 
-// setCache sets the cache of c, and whom Enabled asks. root is the wrapped core with what comes in
-// front of the scope's fields.
+// setCache sets the cache and the LevelEnabler of c. root is the wrapped core with what comes in front
+// of the scope's fields.
 func (c *core) setCache(root attached, reserved []string) {
 	l, cache := c.leaf, &c.cache
 	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
@@ -160,7 +160,7 @@ func (c *core) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 	return ce.AddCore(checked.Entry, p) // the core may have changed it
 }
 
-// Write stamps the line and writes it. As any core's Write it asks nobody whether to.
+// Write stamps the line and writes it. Like any core's Write, it doesn't ask whether to.
 func (c *core) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	a, s, fields := c.stamp(&ent, fields)
 	if c.leaf.plain {
@@ -180,15 +180,16 @@ func (c *core) stamp(ent *zapcore.Entry, fields []zapcore.Field) (*attached, sco
 		return &c.bare, s, fields
 	}
 	if c.repeats(d, ent, fields) {
-		a, fields := c.settle(d, ent, fields)
+		a, fields := c.resolveDuplicates(d, ent, fields)
 		return a, s, fields
 	}
 	return &d.Value, s, fields
 }
 
-// settle returns what to write a line with that may repeat keys of d, and the fields that it keeps.
-func (c *core) settle(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (*attached, []zapcore.Field) {
-	taken, fields := c.split(d, ent, fields)
+// resolveDuplicates returns what to write a line with that may repeat keys of d, and the fields that it
+// keeps.
+func (c *core) resolveDuplicates(d *derived, ent *zapcore.Entry, fields []zapcore.Field) (*attached, []zapcore.Field) {
+	taken, fields := c.giveWay(d, ent, fields)
 	a := d.Without(func(key string) bool { return slices.Contains(taken, key) })
 	return &a, fields
 }
@@ -205,7 +206,7 @@ func (c *core) writeInFront(p *pending, a *attached, s scope.Scope, ent zapcore.
 		return p.writeTo(a.core, ent, *list)
 	}
 	fields = slices.Concat(a.front.fields, fields) // the core may keep it
-	if a.front.late {
+	if a.front.userCode {
 		return p.encodeTo(a.core, s, ent, fields)
 	}
 	return p.writeTo(a.core, ent, fields)
@@ -239,12 +240,12 @@ func (p *pending) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 	return err
 }
 
-// writeTo writes to the cores that have agreed to; to c if p is nil: nobody has been asked.
+// writeTo writes to the cores that want the line, or, if p is nil and none was asked, to c.
 func (p *pending) writeTo(c zapcore.Core, ent zapcore.Entry, fields []zapcore.Field) error {
 	if p == nil {
 		return c.Write(ent, fields)
 	}
-	p.checked.Entry = ent // as of now: with caller and stack
+	p.checked.Entry = ent // now it has a caller and a stack
 	p.checked.ErrorOutput = &p.errs
 	p.checked.Write(fields...)
 	// Without the time, which the CheckedEntry around adds again.
@@ -259,7 +260,7 @@ func (p *pending) encodeTo(c zapcore.Core, s scope.Scope, ent zapcore.Entry, fie
 	return err
 }
 
-// errorText takes what a CheckedEntry says of the errors of its cores.
+// errorText takes what a CheckedEntry says about the errors of its cores.
 type errorText struct{ bytes.Buffer }
 
 func (*errorText) Sync() error { return nil }
