@@ -16,7 +16,8 @@ import (
 //	zerolog.ErrorMarshalFunc = zeroh.MarshalError
 //
 // From then on an error that carries a scope (see [scope.Error]) is written as an object: its
-// text as message, and the other fields of that scope; no Filter sees these. Any other error is written as before.
+// text as message, and the other fields of that scope, which no Filter sees. Any other error is
+// written as before.
 func MarshalError(err error) any {
 	var scopes []scope.Scope
 	if err != nil && logadapters.HaveErrors() {

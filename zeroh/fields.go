@@ -15,23 +15,23 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A cache is a [logadapters.Cache] that is replaced when a variable of zerolog changes that what is
-// remembered depends on.
+// A cache is a [logadapters.Cache] that is replaced when zerolog's variables change: what is remembered
+// depends on them.
 type cache[L any] struct {
 	options *logadapters.Options
 	base    L
 	attach  func(l L, fields logadapters.Fields) L
-	last    atomic.Pointer[settled[L]]
+	last    atomic.Pointer[configured[L]]
 }
 
-// A settled cache is right while these are zerolog's variables.
-type settled[L any] struct {
+// A configured cache is valid while zerolog's variables are these.
+type configured[L any] struct {
 	logadapters.Cache[L]
 	variables
 }
 
 type variables struct {
-	usual                bool   // zerolog's own fields have the names that they have at first
+	usual                bool   // zerolog's own fields have their default names
 	level, message, time string // these names
 	stacks               bool   // iff there is an ErrorStackMarshaler
 }
@@ -39,7 +39,7 @@ type variables struct {
 func (c *cache[L]) lookup(s scope.Scope) *logadapters.Derived[L] {
 	last := c.last.Load()
 	if last == nil || !last.areCurrent() {
-		last = &settled[L]{variables: variables{areUsual(), zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}}
+		last = &configured[L]{variables: variables{areUsual(), zerolog.LevelFieldName, zerolog.MessageFieldName, zerolog.TimestampFieldName, zerolog.ErrorStackMarshaler != nil}}
 		last.Options, last.Base, last.Attach, last.Quiet = c.options, c.base, c.attach, true
 		last.Reserved = []string{last.level, last.message, last.time}
 		c.last.Store(last)
@@ -52,7 +52,7 @@ func (v *variables) areCurrent() bool {
 		(v.usual || v.level == zerolog.LevelFieldName && v.message == zerolog.MessageFieldName && v.time == zerolog.TimestampFieldName)
 }
 
-// areUsual is asked for each line: to compare with constants takes no call.
+// areUsual is called for each line. Comparisons with constants are cheap: they take no call.
 func areUsual() bool {
 	return zerolog.LevelFieldName == "level" && zerolog.MessageFieldName == "message" && zerolog.TimestampFieldName == "time"
 }
@@ -62,13 +62,13 @@ func areUsual() bool {
 // RawJSON writes a key and then any bytes, which makes it one call for all fields: json is what
 // follows the first key and its colon.
 type fragment struct {
-	late *late  // what comes in front; nil mostly
-	key  string // the first key of json
-	json []byte // nil if there is nothing behind late
+	deferred *deferred // what comes in front; mostly nil
+	key      string    // the first key of json
+	json     []byte    // nil if there is nothing behind deferred
 }
 
-// late is a piece of a line that ends with fields that can't be encoded in advance.
-type late struct {
+// A deferred is a piece of a line that ends with fields that can't be encoded in advance.
+type deferred struct {
 	before fragment
 	fields logadapters.Fields
 	plain  bool // encoding fields calls no user's method
@@ -84,7 +84,7 @@ func (f *fragment) attach(fields *logadapters.Fields) {
 	members := encode(fields) // in any case, to see whether it panics
 	switch {
 	case members == nil || mayHaveStack(fields.Attrs):
-		f.attachLate(fields)
+		f.attachDeferred(fields)
 	case f.json == nil:
 		f.key, f.json = cmp.Or(fields.Group, fields.Attrs[0].Key), behindKey(members)
 	default:
@@ -92,10 +92,10 @@ func (f *fragment) attach(fields *logadapters.Fields) {
 	}
 }
 
-func (f *fragment) attachLate(fields *logadapters.Fields) {
-	l := &late{before: *f, fields: *fields}
-	l.plain = values.IsPlain(slog.GroupValue(fields.Attrs...))
-	*f = fragment{late: l}
+func (f *fragment) attachDeferred(fields *logadapters.Fields) {
+	d := &deferred{before: *f, fields: *fields}
+	d.plain = values.IsPlain(slog.GroupValue(fields.Attrs...))
+	*f = fragment{deferred: d}
 }
 
 // behindKey returns what follows the first key of members, as it was escaped, and the colon.
@@ -112,12 +112,12 @@ func behindKey(members []byte) []byte {
 
 // addTo adds f, of s, to e.
 func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
-	if l := f.late; l != nil {
-		l.before.addTo(e, s)
-		if l.plain {
-			addAll(e, &l.fields, false)
+	if d := f.deferred; d != nil {
+		d.before.addTo(e, s)
+		if d.plain {
+			addAll(e, &d.fields, false)
 		} else {
-			logadapters.Encode(s, func() { addAll(e, &l.fields, true) })
+			logadapters.Encode(s, func() { addAll(e, &d.fields, true) })
 		}
 	}
 	if f.json != nil {
@@ -125,8 +125,8 @@ func (f *fragment) addTo(e *zerolog.Event, s scope.Scope) {
 	}
 }
 
-// addAll adds fields to e with the methods of zerolog. If safe, a field says so whose value's method
-// panics; else the panic goes on.
+// addAll adds fields to e with the methods of zerolog. If a method of a value panics, the field says so
+// if safe is true; else the panic goes on.
 func addAll(e *zerolog.Event, fields *logadapters.Fields, safe bool) {
 	into := e
 	if fields.Group != "" {
@@ -169,8 +169,8 @@ func add(e *zerolog.Event, fields *logadapters.Fields, i int) {
 	}
 }
 
-// writable returns v as Event.Fields can write it. There it writes nothing for an error that is a nil
-// pointer, alone or in a slice, which no reader of JSON accepts, and copies raw JSON unseen.
+// writable returns v as Event.Fields can write it. For an error that is a nil pointer, alone or in a slice,
+// that leaves out the value, which no reader of JSON accepts, and it copies raw JSON unchecked.
 func writable(v any) any {
 	switch v := v.(type) {
 	case error:

@@ -11,7 +11,7 @@ import (
 )
 
 // LogAttrs returns l as a function with the signature of log/slog's Logger.LogAttrs: for
-// the last line of httpscope and jobscope, and for code that is to work with either logger. The
+// the last line of httpscope and jobscope, and for code that works with either logger. The
 // line is stamped if l has the hook of [New]; a program that uses [For] gives it a copy of the base
 // with that hook. A level between two of zerolog's is the lower one; below debug it is debug, and above
 // error it is error. A nil l means log.Logger at the time of the line.

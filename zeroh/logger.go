@@ -75,7 +75,7 @@ func (l *Logger) current() *zerolog.Logger {
 	return l.base
 }
 
-// at returns a logger for a line of this level. One that isn't written needs no fields.
+// at returns a logger for a line of this level. A line that isn't written needs no fields.
 func (l *Logger) at(level zerolog.Level) *zerolog.Logger {
 	if level < l.base.GetLevel() || level < zerolog.GlobalLevel() {
 		return l.base

@@ -42,14 +42,14 @@ func (h *hook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 		return
 	}
 	if d := h.cache.lookup(s); d != nil {
-		if f := &d.Value; f.late == nil {
-			e.RawJSON(f.key, f.json) // as addTo does it, but sooner: it is so mostly
+		if f := &d.Value; f.deferred == nil {
+			e.RawJSON(f.key, f.json) // addTo, faster for the common case
 		} else {
 			f.addTo(e, s)
 		}
 	}
 	if after != nil {
-		e.Ctx(after) // not earlier: what a method of some value logs may be given the context
+		e.Ctx(after) // not earlier: a method of a value may log with this context
 	}
 }
 
@@ -60,11 +60,11 @@ type mark struct {
 }
 
 // stamped marks an event that has no context of its own. One for all costs no allocation, but
-// it may turn up in another event, which another hook has passed its context on to.
+// another hook may have passed it on to another event.
 var stamped context.Context = &mark{context.Background(), nil}
 
 // place reports whether h is the hook that stamps e, which has the context ctx. after is nil, or the
-// context that e is to have then, so that h doesn't stamp it again.
+// context to give e afterwards, so that h doesn't stamp it again.
 func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after context.Context) {
 	m, marked := ctx.(*mark)
 	hooks := hooksOfEvent(e)
@@ -81,8 +81,8 @@ func (h *hook) place(e *zerolog.Event, ctx context.Context) (first bool, after c
 	return stamping == 0 || stamping == reflect.ValueOf(h).Pointer(), after
 }
 
-// hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has: none if zerolog
-// keeps hooks elsewhere some day. Then a hook that is there twice isn't always noticed.
+// hooksOfEvent and hooksOfLogger return the hooks that an event or a logger has: none if some later
+// zerolog keeps them elsewhere. Then a hook that is there twice isn't always noticed.
 var (
 	hooksOfEvent  = hooksOf[zerolog.Event]("ch")
 	hooksOfLogger = hooksOf[zerolog.Logger]("hooks")
