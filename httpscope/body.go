@@ -10,16 +10,16 @@ import (
 	"sync/atomic"
 )
 
-// A body is the Body of a handler's request, of HTTP/1. It tells what net/http notes elsewhere.
-// Trailers that weren't announced are put into net/http's own request. And at its limit
-// http.MaxBytesReader tells net/http's own ResponseWriter, by a method that isn't exported, to
+// A body is the Body of a handler's HTTP/1 request. It passes on two things that net/http tells
+// only its own request and ResponseWriter. Trailers that weren't announced are put into the request.
+// And an http.MaxBytesReader at its limit tells the ResponseWriter, by an unexported method, to
 // answer without waiting for the rest of the body, and to close the connection. That it is at its
-// limit is a guess here, by how it reads: a handler that stops early may lose its connection
-// to that guess, and one that reads through a reader between the two may wait for the rest.
+// limit is guessed here, from how it reads: a handler that stops early may lose its connection
+// to a wrong guess, and one that reads through a reader between the two may wait for the rest.
 type body struct {
 	io.ReadCloser
 	received, r *http.Request // net/http's, and the handler's
-	tooLarge    atomic.Bool   // the last Read was one that reaches the limit; others may read, and answer meanwhile
+	tooLarge    atomic.Bool   // the last Read reached the limit; atomic, as one goroutine may read while another answers
 	timedOut    atomic.Bool
 }
 
@@ -40,8 +40,8 @@ func (b *body) Read(p []byte) (int, error) {
 			b.timedOut.Store(true)
 		}
 	}
-	// To find its limit exceeded, MaxBytesReader cuts its caller's buffer to what is left and
-	// one byte more, and gets all of it. That is the last Read, as it reads no more then.
+	// MaxBytesReader cuts its caller's buffer to what is left and one byte more. If all of that
+	// is read, the limit is exceeded, and this was the last Read.
 	if reached := n == len(p) && n < cap(p) && calledByMaxBytesReader(); reached != b.tooLarge.Load() {
 		b.tooLarge.Store(reached)
 	}
@@ -61,9 +61,9 @@ func (b *body) copyTrailer() {
 	}
 }
 
-// calledByMaxBytesReader is about the caller of its caller. Others cut buffers too: if
-// io.LimitReader does, on either side of a MaxBytesReader, its reader may want the connection
-// to stay.
+// calledByMaxBytesReader reports whether its caller was called by a MaxBytesReader. An
+// io.LimitedReader cuts buffers too: with one on either side of the MaxBytesReader nothing is
+// guessed, as whoever reads from it may want the connection to stay.
 func calledByMaxBytesReader() bool {
 	var pcs [2]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
@@ -78,7 +78,7 @@ func calledByMaxBytesReader() bool {
 // closeIfTooLarge tells w, as MaxBytesReader would, that its limit has been exceeded.
 func (b *body) closeIfTooLarge(w http.ResponseWriter) {
 	if b.tooLarge.CompareAndSwap(true, false) {
-		// One that is given w, and exceeds its limit.
+		// A MaxBytesReader that has w, and exceeds its limit.
 		_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 	}
 }

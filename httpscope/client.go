@@ -30,21 +30,21 @@ type TransportOptions struct {
 // the request's context or of the goroutine, as [scope.Scope.Pick] chooses. It sends
 // X-Request-Id, traceparent (the same trace id, a new span id) with its tracestate, and as
 // baggage the fields whose keys are declared scope.Propagated. Headers that the request has
-// already stay, in whatever case their keys are, unless they aren't valid: so a proxy passes
-// traceparent on as it came. Baggage that came
-// in with the request that is being served, and that [Options.TrustBaggage] didn't trust, is
-// taken away where a proxy sends it on, if req's context is made of the served one's. A request
-// that a redirect led to another origin gets none of these headers.
+// already stay, whatever case their keys are in, unless they aren't valid: so a proxy passes
+// traceparent on as it came. Baggage that came in with the request that is being served, and that
+// [Options.TrustBaggage] didn't trust, is removed where a proxy sends it on, if the context of the
+// new request is derived from that of the served one. A request that a redirect led to another
+// origin gets none of these headers.
 //
 // A nil base means http.DefaultTransport; nil opts are the defaults. Transport panics if base
 // is a nil *http.Transport.
 //
 // An *http.Transport is called with no scope bound: the goroutines that it starts for a
-// connection serve other requests later, and would keep this one's scope, and speak for it,
-// until then. These functions of the program it calls with the request's scope: the hooks
+// connection serve other requests later, and would keep this one's scope, and log with it,
+// until then. These functions of the program are called with the request's scope: the hooks
 // of an httptrace.ClientTrace, and base's Proxy, DialContext, DialTLSContext, Dial, DialTLS,
-// GetProxyConnectHeader and OnProxyConnectResponse. For these Transport sets fields of base,
-// so call it before base is used. What else base calls has no scope: the Body and GetBody of
+// GetProxyConnectHeader and OnProxyConnectResponse. For that Transport sets fields of base,
+// so call it before base is used. Whatever else base calls has no scope: the Body and GetBody of
 // a request, the callbacks of a TLSClientConfig, RoundTrippers of RegisterProtocol and
 // TLSNextProto, and the Control of a net.Dialer that was put into http.DefaultTransport.
 //
@@ -76,7 +76,7 @@ type transport struct {
 	out   entry.Outgoing
 }
 
-// skips reports what Skip says of req. What Skip sets doesn't stay.
+// skips reports what Skip says of req. What Skip sets ends with it.
 func (t *transport) skips(req *http.Request) (skip bool) {
 	if t.opts.Skip != nil {
 		scope.Run(func() { skip = t.opts.Skip(req) })
@@ -121,11 +121,11 @@ func (t *transport) CloseIdleConnections() {
 }
 
 // redirected reports whether some redirect on the way to req has left the origin of the
-// request that the program made.
+// program's own request.
 func redirected(req *http.Request) bool {
 	hops := 0
 	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
-		// A program that sets Response itself may have made a ring.
+		// A program that sets Response itself may have made a cycle.
 		if hops++; hops > 1000 || !sameOrigin(r.URL, r.Response.Request.URL) {
 			return true
 		}

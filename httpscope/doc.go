@@ -8,8 +8,8 @@
 // the fields of the process, those that a bare Set had bound where Handler was called, as in
 // main; never from what an earlier request left on the connection, or from those of a request
 // in which Handler happens to be called. The request's context carries the scope too: a line
-// that is given it has what is bound when the line is written, with what was set since, and
-// in a goroutine that has nothing bound what Handler has set. A middleware may add to it, for
+// that is given it has what is bound when the line is written, including what was set since. In a
+// goroutine that has nothing bound it has what Handler has set. A middleware may add to it, for
 // the lines and the requests that are given its context:
 //
 //	r = r.WithContext(scope.NewContext(r.Context(), scope.With("user", user)))
@@ -20,9 +20,9 @@
 // # One request, one id
 //
 // The id that a request has come with, or that Handler has made, is in the scope, in the
-// X-Request-Id of the request that the handler gets, and once in that of the answer: whatever
-// a middleware, a proxy or the service behind it does. So middleware that wants an id finds this
-// one. A Handler inside another one keeps the id and adds its fields to the same task, and
+// X-Request-Id of the request that the handler gets, and exactly once in that of the answer,
+// whatever a middleware, a proxy or the service behind it does. So middleware that wants an id
+// finds this one. A Handler inside another one keeps the id, adds its fields to the same task, and
 // tells the outer one the route that it knows. Requests that the program makes itself and gives
 // to a Handler, such as the parts of a batch, have an id and a task each, unless they come with
 // the id and the context of the one that is being served.
@@ -33,8 +33,8 @@
 // characters A-Z a-z 0-9 . _ -, and replaced by a new id otherwise; no part of a bad one is
 // used. traceparent is taken if it is valid, and tracestate with it.
 // baggage is taken only if [Options.TrustBaggage] says so. Anyone can send these headers:
-// they identify a request in the logs and prove nothing. Of what a client sends only copies
-// are kept, of at most 1024 bytes a field, and of baggage 8192 in all: no long header or URL
+// they identify a request in the logs and prove nothing. What a client sends is kept only as
+// copies, of at most 1024 bytes a field, and 8192 bytes of baggage in all: no long header or URL
 // stays in memory with a scope.
 //
 // # What is sent
@@ -45,25 +45,25 @@
 //
 // # What stays as it is
 //
-// The handler gets a copy of the request, and a ResponseWriter that has the optional interfaces
-// of the one that it stands for. What net/http, an http.ServeMux and middleware around Handler
-// look for afterwards they find: the form of a body, the pattern, the trailers; but not the
-// pattern's values. Of the headers they see what came in. net/http removes the temporary files
-// of a form; Handler itself does after a panic and over HTTP/2, where net/http may not. A
-// middleware inside that copies the request and doesn't copy back keeps all that to itself, as
-// it does without Handler.
+// The handler gets a copy of the request, and a ResponseWriter with the optional interfaces of
+// the one that it wraps. net/http, an http.ServeMux and middleware around Handler find afterwards
+// what they look for in their request: the form of a body, the pattern, the trailers; but not the
+// pattern's values. The headers that they see are those that came in. net/http removes the
+// temporary files of a form; Handler itself does so after a panic and over HTTP/2, where net/http
+// may not. If a middleware inside copies the request and doesn't copy back, all that is lost, as
+// it is without Handler.
 //
 // When http.MaxBytesReader reaches its limit, the answer doesn't wait for the rest of the body,
-// and the connection is closed. Handler knows that by how the body is read. It doesn't see it
-// through a reader of the program's own between the two, and a handler that stops reading
+// and the connection is closed. Handler learns of the limit from how the body is read. Through a
+// reader of the program's own between the two it doesn't, and a handler that stops reading
 // before the limit may have the connection closed, too.
 //
 // # What it costs
 //
-// Handler adds some twelve allocations to a request, and its id in the answer as many in
+// Handler adds about twelve allocations to a request, and its id in the answer as many in
 // net/http and the client. A line at the end adds two, for a *slog.Logger that has its own.
-// Behind a middleware whose ResponseWriter has optional interfaces of its own choice it is
-// some ten more.
+// Behind a middleware whose ResponseWriter has an unusual choice of optional interfaces it is
+// about ten more.
 //
 // [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
 //

@@ -16,7 +16,7 @@ import (
 func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	var room [13]slog.Attr
 	attrs := room[:0]
-	// A client's string is kept as a copy: as a part of a longer one it would keep all of that.
+	// Clip copies what a client sends: it may be a part of a long string, which it would keep in memory.
 	put := func(name, value string) {
 		if name != "" && value != "" {
 			attrs = append(attrs, slog.String(name, entry.Clip(value)))
@@ -64,7 +64,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 }
 
 // method returns the method as the semantic conventions want it: an unknown one could be
-// any text that a client sends. What it returns isn't m, which is a part of the request line.
+// any text that a client sends. It returns a constant, not m, which is a part of the request line.
 func method(m string) string {
 	for _, known := range methods {
 		if m == known {

@@ -16,8 +16,8 @@ import (
 )
 
 // An *http.Transport calls functions of the program for a request: on goroutines of its own,
-// and with no scope bound, since goroutines of connections start there. Each of these
-// functions is called within the scope of its request, and that is gone when it returns.
+// and with no scope bound, since goroutines of connections start there. So each of these
+// functions is wrapped, and runs within the scope of its request.
 
 // A hookContext is the context of a request whose hooks have a scope.
 type hookContext struct {
@@ -32,7 +32,7 @@ func (c *hookContext) Value(key any) any {
 	case hookKey{}:
 		return c.scope
 	case traceKey:
-		return nil // so that WithClientTrace doesn't add it to the one that takes its place
+		return nil // so that WithClientTrace doesn't call the old trace too
 	}
 	return c.Context.Value(key)
 }
@@ -54,7 +54,7 @@ func (a asked) Value(key any) any {
 	return nil
 }
 
-// hooked returns a context like ctx for a request whose hooks are to have s.
+// hooked returns a context like ctx for a request whose hooks run within s.
 func hooked(ctx context.Context, s scope.Scope) context.Context {
 	hooked := context.Context(&hookContext{ctx, s})
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil {
@@ -63,7 +63,7 @@ func hooked(ctx context.Context, s scope.Scope) context.Context {
 	return hooked
 }
 
-// call calls fn within the scope for hooks that ctx has, or just so.
+// call calls fn, within the scope that ctx has for hooks, if there is one.
 func call(ctx context.Context, fn func()) {
 	if s, ok := ctx.Value(hookKey{}).(scope.Scope); ok {
 		s.Run(fn)
@@ -79,7 +79,7 @@ var hooks struct {
 }
 
 // shared is net/http's own transport, unless a package that was initialized earlier has put
-// another in its place. It is in use, perhaps, so that to write even what is there already
+// another in its place. It may be in use, so writing to it, even the value that is there already,
 // would be a data race.
 var shared, _ = http.DefaultTransport.(*http.Transport)
 
@@ -133,8 +133,8 @@ func hook(t *http.Transport) {
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// hookDial returns what to dial with instead, or nil: like net/http, by old only if there is no
-// dial.
+// hookDial returns what to dial with instead, or nil if there is neither. Like net/http it uses old
+// only if there is no dial.
 func hookDial(dial dialFunc, old func(network, addr string) (net.Conn, error)) dialFunc {
 	if dial == nil && old != nil {
 		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }

@@ -10,9 +10,9 @@ import (
 	"github.com/felixge/httpsnoop"
 )
 
-// answerTo returns the ResponseWriter for the handler of r, which has this id: w, watched. It
-// has the optional interfaces that w has, and no others. The kinds that are usual have a type
-// each, which takes one allocation; httpsnoop makes one for each method.
+// answerTo returns the ResponseWriter for the handler of r, which has this id. It wraps w, and
+// has the optional interfaces that w has, and no others. The usual kinds have a type each, which
+// takes one allocation; httpsnoop takes one for each method.
 func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.ResponseWriter) {
 	if own, ok := w.(response); ok {
 		_, hijacks := w.(http.Hijacker)
@@ -105,7 +105,7 @@ func (a *http2Answer) Push(target string, opts *http.PushOptions) error {
 	return a.own.(http.Pusher).Push(target, opts)
 }
 
-// A recorderAnswer is for what is like httptest.ResponseRecorder.
+// A recorderAnswer is for writers like httptest.ResponseRecorder.
 type recorderAnswer struct{ answer }
 
 func (a *recorderAnswer) WriteString(s string) (int, error) { return a.writeString(s) }
@@ -116,8 +116,8 @@ func (a *recorderAnswer) Flush() {
 	a.wrote(0)
 }
 
-// A flushAnswer and a hijackAnswer are for a middleware's writer that has Unwrap alone: an
-// http.ResponseController finds the rest behind it, and would go past the answer.
+// A flushAnswer and a hijackAnswer are for a middleware's writer that has only Unwrap: an
+// http.ResponseController finds the rest behind it, and would bypass the answer.
 type (
 	flushAnswer  struct{ answer }
 	hijackAnswer struct{ flushAnswer }
@@ -147,7 +147,7 @@ func behind(w http.ResponseWriter) (flushes, hijacks bool) {
 
 type unwrapper interface{ Unwrap() http.ResponseWriter }
 
-// The optional interfaces that others may have.
+// The optional interfaces that other writers may have.
 const (
 	stringWriter = 1 << iota
 	flusher
@@ -168,7 +168,7 @@ func optional(w http.ResponseWriter) (have int) {
 	return have
 }
 
-// snoop returns a with the optional interfaces of its ResponseWriter, whichever they are.
+// snoop returns a with any optional interfaces that its ResponseWriter has.
 func (a *answer) snoop() http.ResponseWriter {
 	return httpsnoop.Wrap(a.ResponseWriter, httpsnoop.Hooks{
 		WriteHeader: func(httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc { return a.WriteHeader },

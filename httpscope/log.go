@@ -45,7 +45,7 @@ func (h *handler) log(e *exchange) {
 	line.Write(ctx, s, entry.AwaitLimit(h.opts.Await && e.returned, h.opts.AwaitLimit))
 }
 
-// appendPath appends the path if the line has neither a route nor that.
+// appendPath appends the path, unless the line has a route or the path already.
 func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
 	key := cmp.Or(h.names.path, string(Path))
 	if h.names.route != "" && scope.GetOr(h.names.route, "") != "" || scope.Current().Has(key) {
@@ -54,14 +54,14 @@ func (h *handler) appendPath(attrs []slog.Attr, e *exchange) []slog.Attr {
 	return append(attrs, slog.String(key, entry.Clip(e.path)))
 }
 
-// status returns the status that the handler has answered with, or 0 if there is none: it
-// ended early, took the connection over, ran out of time, or nobody was there to get it.
+// status returns the status that the handler has answered with, or 0 if there is none: the handler
+// ended early, took the connection over, or ran out of time, or the client had gone.
 func (e *exchange) status() int {
 	a := e.answer
 	switch {
 	case e.clientLeft():
 		return 0
-	case a.code == 0 && e.returned && !a.hijacked && a.late != context.DeadlineExceeded:
+	case a.code == 0 && e.returned && !a.hijacked && a.ctxErr != context.DeadlineExceeded:
 		return http.StatusOK
 	}
 	return a.code
@@ -69,10 +69,10 @@ func (e *exchange) status() int {
 
 // clientLeft reports whether the client went away before an answer began: net/http ends the
 // context then, with no cause of its own. It does so too when a read of the body has timed
-// out; then the client may be there yet.
+// out; then the client may still be there.
 func (e *exchange) clientLeft() bool {
 	a := e.answer
-	return a.late != nil && !a.hijacked && !a.body.timedOut.Load() && context.Cause(a.ctx) == context.Canceled
+	return a.ctxErr != nil && !a.hijacked && !a.body.timedOut.Load() && context.Cause(a.ctx) == context.Canceled
 }
 
 // outcome returns the level of the line, and the attributes that say what went wrong.
@@ -90,7 +90,7 @@ func (e *exchange) outcome() (slog.Level, []slog.Attr) {
 		return slog.LevelWarn, failed("client_closed")
 	case e.panicked != nil:
 		return slog.LevelWarn, failed("abort")
-	case e.answer.code == 0 && e.answer.late == context.DeadlineExceeded && !e.answer.hijacked:
+	case e.answer.code == 0 && e.answer.ctxErr == context.DeadlineExceeded && !e.answer.hijacked:
 		return slog.LevelWarn, failed("timeout")
 	case e.answer.code >= 500:
 		return slog.LevelError, nil

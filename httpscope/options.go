@@ -30,8 +30,8 @@ type Options struct {
 
 	// ValidID reports whether the X-Request-Id that a client has sent may be the id of its
 	// request. nil means [PlainID]; [ProxyID] takes the formats of more proxies. It is asked
-	// only about 1 to 1024 printable ASCII characters, of which the first and the last is
-	// no space: whatever else comes is replaced by a new id. Give [TransportOptions] one that
+	// only about 1 to 1024 printable ASCII characters without a space at either end:
+	// anything else is replaced by a new id. Give [TransportOptions] one that
 	// takes all ids that this one and NewID let in, or Transport won't send them.
 	ValidID func(string) bool
 
@@ -50,13 +50,13 @@ type Options struct {
 	// header stays in the request in any case; [Transport] sends none on that isn't trusted.
 	TrustBaggage func(*http.Request) bool
 
-	// Route returns the route of a request, such as /users/{id}, for its last line: where a
-	// router other than http.ServeMux knows it. It is asked at the end, when the router has
-	// found it, and given the request as the handler was given it. Routers that leave the route
-	// in a copy of it, as chi and gorilla/mux do, need a middleware: see docs/frameworks.md. ""
-	// means that it doesn't know. nil asks nobody. Of an http.ServeMux that is behind a
-	// middleware that copies the request, or behind http.TimeoutHandler, [MuxRoute] knows the
-	// routes. What the handler has set as http.route stays.
+	// Route returns the route of a request, such as /users/{id}, for its last line: for a
+	// router other than http.ServeMux. It is asked at the end, when the router has found it, and
+	// given the request that the handler was given. Routers that leave the route in a copy of it,
+	// as chi and gorilla/mux do, need a middleware: see docs/frameworks.md. "" means that it
+	// doesn't know. nil asks nobody. For an http.ServeMux that is behind a middleware that copies
+	// the request, or behind http.TimeoutHandler, use [MuxRoute]. What the handler has set as
+	// http.route stays.
 	Route func(*http.Request) string
 
 	// AccessPath adds url.path to the last line of a request that has no route, such as
@@ -64,18 +64,18 @@ type Options struct {
 	AccessPath bool
 
 	// Finish is called when the handler has returned or ended early, before the last line and
-	// within the request's scope, with the context that the handler was given. What is known only
-	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
+	// within the request's scope, with the context that the handler was given. It can hand on what
+	// is known only then, such as the fields that the handler has set and scope.Current().Totals()
 	// so far; what it sets is on the last line. nil calls nothing.
 	Finish func(context.Context)
 
 	// Log writes one line for each request, at its end, within its scope: with all that
 	// the handler has set on its goroutine, however deep. nil writes none.
 	//
-	// Its message is "request". It has http.server.request.duration in seconds, and http.response.body.size and
-	// http.response.status_code as the handler has answered. The totals of the request, made by
-	// scope.Add and its like, stand behind all else; of a Handler inside another one that writes
-	// a line they are on that of the outer one. What else the line has, and its level:
+	// Its message is "request". It has http.server.request.duration in seconds, and
+	// http.response.body.size and http.response.status_code as the handler has answered. The totals
+	// of the request, made by scope.Add and its like, come last; if a Handler around this one
+	// writes a line, they are on that one. What else the line has, and its level:
 	//
 	//   - An answer: Info, and Error for a status from 500 on.
 	//   - A panic: exception.message and exception.stacktrace, at Error. The panic goes on to
@@ -83,19 +83,19 @@ type Options struct {
 	//   - http.ErrAbortHandler: error.type abort, at Warn.
 	//   - runtime.Goexit: error.type goexit, at Error.
 	//   - The client went away before an answer began: error.type client_closed, at Warn, with
-	//     no status. It is so if the request's context was canceled then, with no cause of its
-	//     own: a server that cancels its BaseContext should give a cause. A client that closes
-	//     its sending side only looks the same.
+	//     no status. The sign of that is that the request's context was canceled by then, with no
+	//     cause of its own: a server that cancels its BaseContext should give a cause. A client
+	//     that closes only its sending side looks the same.
 	//   - The context's deadline passed, and there was no answer: error.type timeout, at Warn,
 	//     with no status. A middleware around Handler may have answered.
 	//   - The connection was hijacked before an answer: no status.
 	//
-	// An early end without an answer has no status either. What answers for the handler when it
-	// has returned isn't seen: an echo.Echo with Handler as its middleware, say. Put Handler
-	// around it. http.TimeoutHandler calls its handler in another goroutine, whose own fields
-	// this line doesn't get; around Handler it answers for it.
+	// An early end without an answer has no status either. An answer that other code gives after
+	// the handler has returned isn't seen, as with an echo.Echo that has Handler as its middleware:
+	// put Handler around the Echo. http.TimeoutHandler calls its handler in another goroutine, and
+	// this line doesn't get the fields that are set there; around Handler it may answer in its place.
 	//
-	// A panic or a runtime.Goexit in Log, Finish or Route goes on to whoever called Handler, unless the
+	// A panic or a runtime.Goexit in Log, Finish or Route goes on to the caller, unless the
 	// handler has panicked: then that panic does. A panic of Finish or Route is on the line.
 	Log LogFunc
 
@@ -107,14 +107,14 @@ type Options struct {
 	// A Log that panics ends the program there.
 	Await bool
 
-	// AwaitLimit is how long Await waits after the handler has returned. If something is going
-	// on then, the line is written all the same, with how many calls of scope.Run, Go and Wrap
-	// that are, as scope_running. 0 and less mean 30 seconds.
+	// AwaitLimit is how long Await waits after the handler has returned. If the task isn't over
+	// then, the line is written all the same, and scope_running says how many calls of scope.Run,
+	// Go and Wrap are still going on. 0 or less means 30 seconds.
 	AwaitLimit time.Duration
 }
 
-// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
-// zeroh have one each.
+// A LogFunc writes a line. With log/slog it is the method LogAttrs of a logger; zaph.LogAttrs and
+// zeroh.LogAttrs make one.
 type LogFunc func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
 
 // A Field is one of the fields that Handler sets, by its default name. Names are those of

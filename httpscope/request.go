@@ -12,15 +12,15 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A handler gets a copy of its request, whose context carries the scope. To change the
-// request itself, as *r = *r.WithContext(ctx) would, is no way: a middleware around Handler may
+// A handler gets a copy of its request, whose context carries the scope. The request itself must
+// not be changed, as *r = *r.WithContext(ctx) would do: a middleware around Handler may
 // have started a goroutine that reads it meanwhile (its context, to watch for the end; its
 // header, which is a map, so that the process would crash). But net/http, an http.ServeMux and
 // middleware around Handler look at their own request afterwards. So what the handler has found
-// out is copied back, on the goroutine of ServeHTTP and when the handler has returned or ended
-// early. It is read from the handler's own copy, which http.TimeoutHandler, or whoever leaves a
-// handler behind with a context of its own, has copied once more: that handler writes to
-// another request.
+// out is copied back, on the goroutine of ServeHTTP, when the handler has returned or ended
+// early. It is read from the copy that was made here. Code that leaves a handler behind, as
+// http.TimeoutHandler does, has given that a context of its own and so yet another copy: the
+// handler doesn't write to this one.
 
 // An exchange is a request and its answer, as Handler serves it.
 type exchange struct {
@@ -66,7 +66,7 @@ func (m *mark) Request(ctx context.Context) (entry.Request, bool) {
 	return entry.Request{ID: m.id, Logs: m.logs}, !m.task.Ended() && isOfRequest(ctx)
 }
 
-// markOf returns that of ctx; nil if there is none.
+// markOf returns the mark in ctx, or nil if there is none.
 func markOf(ctx context.Context) *mark {
 	m, _ := ctx.Value(markKey{}).(*mark)
 	return m
@@ -82,22 +82,22 @@ func around(r *http.Request) *mark {
 		return nil
 	}
 	// The program may serve requests of its own with this context: parts of a batch, which have
-	// no RequestURI. One that a server received stays this one, whatever its header says by now.
+	// no RequestURI. A request that a server received stays the same, whatever its header says by now.
 	if id := r.Header[idHeader]; r.RequestURI == "" && (len(id) != 1 || id[0] != m.id) {
 		return nil
 	}
 	return m
 }
 
-// isOfRequest reports whether the scope in ctx came there when the server already had the
-// request. One of the server's BaseContext or ConnContext is a job's, or another request's, and
-// a client that knows that one's id is no part of it.
+// isOfRequest reports whether the scope was put into ctx after the server had received the
+// request. A scope from the server's BaseContext or ConnContext belongs to a job or to another
+// request, and a client that knows its id must not become part of that.
 func isOfRequest(ctx context.Context) bool {
 	wrapped, ok := ctx.Value(memo.WrappedKey{}).(context.Context)
 	if !ok {
 		return false
 	}
-	// net/http sets the one before ConnContext and the other behind.
+	// net/http sets ServerContextKey before it calls ConnContext, and LocalAddrContextKey after.
 	was, _ := wrapped.Value(http.ServerContextKey).(*http.Server)
 	is, _ := ctx.Value(http.ServerContextKey).(*http.Server)
 	return was == is && (wrapped.Value(http.LocalAddrContextKey) == nil) == (ctx.Value(http.LocalAddrContextKey) == nil)
@@ -107,7 +107,7 @@ func isOfRequest(ctx context.Context) bool {
 func (e *exchange) copyRequest(r *http.Request) {
 	e.r = r.WithContext(scope.NewContext(e.mark, e.task))
 	if id := r.Header[idHeader]; len(id) != 1 || id[0] != e.id {
-		// In a map of its own: whoever reads that of r at this moment would crash.
+		// In a map of its own: other code may be reading that of r, and would crash.
 		if e.r.Header = maps.Clone(r.Header); e.r.Header == nil {
 			e.r.Header = http.Header{}
 		}
@@ -117,7 +117,7 @@ func (e *exchange) copyRequest(r *http.Request) {
 }
 
 // copyBack gives r what the handler has found out about c. It leaves out the values of the
-// pattern: SetPathValue would write to a map that whoever has r may be reading.
+// pattern: SetPathValue would write to a map that other code with r may be reading.
 func copyBack(r, c *http.Request) {
 	if c.MultipartForm != nil {
 		r.MultipartForm = c.MultipartForm // net/http removes its files
@@ -126,8 +126,8 @@ func copyBack(r, c *http.Request) {
 		r.Pattern = c.Pattern
 	}
 	if r.Body == nil || r.Body == http.NoBody {
-		// Whoever wants the form can have it of the query, and a goroutine of the handler
-		// may, at this moment.
+		// Without a body the form can be read from the query again, and a goroutine of the handler
+		// may be doing that with c right now.
 		return
 	}
 	if c.Form != nil {

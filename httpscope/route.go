@@ -10,8 +10,8 @@ import (
 )
 
 // MuxRoute returns a func for [Options.Route] that knows the routes of mux, wherever mux
-// is: also behind http.TimeoutHandler and middleware that copies the request, which keep to
-// themselves what mux has found. It looks the request up once more, by the URL that the
+// is: also behind http.TimeoutHandler and middleware that copies the request, which don't pass
+// on what mux has found. It looks the request up once more, by the URL that the
 // server has received: what is behind an http.StripPrefix isn't found. It panics if mux is nil.
 func MuxRoute(mux *http.ServeMux) func(*http.Request) string {
 	if mux == nil {
@@ -36,8 +36,8 @@ type router interface {
 	Handler(*http.Request) (http.Handler, string)
 }
 
-// routeBeforehand returns the route that is known before the handler is called. The Handler
-// around this one, if there is one, gets to know it too, if a router further in has found it.
+// routeBeforehand returns the route that is known before the handler is called. If the next handler
+// is a router that has found it, the Handler around this one, if there is one, is told it too.
 func (h *handler) routeBeforehand(r *http.Request, e *exchange) string {
 	if h.names.route == "" && e.outer == nil {
 		return ""
@@ -51,10 +51,10 @@ func (h *handler) routeBeforehand(r *http.Request, e *exchange) string {
 	return route(r.Pattern)
 }
 
-// found tells the Handler around that of e which route there is.
+// found tells the Handler around this one, if there is one, the route.
 func (e *exchange) found(route string) {
 	if route != "" && e.outer != nil {
-		found := route // not route itself: that would be allocated in any case
+		found := route // a copy: route itself would be allocated for every call
 		e.outer.route.Store(&found)
 	}
 }

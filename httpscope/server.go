@@ -11,9 +11,9 @@ import (
 // Handler returns a handler that calls next with a scope of the request bound to the
 // goroutine, as a task of its own, and in the request's context. It sets the fields of
 // [Field] that are on by default, in addition to those of the process: what was bound where
-// Handler was called, if a bare scope.Set had begun its task; what scope.Share has shared there
-// counts as of the request. It answers with the request's id
-// in X-Request-Id. nil opts are the defaults. It panics if next is nil.
+// Handler was called, if a bare scope.Set had begun its task. What scope.Share has shared there,
+// up to the moment that the request comes in, is shared in the request too. It answers with the
+// request's id in X-Request-Id. nil opts are the defaults. It panics if next is nil.
 func Handler(next http.Handler, opts *Options) http.Handler {
 	if next == nil {
 		panic("httpscope.Handler: next, the handler to wrap, is nil")
@@ -64,7 +64,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.base.Detach().Run(func() { h.run(w, r, nil) })
 }
 
-// skips reports what Skip says of r. What Skip sets doesn't stay on the connection.
+// skips reports what Skip says of r. What Skip sets ends with it.
 func (h *handler) skips(r *http.Request) (skip bool) {
 	if h.opts.Skip != nil {
 		scope.Run(func() { skip = h.opts.Skip(r) })
@@ -74,7 +74,7 @@ func (h *handler) skips(r *http.Request) (skip bool) {
 
 // run runs in the task of the request.
 func (h *handler) run(w http.ResponseWriter, r *http.Request, outer *mark) {
-	if !h.serve(w, r, outer) { // with GODEBUG=panicnil=1, and log took it for runtime.Goexit, which doesn't come here
+	if !h.serve(w, r, outer) { // a panic(nil), with GODEBUG=panicnil=1: log took it for a Goexit, after which this isn't reached
 		panic(nil)
 	}
 }
@@ -114,7 +114,7 @@ func (h *handler) end(r *http.Request, e *exchange) {
 	}
 	if h.opts.Finish != nil || h.opts.Route != nil {
 		if p := recover(); p != nil {
-			defer panic(p) // and not what these may panic with
+			defer panic(p) // not with what Finish or Route may panic with
 		}
 	}
 	if h.opts.Log != nil || h.opts.Finish != nil || e.outer != nil {

@@ -23,7 +23,7 @@ type answer struct {
 	code     int // 0 iff no header was written
 	bytes    int64
 	hijacked bool
-	late     error // that of the request's context, if it had ended before the answer began
+	ctxErr   error // that of the request's context, if it had ended before the answer began
 }
 
 // init makes a the answer to r, which has this id, by way of w.
@@ -43,7 +43,7 @@ const idHeader = "X-Request-Id"
 // putID makes id the only one in the header.
 func (a *answer) putID() {
 	h := a.Header()
-	if h == nil { // no writer should
+	if h == nil { // no writer should return that
 		return
 	}
 	if v := h[idHeader]; len(v) != 1 || v[0] != a.id {
@@ -60,7 +60,7 @@ func (a *answer) putID() {
 	}
 }
 
-// begin is called before anything of an answer is written. Code that is 1xx, but for 101, is
+// begin is called before the first part of an answer is written. A status of 1xx other than 101 is
 // no answer yet.
 func (a *answer) begin() {
 	if a.code != 0 || a.hijacked {
@@ -68,10 +68,10 @@ func (a *answer) begin() {
 	}
 	a.putID()
 	a.body.closeIfTooLarge(a.server)
-	a.late = a.ctx.Err()
+	a.ctxErr = a.ctx.Err()
 }
 
-// wrote is called when n bytes were written, or none with what begins an answer.
+// wrote is called when n bytes of the answer were written: 0 if only its header was.
 func (a *answer) wrote(n int64) {
 	if a.hijacked {
 		return
@@ -82,8 +82,8 @@ func (a *answer) wrote(n int64) {
 	}
 }
 
-// end is called when the handler has returned or ended early. net/http answers now if nobody
-// has; so does a middleware that recovers.
+// end is called when the handler has returned or ended early. If there is no answer yet, net/http, or
+// a middleware that recovers, will answer now.
 func (a *answer) end() {
 	if a.code == 0 {
 		a.begin()
@@ -97,7 +97,7 @@ func (a *answer) WriteHeader(code int) {
 	if final {
 		a.begin()
 	}
-	a.ResponseWriter.WriteHeader(code) // panics if code is none
+	a.ResponseWriter.WriteHeader(code) // panics if code isn't valid
 	if final && a.code == 0 && !a.hijacked {
 		a.code = code
 	}
@@ -113,7 +113,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// What a may have besides. Each must be there only if the ResponseWriter has it.
+// The optional methods. Each must be there only if the ResponseWriter has it.
 
 func (a *answer) writeString(s string) (int, error) {
 	a.begin()
