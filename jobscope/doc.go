@@ -1,5 +1,5 @@
-// Package jobscope gives each job a scope of its own. A job is what a program does that is no
-// HTTP request: it handles a message, a cron run, a batch.
+// Package jobscope gives each job a scope of its own. A job is a piece of work that is no HTTP
+// request: a message, a cron run, a batch.
 //
 //	err := jobscope.Run(ctx, "tidy", tidy, &jobscope.Options{Log: slog.LogAttrs})
 //
@@ -14,11 +14,11 @@
 // [Run] binds a new task to the goroutine until fn has returned. It starts from the fields of
 // the process, those that a bare scope.Set has bound where Run is called, as in main; never
 // from those of the job before on the same goroutine, or of a request or job in which Run is
-// called. That one's process fields aren't taken over either, as they can't be told from its
-// own: give them in [Options.Fields].
+// called. The process fields that such a request or job has aren't taken over either, as they can't
+// be told from its own: give them in [Options.Fields].
 //
-// fn's context carries the scope too, also where ctx carries that of a request. A line that is
-// given it has what is bound when the line is written, with what fn has set since. Goroutines
+// fn's context carries the scope too, even if ctx carries that of a request. A line that is
+// given it has what is bound when the line is written, including what fn has set since. Goroutines
 // that fn starts inherit the scope; start those that outlive the job with scope.Go, and what
 // serves other jobs too, such as a pool, inside scope.Outside.
 //
@@ -38,9 +38,9 @@
 //
 // # What is trusted
 //
-// Of [Options.Headers] the ids are taken if they are valid, and baggage only with
-// [Options.TrustBaggage]. Ids identify a job in the logs and prove nothing. What is kept are
-// copies, of baggage at most 8192 bytes in all: no long header stays in memory with a scope.
+// The ids in [Options.Headers] are taken if they are valid, and baggage only with
+// [Options.TrustBaggage]. Ids identify a job in the logs and prove nothing. Only copies are kept,
+// and at most 8192 bytes of baggage: no long header stays in memory with a scope.
 //
 // # How it ended
 //
@@ -50,8 +50,8 @@
 //
 // # What it costs
 //
-// Run adds some seven allocations to a call of fn, and Headers as many. A line at the end adds
-// one, to those of the logger and of what went wrong.
+// Run adds about seven allocations to a call of fn, and Headers as many. A line at the end adds
+// one, besides those of the logger and of what went wrong.
 //
 // [docs/unstamped.md] says, from symptom to cause to cure, why a line isn't stamped, or late.
 //

@@ -52,7 +52,7 @@ func (j *job) setFields(ctx context.Context) {
 	entry.Agree(propagation.RequestIDKey, id, true)
 }
 
-// untrusted is headers whose baggage isn't taken. It is kept, for what the job sends.
+// untrusted hides the baggage of headers, and keeps it: what the job sends on must not have it.
 type untrusted struct {
 	propagation.Carrier
 	baggage string

@@ -11,11 +11,11 @@ import (
 // Run calls fn as a job of this name, with a scope of the job bound to the goroutine, as a task
 // of its own, and in fn's context. It returns fn's error as it is. The scope has request_id,
 // job.name, and what [Options] says, in addition to the fields of the process: what is bound
-// where Run is called, if a bare scope.Set has begun its task. name is stored as it is, also if
+// where Run is called, if a bare scope.Set has begun its task. name is stored as it is, even if
 // it is "". nil opts are the defaults.
 //
-// fn is called also if ctx is over already. A panic and a [runtime.Goexit] in it go on to Run's
-// caller. Run panics if fn is nil, or ctx, as the functions of package context do.
+// fn is called even if ctx is over already. A panic and a [runtime.Goexit] in it go on to Run's
+// caller. Run panics if fn or ctx is nil.
 func Run(ctx context.Context, name string, fn func(context.Context) error, opts *Options) error {
 	if ctx == nil {
 		panic("jobscope.Run: ctx, the context of the job, is nil")
@@ -28,7 +28,7 @@ func Run(ctx context.Context, name string, fn func(context.Context) error, opts 
 		j.opts = *opts
 	}
 	entry.ProcessWide(scope.Current()).Detach().Run(func() { j.run(ctx) })
-	if !j.returned { // with GODEBUG=panicnil=1, and run took it for runtime.Goexit, which doesn't come here
+	if !j.returned { // a panic(nil), with GODEBUG=panicnil=1: run took it for a Goexit, after which this isn't reached
 		panic(nil)
 	}
 	return j.err
@@ -60,7 +60,7 @@ func (j *job) run(ctx context.Context) {
 				panic(j.panicked)
 			}
 		}()
-		if j.ctx == nil { // an option has panicked; ctx may be of a request
+		if j.ctx == nil { // an option has panicked; ctx may be that of a request
 			j.ctx = scope.NewContext(ctx, scope.Current())
 		}
 		j.log()

@@ -55,22 +55,21 @@ func (j *job) outcome() Outcome {
 	return Canceled
 }
 
-// stopped reports whether fn has failed because its context was over. That the context is over
-// by now doesn't say so: fn may have failed for a reason of its own.
+// stopped reports whether fn has failed because its context was over. A context that is over by now
+// isn't enough: fn may have failed for a reason of its own.
 func (j *job) stopped() bool {
 	over := j.ctx.Err()
 	return over != nil && (is(j.err, over) || is(j.err, context.Cause(j.ctx)))
 }
 
-// is is errors.Is for an error whose methods may panic: then it is another one.
+// is is errors.Is, but false if a method of err panics.
 func is(err, target error) (same bool) {
 	defer func() { _ = recover() }()
 	return errors.Is(err, target)
 }
 
-// why returns the text of the error of a job that was stopped, with the cause. It is made by
-// values.Text, as any text of an error here: a method of the program's that panics costs no
-// more than the text.
+// why returns the text of the error of a job that was stopped, with the cause. Like any text of an
+// error here it comes from values.Text: if a method of the program's panics, only the text is lost.
 func (j *job) why() string {
 	text, cause := values.Text(j.err), values.Text(context.Cause(j.ctx))
 	switch {
@@ -82,13 +81,13 @@ func (j *job) why() string {
 	return text + ": " + cause
 }
 
-// typeOf returns the type of err as the semantic conventions want it: not that of a wrapper
-// which says nothing about the failure.
+// typeOf returns the type of err as the semantic conventions want it: not that of a wrapper,
+// which would say nothing about the failure.
 func typeOf(err error) string {
 	for {
 		err = logadapters.BareErrors(err)[0]
 		name := fmt.Sprintf("%T", err)
-		if name != "*fmt.wrapError" { // of others Unwrap may panic
+		if name != "*fmt.wrapError" { // the Unwrap of others may panic
 			return name
 		}
 		inner := errors.Unwrap(err)

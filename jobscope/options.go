@@ -13,10 +13,10 @@ import (
 type Options struct {
 	// Log writes one line for each job, at its end, within its scope: with all that fn has set
 	// on its goroutine outside of inner Runs, however deep. nil writes none. What fn has
-	// started with scope.Go may go on: the line is written when fn returns.
+	// started with scope.Go may still be running: the line is written when fn returns.
 	//
 	// Its message is "job". It has job.outcome, one of the [Outcome]s, and job.duration in seconds,
-	// as a float. The totals of the job, made by scope.Add and its like, stand behind all else. If
+	// as a float. The totals of the job, made by scope.Add and its like, come last. If
 	// scope.Error has made the error, the line has the fields of its scope. What else it has:
 	//
 	//   - [OK]: nothing.
@@ -39,9 +39,9 @@ type Options struct {
 	// panics ends the program there.
 	Await bool
 
-	// AwaitLimit is how long Await waits after fn has returned. If something is going on then, the
-	// line is written all the same, with how many calls of scope.Run, Go and Wrap that are, as
-	// scope_running. 0 and less mean 30 seconds.
+	// AwaitLimit is how long Await waits after fn has returned. If the task isn't over then, the
+	// line is written all the same, and scope_running says how many calls of scope.Run, Go and Wrap
+	// are still going on. 0 or less means 30 seconds.
 	AwaitLimit time.Duration
 
 	// Fields returns further fields for the scope. nil adds none. It is called within the job's
@@ -54,20 +54,20 @@ type Options struct {
 
 	// ID makes the id of a job that comes without a valid one in Headers. nil makes what
 	// httpscope.NewID makes, a UUID of version 7. An id that no header can hold is replaced by
-	// one of these. It is called within the job's task: what it is to take over from the caller,
-	// read before.
+	// one of these. It is called within the job's task: if it needs something of the caller's
+	// scope, read that before Run.
 	ID func() string
 
 	// Headers are those of the message that the job is about. nil means that there is none.
 	// x-request-id is the job's id if it is 1 to 128 of the characters A-Z a-z 0-9 . _ -, and
-	// traceparent is taken if it is valid, and tracestate with it. Nothing is taken of what
-	// isn't valid. All that is kept is a copy.
+	// traceparent is taken if it is valid, and tracestate with it. Of what isn't valid no part is
+	// taken. Only copies are kept.
 	Headers propagation.Carrier
 
 	// TrustBaggage says to take fields from the baggage in Headers, too: those whose keys are
 	// declared scope.Propagated, within the limits of the specification. They replace no
-	// field of Run. false takes none, and so it should be with messages that others than your
-	// own services may send.
+	// field of Run. false takes none: right for messages that may come from others than your
+	// own services.
 	TrustBaggage bool
 
 	// Level returns the level of the line. nil means Info for OK, Warn for Canceled and
@@ -76,33 +76,33 @@ type Options struct {
 	Level func(o Outcome, err error) slog.Level
 }
 
-// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
-// zeroh have one each. An httpscope.LogFunc is one, too.
+// A LogFunc writes a line. With log/slog it is the method LogAttrs of a logger; zaph.LogAttrs and
+// zeroh.LogAttrs make one. An httpscope.LogFunc is one, too.
 type LogFunc = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
 
 // An Outcome is how a job has ended.
 type Outcome string
 
 const (
-	// OK is that fn has returned nil, also if its context was over.
+	// OK means that fn has returned nil, even if its context was over.
 	OK Outcome = "ok"
 
-	// Error is that fn has returned an error, but for those of Canceled and Deadline. An error
+	// Error means that fn has returned an error other than those of Canceled and Deadline. An error
 	// of a context that fn has made itself, such as the timeout of one call, is an Error.
 	Error Outcome = "error"
 
-	// Panic is that fn has panicked, or what makes the scope: Fields, ID or Headers.
+	// Panic means that fn has panicked, or else what makes the scope: Fields, ID or Headers.
 	Panic Outcome = "panic"
 
-	// Goexit is that fn has called runtime.Goexit, as the methods FailNow and SkipNow of a test
+	// Goexit means that fn has called runtime.Goexit, as the methods FailNow and SkipNow of a test
 	// do.
 	Goexit Outcome = "goexit"
 
-	// Canceled is that the context was canceled, and that fn has returned an error that is the
+	// Canceled means that the context was canceled, and that fn has returned an error that is the
 	// context's or the cause of its end, by errors.Is. What a library returns in place of these,
 	// as gRPC and os/exec do, is an Error: join ctx.Err() to it.
 	Canceled Outcome = "canceled"
 
-	// Deadline is the same for a context whose deadline has passed.
+	// Deadline means the same for a context whose deadline has passed.
 	Deadline Outcome = "deadline"
 )
