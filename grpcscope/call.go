@@ -2,7 +2,7 @@ package grpcscope
 
 import "strings"
 
-// A Call says which call it is, and of which kind.
+// A Call describes a call.
 type Call struct {
 	FullMethod string // as gRPC has it: /helloworld.Greeter/SayHello
 	Service    string // helloworld.Greeter
@@ -12,8 +12,8 @@ type Call struct {
 	ClientStream, ServerStream bool
 }
 
-// callOf returns the unary call of fullMethod. What has no service, which only a server with a
-// handler for unknown services gets, is all Method.
+// callOf returns the unary call of fullMethod. If that has no service, it is all Method: only a server
+// with a handler for unknown services gets such a one.
 func callOf(fullMethod string) Call {
 	name := strings.TrimPrefix(fullMethod, "/")
 	c := Call{FullMethod: fullMethod, Method: name}
@@ -25,5 +25,5 @@ func callOf(fullMethod string) Call {
 
 func (c Call) streams() bool { return c.ClientStream || c.ServerStream }
 
-// full is the method as newer conventions have it.
+// full is the method's name as newer conventions have it.
 func (c Call) full() string { return strings.TrimPrefix(c.FullMethod, "/") }

@@ -29,17 +29,17 @@ type ClientOptions struct {
 	Names map[Field]string
 
 	// Log writes one line for each call when it has ended, within the scope of whoever makes
-	// it, in which Service, Method and their like are those of this call. nil writes none.
+	// it, in which Service, Method and so on are those of this call. nil writes none.
 	//
 	// Its message is "outgoing call". It has rpc.grpc.status_code, rpc.client.call.duration in
 	// seconds, and, as on the line of a server, the numbers and sizes of messages and the error's
-	// message. A stream that is neither received to its end nor canceled, nor its connection closed,
-	// has no line, and neither has a call that ends with a panic or with runtime.Goexit.
+	// message. There is no line for a stream that is neither received to its end nor canceled, and
+	// whose connection isn't closed, nor for a call that ends with a panic or with runtime.Goexit.
 	//
-	// A stream is as it leaves this interceptor, with whatever interceptors inside make of it: one that
-	// they open again has one line. It is over with the first error of RecvMsg, or of SendMsg but for
-	// io.EOF; and when its context ends, whatever is received afterwards. Its line is written then, which
-	// may be on a goroutine of gRPC's or of the context's: a Log or CodeToLevel that panics there ends the program.
+	// A stream that interceptors inside this one open again has one line. It is over with the first
+	// error of RecvMsg, or of SendMsg other than io.EOF; and when its context ends, whatever is
+	// received afterwards. Its line is written then, perhaps on a goroutine of gRPC's or of the
+	// context's: a Log or CodeToLevel that panics there ends the program.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].
@@ -52,12 +52,12 @@ type ClientOptions struct {
 // baggage the fields whose keys are declared scope.Propagated. Metadata that the call has
 // already stays, unless it isn't valid: so a proxy passes traceparent on as it came. Baggage
 // that came in with the call or request that is being served, and that its TrustBaggage didn't
-// trust, is taken away where a proxy sends it on, if the context is made of the served one's.
+// trust, is removed where a proxy sends it on, if the context is derived from the served one's.
 // nil opts are the defaults.
 //
 // gRPC is called with no scope bound: the goroutines that it starts for a connection when it is
-// first used, or used again, serve other calls later, and would keep this one's scope, and speak
-// for it, until then. What it calls for the call has the scope in its context: interceptors inside
+// first used, or used again, serve other calls later, and would keep this one's scope, and log
+// with it, until then. What it calls for the call has the scope in its context: interceptors inside
 // this one, stats handlers, credentials. Chain it last, with [StreamClientInterceptor] beside
 // it, or use [DialOptions].
 func UnaryClientInterceptor(opts *ClientOptions) grpc.UnaryClientInterceptor {
@@ -142,7 +142,7 @@ type outgoing struct {
 	record *entry.Record   // nil if no line is written
 }
 
-// skips reports whether a call is sent as it is. What Skip sets doesn't stay.
+// skips reports whether a call is sent as it is. What Skip sets ends with it.
 func (c *client) skips(ctx context.Context, rpc Call) (skip bool) {
 	if c.opts.Skip != nil {
 		scope.Run(func() { skip = c.opts.Skip(ctx, rpc) })
@@ -169,7 +169,7 @@ func (c *client) call(ctx context.Context, rpc Call) *outgoing {
 	return o
 }
 
-// within returns opts whose functions are called with the scope: gRPC has none.
+// within returns opts with functions that run within the scope: gRPC calls them with none bound.
 func (o *outgoing) within(opts []grpc.CallOption) []grpc.CallOption {
 	opts = slices.Clone(opts) // the caller's stay as they are
 	for i, opt := range opts {

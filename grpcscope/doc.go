@@ -19,11 +19,11 @@
 //
 // The id that a call has come with as x-request-id, or that was made for it, is in the scope,
 // in the metadata that the handler sees, and in the answer: in its header, or, if it is an error with
-// nothing sent before, in its trailer. A client's retry policy tries only such answers again that have no
-// header. A stream's SetHeader, SendHeader and SetTrailer leave out another id. What a handler sets
-// with the funcs grpc.SetHeader and grpc.SetTrailer is sent beside it: gRPC has no way to take back
-// what is set. What gRPC answers itself has none: to a method that it doesn't know, or to a message that
-// it can't take.
+// nothing sent before, in its trailer. (A client's retry policy doesn't retry a call whose answer has
+// a header.) A stream's SetHeader, SendHeader and SetTrailer leave out another id. An id that a
+// handler sets with the funcs grpc.SetHeader and grpc.SetTrailer is sent beside it: gRPC has no way to
+// take back what is set. An answer that gRPC gives itself has no id: to a method that it doesn't know,
+// or to a message that it can't take.
 //
 // # What is trusted
 //
@@ -37,32 +37,33 @@
 //
 // The interceptors of a client send x-request-id, traceparent with its tracestate, and of the other
 // fields only those whose keys are declared scope.Propagated. They keep untrusted baggage from
-// travelling through a proxy, also one from httpscope to gRPC or back. OpenTelemetry's stats
+// travelling through a proxy, even one from httpscope to gRPC or back. OpenTelemetry's stats
 // handler sends its own traceparent in place of this one, and its own baggage, if it has any.
 //
 // # Connections
 //
 // A gRPC client connects when it is first used, and again when a connection is lost. The call
 // that finds no connection starts the new one's goroutines. With these interceptors it doesn't
-// hand its scope on to them. grpc.NewClient starts goroutines itself,
-// which inherit from its caller: call it in main, or in scope.Outside. The same is true of
-// grpc.NewServer and the method Serve of a server.
+// hand its scope on to them. grpc.NewClient starts goroutines itself, which inherit from its
+// caller: call it in main, or in scope.Outside. The same is true of grpc.NewServer and the method
+// Serve of a server.
 //
 // # Streams
 //
 // The scope lasts as long as the call. With [Options.PerMessage] each message that a stream
-// receives has a scope of its own, made of what was bound before the first one.
+// receives has a scope of its own, made from what was bound before the first one.
 //
 // # OpenTelemetry
 //
-// Beside its stats handler the trace ids agree: both take the traceparent that came in. For the ids
-// of the span that it starts on a server, return otelscope.SpanFields(ctx) from [Options.Fields]; and
-// otelscope.Finish is for [Options.Finish]. [NewerNames] has the names of fields that it uses by now.
+// The trace ids agree with those of its stats handler: both take the traceparent that came in. For
+// the ids of the span that it starts on a server, return otelscope.SpanFields(ctx) from
+// [Options.Fields]; and give otelscope.Finish to [Options.Finish]. [NewerNames] has the names that it
+// now uses for fields.
 //
 // # What it costs
 //
-// Of the 150 or so allocations that a unary call has over a connection, the interceptor of a server
-// makes 13, four of which are for the answer's id; that of a client makes 10. For a line at
-// the end of the call these are 14 and 20, without what the logger makes of it, and it takes the
-// time to see how long each message is.
+// Of the 150 or so allocations that a unary call takes over a connection, the interceptor of a server
+// makes 13, four of which are for the answer's id; that of a client makes 10. With a line at the end
+// of the call they make 14 and 20, not counting the logger's, and each message is measured, which
+// takes time.
 package grpcscope

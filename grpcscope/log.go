@@ -47,7 +47,7 @@ func (c *call) log(answered error) {
 }
 
 // answer returns the error to answer with. gRPC sends a status as it is only if the error itself has
-// one. Of an error that wraps it, as that of scope.Error does, it would send the whole text, with
+// one. For an error that wraps it, as that of scope.Error does, it would send the whole text, with
 // "rpc error: code = …".
 func answer(err error) error {
 	if _, ok := err.(hasStatus); ok {
@@ -63,8 +63,8 @@ func answer(err error) error {
 
 type hasStatus interface{ GRPCStatus() *status.Status }
 
-// A statusError is what scope.Error has returned, answered with the status of the error that is in it.
-// In all else it is the same to interceptors in front.
+// A statusError is an error of scope.Error with the status of the error that it wraps. Otherwise
+// interceptors around this one see no difference.
 type statusError struct {
 	memo.FullError
 	hasStatus
@@ -73,8 +73,8 @@ type statusError struct {
 // Unwrap returns what scope.Error has returned, which has the scope.
 func (e *statusError) Unwrap() error { return e.FullError }
 
-// statusOf returns the status that gRPC makes of a handler's error. If a method of err panics, the code
-// is Unknown.
+// statusOf returns the status that gRPC makes from a handler's error. If a method of err panics, the
+// code is Unknown.
 func statusOf(err error) (s *status.Status) {
 	defer func() {
 		if recover() != nil {

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// outgoingMD is the metadata of a call that is about to be sent, an entry.Header. gRPC's context
-// has it; what is set is added to it at the end, at once.
+// outgoingMD is the metadata of a call that is about to be sent, as an entry.Header. It is in gRPC's
+// context; what is set is put there at the end, all at once.
 type outgoingMD struct {
 	ctx context.Context
 	set []string // keys and values in turn; an empty value removes the key
@@ -30,7 +30,7 @@ func (md *outgoingMD) Values(key string) []string {
 // Get returns the values, joined: baggage may be spread over several.
 func (md *outgoingMD) Get(key string) string { return strings.Join(md.Values(key), ",") }
 
-// Set replaces all of them. An empty value removes the key.
+// Set replaces all values of key. An empty value removes the key.
 func (md *outgoingMD) Set(key, value string) {
 	for i := 0; i < len(md.set); i += 2 {
 		if md.set[i] == key {
@@ -41,7 +41,7 @@ func (md *outgoingMD) Set(key, value string) {
 	md.set = append(md.set, key, value)
 }
 
-// Keys returns nothing: Get finds a key in any case.
+// Keys returns nothing: Get finds a key whatever its case.
 func (md *outgoingMD) Keys() []string { return nil }
 
 // context returns the context to send with.

@@ -19,9 +19,9 @@ type Options struct {
 
 	// Names has other names for some of the fields. An empty name leaves the field out.
 	// A name for a field that is off by default turns it on. Give the same names to [ClientOptions]:
-	// clients look for the ids under them, so without one for RequestID or TraceID none is sent on,
-	// and the line of an outgoing call has fields of its own in place of those of the call that is
-	// being served.
+	// clients look for the ids under them, so without one for RequestID or TraceID that id isn't sent
+	// on, and on the line of an outgoing call they replace the fields of the call that is being
+	// served.
 	Names map[Field]string
 
 	// Fields returns further fields for the scope. nil adds none. It is called within the call's
@@ -35,10 +35,9 @@ type Options struct {
 
 	// ValidID reports whether the x-request-id that a client has sent may be the id of its
 	// call. nil means what httpscope.PlainID says: 1 to 128 of the characters
-	// A-Z a-z 0-9 . _ -. It is asked only about 1 to 1024 printable ASCII characters, of which
-	// the first and the last is no space: whatever else comes is replaced by a new id. Give
-	// [ClientOptions] one that takes all ids that this one and NewID let in, or they won't be
-	// sent.
+	// A-Z a-z 0-9 . _ -. It is asked only about 1 to 1024 printable ASCII characters without a
+	// space at either end: anything else is replaced by a new id. Give [ClientOptions] one that
+	// takes all ids that this one and NewID let in, or they won't be sent.
 	ValidID func(string) bool
 
 	// NewID makes the id of a call that comes without a valid one. nil makes what
@@ -58,14 +57,14 @@ type Options struct {
 
 	// PerMessage gives each message that a stream receives a scope of its own, with
 	// rpc.message.id, counted from 1. RecvMsg binds it to the goroutine that calls it, in place of
-	// that of the message before, also where the stream ends:
+	// that of the message before, and so it does at the end of the stream:
 	//
-	//   - What was set for a message is gone with the next RecvMsg. For what the last line must have
-	//     there are scope.Share and scope.Add; it has the last message's own fields only if the
+	//   - What was set for a message is gone with the next RecvMsg. For what the last line must have,
+	//     use scope.Share and scope.Add; it has the last message's own fields only if the
 	//     handler returns without another RecvMsg.
 	//   - Goroutines may take turns to receive: what each had set before its first message stays
-	//     with it. One that was started for a message is inside that until it receives another, and
-	//     one that isn't in the call's task gets no such scope.
+	//     with it. A goroutine that was started for a message keeps its scope until it receives another
+	//     message, and one that isn't in the call's task gets no such scope.
 	//   - Call RecvMsg outside of a Run that began after the first message. It puts back what was
 	//     bound before that message, without the fields of the Run; and when the Run returns, the
 	//     message before it is bound again.
@@ -78,8 +77,8 @@ type Options struct {
 	Recover bool
 
 	// Finish is called when the handler has returned or ended early, before the last line and
-	// within the call's scope, with the context that the handler was given. What is known only
-	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
+	// within the call's scope, with the context that the handler was given. It can hand on what is
+	// known only then, such as the fields that the handler has set and scope.Current().Totals()
 	// so far; what it sets is on the last line. nil calls nothing.
 	Finish func(context.Context)
 
@@ -88,14 +87,14 @@ type Options struct {
 	// itself, before interceptors: a method that it doesn't know, a unary call whose message it can't
 	// take.
 	//
-	// Its message is "call". It has rpc.grpc.status_code, as the handler and the interceptors inside this one have
-	// answered; what goes wrong when gRPC sends that answer isn't seen. It has
-	// rpc.server.call.duration in seconds, for streams
-	// rpc.server.requests_per_rpc and rpc.server.responses_per_rpc, the numbers of messages that
-	// were received and sent, and rpc.server.request.size and rpc.server.response.size, how many
-	// bytes these are together, encoded and not compressed, if all of them are protocol
-	// buffers. The totals of the call, made by scope.Add and its like, stand behind all else. If
-	// scope.Error has made the error, the line has the fields of its scope. What else the line has:
+	// Its message is "call". It has rpc.grpc.status_code, as the handler and the interceptors inside
+	// this one have answered; what goes wrong when gRPC sends that answer isn't seen. It has
+	// rpc.server.call.duration in seconds, for streams rpc.server.requests_per_rpc and
+	// rpc.server.responses_per_rpc, the numbers of messages that were received and sent, and
+	// rpc.server.request.size and rpc.server.response.size, how many bytes these are together,
+	// encoded and not compressed, if all of them are protocol buffers. The totals of the call, made
+	// by scope.Add and its like, come last. If scope.Error has made the error, the line has the
+	// fields of its scope. What else the line has:
 	//
 	//   - An error: error.message, as the client gets it.
 	//   - A panic: exception.message and exception.stacktrace, at Error. Unless Recover is set
@@ -110,8 +109,9 @@ type Options struct {
 	//     cause: a lost connection, and the method Stop of a server, look like the client.
 	//
 	// A panic or a runtime.Goexit in Skip, Log, CodeToLevel or Finish goes on to whoever called the
-	// interceptor, unless the handler has panicked and Recover isn't set: then that panic does. A panic of Finish is on
-	// the line, and is one of the handler for Recover, which ends no other of these.
+	// interceptor, unless the handler has panicked and Recover isn't set: then that panic does. A
+	// panic of Finish is on the line, and Recover treats it as one of the handler. It ends none of
+	// the others.
 	Log LogFunc
 
 	// CodeToLevel returns the level of the line. nil means [CodeLevel].
@@ -124,14 +124,14 @@ type Options struct {
 	// call inside an httpscope.Handler that writes a line. A Log that panics ends the program there.
 	Await bool
 
-	// AwaitLimit is how long Await waits after the handler has returned. If something is going
-	// on then, the line is written all the same, with how many calls of scope.Run, Go and Wrap
-	// that are, as scope_running. 0 and less mean 30 seconds.
+	// AwaitLimit is how long Await waits after the handler has returned. If the task isn't over
+	// then, the line is written all the same, and scope_running says how many calls of scope.Run,
+	// Go and Wrap are still going on. 0 or less means 30 seconds.
 	AwaitLimit time.Duration
 }
 
-// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
-// zeroh have one each. An httpscope.LogFunc is one, too.
+// A LogFunc writes a line. With log/slog it is the method LogAttrs of a logger; zaph.LogAttrs and
+// zeroh.LogAttrs make one. An httpscope.LogFunc is one, too.
 type LogFunc = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
 
 // A Field is one of the fields that the interceptors set, by its default name. Names are those
@@ -145,13 +145,13 @@ const (
 	System       Field = "rpc.system"                // grpc
 	Service      Field = "rpc.service"               // with its package: helloworld.Greeter
 	Method       Field = "rpc.method"                // SayHello
-	StatusCode   Field = "rpc.grpc.status_code"      // a number; on last lines only
+	StatusCode   Field = "rpc.grpc.status_code"      // a number; only on the lines that Log writes
 	MessageID    Field = "rpc.message.id"            // with Options.PerMessage, which does nothing without a name for it
 
 	// Off by default. These two are what newer conventions have in place of Service, Method and
 	// StatusCode: see [NewerNames].
 	FullMethod Field = "rpc.method.full"          // helloworld.Greeter/SayHello
-	Status     Field = "rpc.response.status_code" // NOT_FOUND; on last lines only
+	Status     Field = "rpc.response.status_code" // NOT_FOUND; only on the lines that Log writes
 
 	// Off by default: it may be personal data.
 	ClientAddress Field = "client.address" // the peer of the connection, without the port

@@ -18,17 +18,17 @@ import (
 // bound to the goroutine, as a task of its own, and in the handler's context. It sets the fields
 // of [Field] that are on by default, in addition to those of the process: what was bound where
 // UnaryServerInterceptor was called, if a bare scope.Set had begun its task. It answers with the
-// call's id as x-request-id: in the header, and where the answer is an error, or the handler has sent
+// call's id as x-request-id: in the header, or, if the answer is an error or the handler has sent
 // the header, in the trailer. nil opts are the defaults.
 //
 // Chain it first, with [StreamServerInterceptor] beside it, or use [ServerOptions]. A call that
 // comes through two of these interceptors has one task, and one last line: those of the first.
 //
-// Inside an httpscope.Handler that serves the same request, where the server answers to net/http by
-// its method ServeHTTP, the call is in the request's task: it has the request's id, adds its fields,
-// and if that Handler writes a line, the task's last line with its totals is that. It has a line of
-// its own too, if Log says so. What the handler sets with scope.Set is on the lines of the call
-// alone; what it sets with scope.Share is on the request's line too.
+// Inside an httpscope.Handler that serves the same request, where net/http calls the server's method
+// ServeHTTP, the call is in the request's task: it has the request's id and adds its fields. If that
+// Handler writes a line, that one is the task's last, with its totals. The call has a line of its own
+// too, if Log says so. What the handler sets with scope.Set is on the lines of the call alone; what it
+// sets with scope.Share is on the request's line too.
 func UnaryServerInterceptor(opts *Options) grpc.UnaryServerInterceptor {
 	s := newServer(opts)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -109,7 +109,7 @@ type call struct {
 	rpc       Call
 	stream    grpc.ServerStream // nil for a unary call
 	outer     entry.Outer
-	sharesID  bool // the answer is that of a call around this one, and has that one's id
+	sharesID  bool // the answer is that of a call around this one, and gets that one's id
 	id        string
 	putOnce   sync.Once
 	came      []string // the ids that the call came with: see ids
@@ -128,8 +128,8 @@ func (s *server) newCall(ctx context.Context, rpc Call) *call {
 	return c
 }
 
-// isScoped reports whether c has a scope of its own: it is neither skipped, nor another interceptor's
-// of this package.
+// isScoped reports whether this interceptor has given c its scope: c isn't skipped, and no interceptor
+// of this package around this one serves it.
 func (c *call) isScoped() bool { return c.ctx != nil }
 
 type callKey struct{}
@@ -144,8 +144,8 @@ func (c *call) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// lookAround finds out what c is inside of. It reports whether that is c itself, with another
-// interceptor of this package around this one.
+// lookAround finds the entry that c is inside of. It returns true if that is another interceptor of
+// this package, serving the same call.
 func (c *call) lookAround() (same bool) {
 	if !entry.InServing(c.Context) {
 		return false
@@ -199,7 +199,7 @@ func (s *server) enter(c *call, handle func(context.Context) error) (err error) 
 	return err
 }
 
-// skips reports what Skip says of c. What Skip sets doesn't stay on the goroutine.
+// skips reports what Skip says of c. What Skip sets ends with it.
 func (s *server) skips(c *call) (skip bool) {
 	if s.opts.Skip != nil {
 		scope.Run(func() { skip = s.opts.Skip(c.Context, c.rpc) })
@@ -230,16 +230,15 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 }
 
 // putID puts the id into the answer, once: into the header if the answer is good, or begins now. An
-// error has it in the trailer: a client's retry policy tries only those answers again that have
-// nothing else.
+// error has it in the trailer: a client's retry policy doesn't retry a call whose answer has a header.
 func (c *call) putID(good bool) {
 	c.putOnce.Do(func() {
-		if c.id == "" || c.outer.Found() { // an option has panicked, or what is around puts it into the header
+		if c.id == "" || c.outer.Found() { // an option has panicked, or the outer entry puts it into the header
 			return
 		}
 		md := metadata.MD{propagation.RequestIDHeader: {c.id}}
-		// Setting it fails where the header has been sent, and where there is no answer: the call isn't
-		// one of a server's, or it is over.
+		// Setting it fails if the header has been sent, and if there is no answer: the call didn't come
+		// through a server, or it is over.
 		switch {
 		case c.stream != nil:
 			if !good || c.stream.SetHeader(md) != nil {
@@ -289,13 +288,12 @@ func (c *call) finish(err *error) {
 		return
 	}
 	if p := recover(); p != nil {
-		defer panic(p) // and not what Finish may panic with
+		defer panic(p) // not with what Finish may panic with
 	}
 	c.opts.Finish(c.ctx)
 }
 
-// end is the last that is done within the scope. It is a deferred call: unless the options say
-// that it is recovered, a panic goes on.
+// end is deferred, and comes last within the scope. A panic goes on, unless Options.Recover ends it.
 func (c *call) end(err *error) {
 	if c.panicked = recover(); c.panicked != nil {
 		c.returned = false // also if it was Finish that has panicked
@@ -313,5 +311,5 @@ func (c *call) end(err *error) {
 	}
 }
 
-// internalError is what a panic that ends here is answered with.
+// internalError is the answer to a call whose panic ends here.
 func internalError() error { return status.Error(codes.Internal, "internal error") }

@@ -78,14 +78,14 @@ func (s *serverStream) RecvMsg(m any) error {
 	return nil
 }
 
-// noteFailure is called when a message wasn't sent or received. gRPC answers with such an error at
-// once and ends the call, unless that was over before.
+// noteFailure is called when a message wasn't sent or received. gRPC answers with that error at
+// once and ends the call, unless the call was over before.
 func (c *call) noteFailure(err error) {
 	if c.record == nil || err == io.EOF || c.Context.Err() == nil {
 		return
 	}
 	switch codeOf(err) {
-	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable: // it was over
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable: // the call was over
 	default:
 		c.record.Answered()
 	}
@@ -98,7 +98,7 @@ type clientStream struct {
 	state entry.ClientStream // used if the call has a line
 }
 
-// Header may find that the call has failed, which RecvMsg then says, or makes good.
+// Header may find that the call has failed. RecvMsg tells whether the stream has.
 func (s *clientStream) Header() (md metadata.MD, err error) {
 	if s.call.record != nil {
 		s.state.Begin()
@@ -141,7 +141,7 @@ func (s *clientStream) RecvMsg(m any) error {
 	})
 }
 
-// message has a message sent or received, and, for the call's line, note told what has become of it.
+// message calls do, which sends or receives m. If the call has a line, note is told the result.
 func (s *clientStream) message(m any, do func(any) error, note func(error)) (err error) {
 	if s.call.record != nil {
 		s.state.Begin()
@@ -154,7 +154,7 @@ func (s *clientStream) message(m any, do func(any) error, note func(error)) (err
 	return err
 }
 
-// finished is called by gRPC when a call has ended, on whichever goroutine, and when the context has. An
+// finished is called by gRPC when a call has ended, on any goroutine, and when the context has ended. An
 // interceptor inside may make several calls for the stream, or none.
 func (s *clientStream) finished(err error) { s.state.Finish(err, s.call.ctx.Err() != nil) }
 
@@ -165,7 +165,7 @@ func sizeOf(m any) (size int, ok bool) {
 		return 0, false
 	}
 	defer func() {
-		if recover() != nil { // a message of the program's own making
+		if recover() != nil { // a message type of the program's own
 			size, ok = 0, false
 		}
 	}()
