@@ -7,12 +7,12 @@ import (
 	"connectrpc.com/connect"
 )
 
-// A Call says which call it is, and of which kind.
+// A Call describes a call.
 type Call struct {
-	Spec    connect.Spec // the procedure, as Connect has it: /acme.user.v1.UserService/GetUser; and what streams
+	Spec    connect.Spec // the procedure, as Connect has it: /acme.user.v1.UserService/GetUser; and which side streams
 	Service string       // acme.user.v1.UserService
 	Method  string       // GetUser
-	Peer    connect.Peer // the client, or, of a client's call, the server; and the protocol
+	Peer    connect.Peer // the client, or, for a client's call, the server; and the protocol
 	Header  http.Header  // of the request; it must not be changed
 }
 
@@ -27,7 +27,7 @@ func callOf(spec connect.Spec, peer connect.Peer, header http.Header) Call {
 
 func (c Call) streams() bool { return c.Spec.StreamType != connect.StreamTypeUnary }
 
-// full is the method as newer conventions have it.
+// full is the method's name as newer conventions have it.
 func (c Call) full() string { return strings.TrimPrefix(c.Spec.Procedure, "/") }
 
 // system is the call's protocol as the semantic conventions have it.

@@ -25,12 +25,12 @@ type ClientOptions struct {
 	// can hold. nil means what httpscope.ProxyID says.
 	ValidID func(string) bool
 
-	// Names is the Names of the [Options] that the fields were set with, if they are others
-	// than those. nil means the same. It is read once.
+	// Names is the Names of the [Options] that the fields were set with. nil means those of the
+	// Options that this is in. It is read once.
 	Names map[Field]string
 
 	// Log writes one line for each call when it has ended, within the scope of whoever makes
-	// it, in which Service, Method and their like are those of this call. nil writes none.
+	// it, in which Service, Method and so on are those of this call. nil writes none.
 	//
 	// Its message is "outgoing call". It has the code, as the line of a server has it,
 	// rpc.client.call.duration in seconds, and, as there, the numbers of messages and the error's
@@ -39,7 +39,7 @@ type ClientOptions struct {
 	// with runtime.Goexit.
 	//
 	// A stream is over with the first error of Receive; and when its context ends, whatever is received
-	// afterwards. Its line is written then, which may be on a goroutine of the context's: a Log or
+	// afterwards. Its line is written then, perhaps on a goroutine of the context's: a Log or
 	// CodeToLevel that panics there ends the program.
 	Log LogFunc
 
@@ -93,8 +93,8 @@ func (c *client) unary(ctx context.Context, req connect.AnyRequest, next connect
 	return resp, err
 }
 
-// isNil reports whether an interceptor has answered with nothing: with a nil *connect.Response, too,
-// whose methods would panic. Connect's clients pass it on.
+// isNil reports whether an interceptor has answered with nothing, or with a nil *connect.Response,
+// whose methods would panic. Connect's clients pass both on.
 func isNil(resp connect.AnyResponse) bool {
 	if resp == nil {
 		return true
@@ -145,7 +145,7 @@ func (c *client) call(ctx context.Context, rpc Call) *outgoing {
 	return o
 }
 
-// ask asks Skip about the call. What Skip sets doesn't stay.
+// ask asks Skip about the call. What Skip sets ends with it.
 func (o *outgoing) ask(ctx context.Context) {
 	if o.opts.Skip != nil {
 		scope.Run(func() { o.skipped = o.opts.Skip(ctx, o.rpc) })

@@ -15,27 +15,26 @@
 //
 // Interceptors in front of this one run outside of the scope. Those behind it run within it: a
 // logging interceptor there has the call's fields on its lines, and a panic that connect.WithRecover
-// ends there is an error like others.
+// ends there is an error like any other.
 //
 // # Inside net/http
 //
 // Connect serves calls inside net/http. An httpscope.Handler around it serves the same request: the
-// call is in the request's task then, has its id, and adds its fields. Like an httpscope.Handler
-// inside another one it has a line of its own if [Options.Log] says so. The task's last line, with
-// its totals, is that of the outer one, if that writes lines. What the handler sets with scope.Set is
-// on the lines of the call alone, and with scope.Share on the request's line too. What Connect
-// answers before it calls interceptors has a line there only: a request in a protocol that it doesn't know, a
-// unary call whose message doesn't arrive. A middleware between the two must leave X-Request-Id in
-// the request as it is.
+// call is in the request's task then, has its id, and adds its fields. It has a line of its own if
+// [Options.Log] says so. If the Handler writes lines, the task's last line, with its totals, is the
+// Handler's. What the call's handler sets with scope.Set is on the lines of the call alone, and with
+// scope.Share on the request's line too. What Connect answers before it calls interceptors has only
+// the Handler's line: a request in a protocol that it doesn't know, a unary call whose message doesn't
+// arrive. A middleware between the two must leave X-Request-Id in the request as it is.
 //
 // # One call, one id
 //
 // The id that a call has come with as X-Request-Id, or that was made for it, is in the scope, in
 // the header of the answer, and in that of the request as handlers see it: by RequestHeader of a
 // stream, or of connect.CallInfoForHandlerContext. The Header of a unary connect.Request has
-// what came in: Connect has no way to put another one into its place, and others may be reading
-// it. What a handler answers with under that name is left out, in trailers and in the Meta of an error
-// too; the error itself isn't changed: a program may return one error from many calls.
+// what came in: Connect has no way to replace it, and others may be reading it. An id that a handler
+// sets in its answer is left out, in trailers and in the Meta of an error too; the error itself isn't
+// changed: a program may return one error from many calls.
 //
 // # What is trusted
 //
@@ -47,11 +46,11 @@
 //
 // # What is sent
 //
-// Of a client's call the interceptor sends X-Request-Id, traceparent with its tracestate, and of the
+// With a client's call the interceptor sends X-Request-Id, traceparent with its tracestate, and of the
 // other fields only those whose keys are declared scope.Propagated: with the first message of a
 // stream, or when it is closed for sending. It keeps untrusted baggage from travelling through a
-// proxy, also one from httpscope or grpcscope to Connect or back. Interceptors behind it see the request
-// as a connect.AnyRequest of this package's own.
+// proxy, even one from httpscope or grpcscope to Connect or back. Interceptors behind it see the
+// request as a connect.AnyRequest of this package's own.
 //
 // # Connections
 //
@@ -63,19 +62,19 @@
 // # Streams
 //
 // The scope lasts as long as the call. With [Options.PerMessage] each message that a stream
-// receives has a scope of its own, made of what was bound before the first one.
+// receives has a scope of its own, made from what was bound before the first one.
 //
 // # OpenTelemetry
 //
-// Beside otelconnect's interceptor the trace ids agree: both take the traceparent that came in, and
-// of what both send that of otelconnect stays, if it is in front. For the ids of the span that it
-// starts on a server, put it in front of this one there too, and return otelscope.SpanFields(ctx) from
-// [Options.Fields]; and otelscope.Finish is for [Options.Finish]. [NewerNames] has the names of fields
-// that it uses by now.
+// The trace ids agree with those of otelconnect's interceptor: both take the traceparent that came in,
+// and of the headers that both send, otelconnect's stay if it is in front. For the ids of the span that
+// it starts on a server, put it in front of this one there too, and return otelscope.SpanFields(ctx)
+// from [Options.Fields]; and give otelscope.Finish to [Options.Finish]. [NewerNames] has the names that
+// it now uses for fields.
 //
 // # What it costs
 //
-// To the 120 or so allocations that a unary call has over a connection, the interceptor adds 13 on
-// a server and 14 on a client. With a line at the end of the call these are 14 and 22, without what
-// the logger makes of it. [Options.Sizes] takes the time to see how long each message is.
+// To the 120 or so allocations that a unary call takes over a connection, the interceptor adds 13 on
+// a server and 14 on a client. With a line at the end of the call it adds 14 and 22, not counting the
+// logger's. [Options.Sizes] measures each message, which takes time.
 package connectscope

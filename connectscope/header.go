@@ -11,7 +11,8 @@ import (
 
 const idHeader = "X-Request-Id"
 
-// isID reports whether a key is that of the id: a program may have put it there without http.Header.Set.
+// isID reports whether key is that of the id, in any case: a program may have set it without
+// http.Header.Set.
 func isID(key string, _ []string) bool { return strings.EqualFold(key, idHeader) }
 
 // withoutIDs returns h without a request id: h itself, or a copy, since others may be reading h.
@@ -33,8 +34,8 @@ type answer interface {
 }
 
 // adoptID puts the id into the answer's header, and into that of the request as the handler
-// sees it. Of the request's own header it leaves the map alone: others may be reading it, a
-// middleware that has given up waiting for the body, say, and the process would crash.
+// sees it. The map of the request's own header isn't changed: others may be reading it, such as a
+// middleware that has given up waiting for the body, and the process would crash.
 func (c *call) adoptID() {
 	c.putID()
 	if sent := c.rpc.Header[idHeader]; len(sent) == 1 && sent[0] == c.id {
@@ -84,8 +85,8 @@ type response struct {
 func (r *response) Header() http.Header  { return r.header }
 func (r *response) Trailer() http.Header { return r.trailer }
 
-// withoutID returns resp without a request id: the answer has one. Connect would send both. Others may
-// be reading what it has: that of a response from a cache, say.
+// withoutID returns resp without a request id: the answer has one. Connect would send both. resp itself
+// isn't changed: it may come from a cache, and others may be reading it.
 func withoutID(resp connect.AnyResponse) connect.AnyResponse {
 	header, trailer := withoutIDs(resp.Header()), withoutIDs(resp.Trailer())
 	if len(header) == len(resp.Header()) && len(trailer) == len(resp.Trailer()) {
@@ -95,11 +96,12 @@ func withoutID(resp connect.AnyResponse) connect.AnyResponse {
 }
 
 // errorWithoutID returns err without a request id in its Meta, which Connect would send too: a
-// handler that makes its error of that of another call may have copied all headers. Other calls
-// may return the same error meanwhile, so it isn't changed. Connect doesn't send the Meta of a wire error.
+// handler that makes its error from that of another call may have copied all headers. Other calls
+// may return the same error meanwhile, so it isn't changed. Connect doesn't send the Meta of a wire
+// error.
 func errorWithoutID(err error) (answered error) {
 	defer func() {
-		if recover() != nil { // a method of the error's; Connect sees to it
+		if recover() != nil { // a method of the error's own: that is left to Connect
 			answered = err
 		}
 	}()
@@ -107,7 +109,7 @@ func errorWithoutID(err error) (answered error) {
 	if !errors.As(err, &coded) || coded == nil || connect.IsWireError(coded) {
 		return err
 	}
-	own := *coded // Meta makes a map where there is none, which must not be seen in coded
+	own := *coded // a copy: Meta makes a map if there is none, and coded must not change
 	kept := withoutIDs(own.Meta())
 	if len(kept) == len(own.Meta()) {
 		return err
@@ -120,11 +122,11 @@ func errorWithoutID(err error) (answered error) {
 	return &codedError{err, replaced}
 }
 
-// A codedError is an error that is answered with another connect.Error than its own.
+// A codedError is an error that is answered with a connect.Error other than its own.
 type codedError struct {
 	error
 	coded *connect.Error
 }
 
-// Unwrap has the one that is answered with first, where Connect finds it.
+// Unwrap returns coded first: that is the one that Connect finds.
 func (e *codedError) Unwrap() []error { return []error{e.coded, e.error} }

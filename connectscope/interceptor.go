@@ -9,8 +9,8 @@ import (
 // NewInterceptor returns an interceptor for handlers and for clients, for unary calls and for
 // streams. nil opts are the defaults.
 //
-// Of a handler's call it calls what is inside with a scope of the call bound to the goroutine, as
-// a task of its own, and in the context. It sets the fields of [Field] that are on by default, in
+// For a handler it calls what is inside with a scope of the call bound to the goroutine, as a
+// task of its own, and in the context. It sets the fields of [Field] that are on by default, in
 // addition to those of the process: what was bound where NewInterceptor was called, if a bare
 // scope.Set had begun its task. It answers with the call's id in the header X-Request-Id. Give
 // handlers this interceptor first, before connect.WithRecover and other interceptors, so that
@@ -18,23 +18,23 @@ import (
 // and one last line: those of the first.
 //
 // Inside an httpscope.Handler that serves the same request the call is in the request's task: it
-// has the request's id, adds its fields, and if that Handler writes a line, the task's last line
-// with its totals is that. Like an httpscope.Handler inside another one it has a line of its own
-// too, if Log says so. What the handler sets with scope.Set is on the lines of the call alone;
-// what it sets with scope.Share is on the request's line too.
+// has the request's id and adds its fields. If that Handler writes a line, that one is the task's
+// last, with its totals. The call has a line of its own too, if Log says so. What the handler sets
+// with scope.Set is on the lines of the call alone; what it sets with scope.Share is on the
+// request's line too.
 //
-// Of a client's call it sends the scope along: that of the call's context or of the goroutine, as
+// For a client it sends the scope along: that of the call's context or of the goroutine, as
 // scope.Scope.Pick chooses. It sends X-Request-Id, traceparent (the same trace id, a new span id)
 // with its tracestate, and as baggage the fields whose keys are declared scope.Propagated. Headers
 // that the call has already stay, unless they aren't valid: so a proxy passes traceparent on as
 // it came. The program's own connect.Request isn't changed. Baggage that came in with the
-// call or request that is being served, and that its TrustBaggage didn't trust, is taken away
-// where a proxy sends it on, if the context is made of the served one's.
+// call or request that is being served, and that its TrustBaggage didn't trust, is removed
+// where a proxy sends it on, if the context is derived from the served one's.
 //
-// What is inside the interceptor of a client is called with no scope bound: the goroutines that
+// What is inside a client's interceptor is called with no scope bound: the goroutines that
 // net/http starts for a connection serve other calls later, and would keep this one's scope, and
-// speak for it, until then. It has the scope in its context: interceptors inside this one, the
-// http.Client's Transport. Give clients this interceptor last.
+// log with it, until then. Interceptors inside this one, and the http.Client's Transport, find the
+// scope in the context. Give clients this interceptor last.
 func NewInterceptor(opts *Options) connect.Interceptor {
 	var o Options
 	if opts != nil {

@@ -56,8 +56,8 @@ func (c *call) log(answered error) {
 	line.Write(c.ctx, s, entry.AwaitLimit(c.opts.Await && c.returned, c.opts.AwaitLimit))
 }
 
-// failure returns err, or nil if it is that of connect.NewNotModifiedError: an answer to a GET that
-// tells the client that it has what it needs. If a method of err panics, it is a failure.
+// failure returns err, or nil if connect.NewNotModifiedError has made it: the answer to a GET that
+// tells the client that it has what it needs. If a method of err panics, err is a failure.
 func failure(err error) (failed error) {
 	defer func() {
 		if recover() != nil {
@@ -70,7 +70,7 @@ func failure(err error) (failed error) {
 	return err
 }
 
-// statusOf returns the code and the message that Connect makes of a handler's error, or 0 and ""
+// statusOf returns the code and the message that Connect makes from a handler's error, or 0 and ""
 // if there is none. If a method of err panics, the code is Unknown.
 func statusOf(err error) (code connect.Code, message string) {
 	if err == nil {
@@ -99,8 +99,8 @@ func codeOf(err error) connect.Code {
 	return code
 }
 
-// codeOf returns the code of c's answer. The Connect protocol has no code 0: clients take an error with that
-// for one with none that they know. In gRPC it says that all is well, and Connect sends it.
+// codeOf returns the code of c's answer. The Connect protocol has no code 0: clients take an error with
+// it for one whose code they don't know. In gRPC it means success, and Connect sends it.
 func (c Call) codeOf(err error) connect.Code {
 	code := codeOf(err)
 	if code == 0 && err != nil && c.Peer.Protocol == connect.ProtocolConnect {

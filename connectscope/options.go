@@ -13,7 +13,7 @@ import (
 // Options says how [NewInterceptor] makes a call's scope, and, by Client, what a client sends of
 // it. nil means the zero Options, which are the defaults.
 type Options struct {
-	// Client is for the calls of clients. All else here, but for Names, is for those of
+	// Client is for the calls of clients. Everything else here, except Names, is for those of
 	// handlers. nil means the defaults.
 	Client *ClientOptions
 
@@ -23,7 +23,7 @@ type Options struct {
 
 	// Names has other names for some of the fields. An empty name leaves the field out.
 	// A name for a field that is off by default turns it on. Clients look for the ids under these
-	// names: without one for RequestID or TraceID none is sent on.
+	// names: without one for RequestID or TraceID that id isn't sent on.
 	Names map[Field]string
 
 	// Fields returns further fields for the scope. nil adds none. It is called within the call's
@@ -36,10 +36,9 @@ type Options struct {
 
 	// ValidID reports whether the X-Request-Id that a client has sent may be the id of its
 	// call. nil means what httpscope.PlainID says: 1 to 128 of the characters
-	// A-Z a-z 0-9 . _ -. It is asked only about 1 to 1024 printable ASCII characters, of which
-	// the first and the last is no space: whatever else comes is replaced by a new id. Give
-	// [ClientOptions] one that takes all ids that this one and NewID let in, or they won't be
-	// sent.
+	// A-Z a-z 0-9 . _ -. It is asked only about 1 to 1024 printable ASCII characters without a
+	// space at either end: anything else is replaced by a new id. Give [ClientOptions] one that
+	// takes all ids that this one and NewID let in, or they won't be sent.
 	ValidID func(string) bool
 
 	// NewID makes the id of a call that comes without a valid one. nil makes what
@@ -59,14 +58,14 @@ type Options struct {
 
 	// PerMessage gives each message that a stream receives a scope of its own, with
 	// rpc.message.id, counted from 1. Receive binds it to the goroutine that calls it, in place of
-	// that of the message before, also where the stream ends:
+	// that of the message before, and so it does at the end of the stream:
 	//
-	//   - What was set for a message is gone with the next Receive. For what the last line must have
-	//     there are scope.Share and scope.Add; it has the last message's own fields only if the
+	//   - What was set for a message is gone with the next Receive. For what the last line must have,
+	//     use scope.Share and scope.Add; it has the last message's own fields only if the
 	//     handler returns without another Receive.
 	//   - Goroutines may take turns to receive: what each had set before its first message stays
-	//     with it. One that was started for a message is inside that until it receives another, and
-	//     one that isn't in the call's task gets no such scope.
+	//     with it. A goroutine that was started for a message keeps its scope until it receives another
+	//     message, and one that isn't in the call's task gets no such scope.
 	//   - Call Receive outside of a Run that began after the first message. It puts back what was
 	//     bound before that message, without the fields of the Run; and when the Run returns, the
 	//     message before it is bound again.
@@ -81,8 +80,8 @@ type Options struct {
 	Recover bool
 
 	// Finish is called when the handler has returned or ended early, before the last line and
-	// within the call's scope, with the context that the handler was given. What is known only
-	// then it can hand on, such as the fields that the handler has set and scope.Current().Totals()
+	// within the call's scope, with the context that the handler was given. It can hand on what is
+	// known only then, such as the fields that the handler has set and scope.Current().Totals()
 	// so far; what it sets is on the last line. nil calls nothing.
 	Finish func(context.Context)
 
@@ -91,18 +90,18 @@ type Options struct {
 	// answers itself, before interceptors: a request in a protocol that it doesn't know, a unary
 	// call whose message doesn't arrive. An httpscope.Handler around it has a line for these.
 	//
-	// Its message is "call". It has rpc.connect_rpc.error_code if the call is by the Connect protocol and is answered
-	// with an error, and rpc.grpc.status_code if it is by gRPC or gRPC-Web, as the handler and
-	// the interceptors inside this one have answered; what goes wrong when Connect sends that answer
-	// isn't seen. It has rpc.server.call.duration in seconds, for a unary call from when its
-	// message has arrived, and for streams rpc.server.requests_per_rpc and
+	// Its message is "call". It has rpc.connect_rpc.error_code if the call is by the Connect protocol
+	// and is answered with an error, and rpc.grpc.status_code if it is by gRPC or gRPC-Web, as the
+	// handler and the interceptors inside this one have answered; what goes wrong when Connect sends
+	// that answer isn't seen. It has rpc.server.call.duration in seconds, for a unary call from when
+	// its message has arrived, and for streams rpc.server.requests_per_rpc and
 	// rpc.server.responses_per_rpc, the numbers of messages that were received and sent. The totals
-	// of the call, made by scope.Add and its like, stand behind all else; inside an
-	// httpscope.Handler that writes a line they are on that. If scope.Error has made the error, the
-	// line has the fields of its scope. What else the line has:
+	// of the call, made by scope.Add and its like, come last; inside an httpscope.Handler that writes
+	// a line they are on that one. If scope.Error has made the error, the line has the fields of its
+	// scope. What else the line has:
 	//
-	//   - An error: error.message, as the client gets it. That of connect.NewNotModifiedError is none
-	//     where it answers a GET: such a line has no code.
+	//   - An error: error.message, as the client gets it. That of connect.NewNotModifiedError doesn't
+	//     count as one where it answers a GET: such a line has no code.
 	//   - A panic: exception.message and exception.stacktrace, at Error. Unless Recover is set
 	//     there is no code: whoever ends the panic chooses it.
 	//   - http.ErrAbortHandler: error.type abort, at Warn, with no code.
@@ -116,8 +115,9 @@ type Options struct {
 	//     no cause: a lost connection, and the method Close of a server, look like the client.
 	//
 	// A panic or a runtime.Goexit in Skip, Log, CodeToLevel or Finish goes on to whoever called the
-	// interceptor, unless the handler has panicked and Recover isn't set: then that panic does. A panic of Finish is on
-	// the line, and is one of the handler for Recover, which ends no other of these.
+	// interceptor, unless the handler has panicked and Recover isn't set: then that panic does. A
+	// panic of Finish is on the line, and Recover treats it as one of the handler. It ends none of
+	// the others.
 	Log LogFunc
 
 	// Sizes adds rpc.server.request.size and rpc.server.response.size to the line: how many bytes
@@ -137,14 +137,14 @@ type Options struct {
 	// there.
 	Await bool
 
-	// AwaitLimit is how long Await waits after the handler has returned. If something is going
-	// on then, the line is written all the same, with how many calls of scope.Run, Go and Wrap
-	// that are, as scope_running. 0 and less mean 30 seconds.
+	// AwaitLimit is how long Await waits after the handler has returned. If the task isn't over
+	// then, the line is written all the same, and scope_running says how many calls of scope.Run,
+	// Go and Wrap are still going on. 0 or less means 30 seconds.
 	AwaitLimit time.Duration
 }
 
-// A LogFunc writes a line. That of log/slog is the method LogAttrs of a logger; zaph and
-// zeroh have one each. An httpscope.LogFunc is one, too.
+// A LogFunc writes a line. With log/slog it is the method LogAttrs of a logger; zaph.LogAttrs and
+// zeroh.LogAttrs make one. An httpscope.LogFunc is one, too.
 type LogFunc = func(ctx context.Context, level slog.Level, msg string, attrs ...slog.Attr)
 
 // A Field is one of the fields that the interceptor sets, by its default name. Names are those
@@ -158,15 +158,15 @@ const (
 	System       Field = "rpc.system"                 // connect_rpc, grpc or grpc_web
 	Service      Field = "rpc.service"                // with its package: acme.user.v1.UserService
 	Method       Field = "rpc.method"                 // GetUser
-	ErrorCode    Field = "rpc.connect_rpc.error_code" // as Connect has it: not_found; on last lines only
-	StatusCode   Field = "rpc.grpc.status_code"       // a number; on last lines only
+	ErrorCode    Field = "rpc.connect_rpc.error_code" // as Connect has it: not_found; only on the lines that Log writes
+	StatusCode   Field = "rpc.grpc.status_code"       // a number; only on the lines that Log writes
 	MessageID    Field = "rpc.message.id"             // with Options.PerMessage, which does nothing without a name for it
 
 	// Off by default. These are what newer conventions have in place of System, of Service and
 	// Method, and of ErrorCode and StatusCode: see [NewerNames].
 	SystemName Field = "rpc.system.name"          // connectrpc or grpc
 	FullMethod Field = "rpc.method.full"          // acme.user.v1.UserService/GetUser
-	Status     Field = "rpc.response.status_code" // not_found, and in gRPC NOT_FOUND; on last lines only
+	Status     Field = "rpc.response.status_code" // not_found, and in gRPC NOT_FOUND; only on the lines that Log writes
 
 	// Off by default: it may be personal data.
 	ClientAddress Field = "client.address" // the peer of the connection, without the port

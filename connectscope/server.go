@@ -94,7 +94,7 @@ type call struct {
 	get       bool             // it is a GET
 	info      connect.CallInfo // in Context; nil if there is none
 	adopted   *callInfo        // what the handler sees in its place; nil if it is the same
-	answer    answer           // nil if it is called by something else than Connect
+	answer    answer           // nil if something other than Connect has called the interceptor
 	putOnce   sync.Once
 	outer     entry.Outer
 	id        string
@@ -113,8 +113,8 @@ func (s *server) newCall(ctx context.Context, rpc Call) *call {
 	return c
 }
 
-// isScoped reports whether c has a scope of its own: it is neither skipped, nor another interceptor's
-// of this package.
+// isScoped reports whether this interceptor has given c its scope: c isn't skipped, and no interceptor
+// of this package around this one serves it.
 func (c *call) isScoped() bool { return c.ctx != nil }
 
 type callKey struct{}
@@ -135,15 +135,15 @@ func (c *call) Value(key any) any {
 	return value
 }
 
-// lookAround finds out what c is inside of. It reports whether that is c itself, with another
-// interceptor of this package around this one.
+// lookAround finds the entry that c is inside of. It returns true if that is another interceptor of
+// this package, serving the same call.
 func (c *call) lookAround() (same bool) {
 	if !entry.InServing(c.Context) {
 		return false
 	}
 	var inner entry.Outer
-	// A handler may call another one in this process with its own context: then that has a CallInfo
-	// of its own.
+	// A handler may call another one in this process with its own context: then that call has a
+	// CallInfo of its own.
 	if outer, ok := c.Context.Value(callKey{}).(*call); ok && !outer.task.Ended() {
 		info, _ := connect.CallInfoForHandlerContext(outer)
 		if outer.rpc.Spec.Procedure == c.rpc.Spec.Procedure && info == c.info {
@@ -183,7 +183,7 @@ func (s *server) enter(c *call, handle func(context.Context) error) (err error) 
 	return err
 }
 
-// skips reports what Skip says of c. What Skip sets doesn't stay on the goroutine.
+// skips reports what Skip says of c. What Skip sets ends with it.
 func (s *server) skips(c *call) (skip bool) {
 	if s.opts.Skip != nil {
 		scope.Run(func() { skip = s.opts.Skip(c.Context, c.rpc) })
@@ -240,13 +240,12 @@ func (c *call) finish(err *error) {
 		return
 	}
 	if p := recover(); p != nil {
-		defer panic(p) // and not what Finish may panic with
+		defer panic(p) // not with what Finish may panic with
 	}
 	c.opts.Finish(c.ctx)
 }
 
-// end is the last that is done within the scope. It is a deferred call: unless the options say
-// that it is recovered, a panic goes on.
+// end is deferred, and comes last within the scope. A panic goes on, unless Options.Recover ends it.
 func (c *call) end(err *error) {
 	if c.panicked = recover(); c.panicked != nil {
 		c.returned = false // also if it was Finish that has panicked
@@ -267,7 +266,7 @@ func (c *call) end(err *error) {
 // recovers reports whether the panic ends here. net/http knows ErrAbortHandler.
 func (c *call) recovers() bool { return c.opts.Recover && c.panicked != http.ErrAbortHandler }
 
-// internalError is what a panic that ends here is answered with.
+// internalError is the answer to a call whose panic ends here.
 func internalError() error {
 	return connect.NewError(connect.CodeInternal, errors.New("internal error"))
 }

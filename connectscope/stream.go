@@ -98,7 +98,7 @@ func (s *clientConn) Receive(m any) error {
 	})
 }
 
-// message has a message sent or received, and, for the call's line, note told what has become of it.
+// message calls do, which sends or receives m. If the call has a line, note is told the result.
 func (s *clientConn) message(m any, do func(any) error, note func(error)) (err error) {
 	if s.call.record != nil {
 		s.state.Begin()
@@ -153,7 +153,7 @@ func sizeOf(m any, wanted bool) (size int, ok bool) {
 		return 0, false
 	}
 	defer func() {
-		if recover() != nil { // a message of the program's own making
+		if recover() != nil { // a message type of the program's own
 			size, ok = 0, false
 		}
 	}()
