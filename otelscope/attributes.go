@@ -15,7 +15,7 @@ import (
 
 // Attributes returns the fields of s, and the shared ones of its task, whose keys are declared p,
 // in the form that attributes of a span have. [scope.Hidden] ones are left out, and [scope.Redacted]
-// ones show [scope.RedactedText]. p is a policy, such as [scope.Traced]. If it is several
+// ones show [scope.RedactedText]. p is a policy, such as [scope.Traced]. If it has several options
 // (Traced|Measured), a key must have all of them; if it is 0, the result is nil, as it is for the zero
 // Scope. An ended task makes no difference: there is no scope_ended. The caller may change the slice.
 func Attributes(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
@@ -50,13 +50,13 @@ func declared(s scope.Scope, p scope.KeyOption) []attribute.KeyValue {
 // byPolicy has what declared remembers of scopes.
 var byPolicy [1 << 8]atomic.Pointer[logadapters.Cache[[]attribute.KeyValue]]
 
-// appendFlat returns a list of what is in list, which it doesn't change, and of attrs, with groups
-// flat. An attribute replaces one with the same key.
+// appendFlat returns a list with the attributes of list, which it doesn't change, and attrs, with
+// groups flattened. An attribute replaces one with the same key.
 func appendFlat(list []attribute.KeyValue, attrs []slog.Attr) []attribute.KeyValue {
 	shared := len(list)
 	add := func(a slog.Attr) {
 		v := forAttributes.value(a.Value)
-		if v.Type() == attribute.EMPTY { // it says nothing
+		if v.Type() == attribute.EMPTY { // a nil, say
 			return
 		}
 		key := keyOf(a.Key)
@@ -118,8 +118,8 @@ func (c *converter) flatten(list []slog.Attr, a slog.Attr, depth int) []slog.Att
 //
 //	charged.Add(ctx, 1, otelscope.MetricOption(scope.Current()))
 //
-// [scope.Hidden] ones are left out, and [scope.Redacted] ones show [scope.RedactedText]. Where the
-// measurement has an attribute of the same key, the option that comes last wins: give its own
+// [scope.Hidden] ones are left out, and [scope.Redacted] ones show [scope.RedactedText]. If the
+// measurement has an attribute with the same key, the option that comes last wins: put its own
 // behind this one. The option is remembered with the scope, so it costs a look-up. For the zero Scope
 // the option adds nothing. An ended task makes no difference.
 //
@@ -131,7 +131,7 @@ func MetricOption(s scope.Scope) metric.MeasurementOption {
 	return unmeasured
 }
 
-// A measurement is what measurements get of a scope.
+// A measurement is what measurements get from a scope.
 type measurement struct {
 	list   []attribute.KeyValue
 	option metric.MeasurementOption
@@ -157,8 +157,8 @@ var unmeasured metric.MeasurementOption = fixed{metric.WithAttributeSet(*attribu
 // share one option, so nobody may change it.
 type fixed struct{ metric.MeasurementOption }
 
-// appendSafely appends a total. A cache that converts fields handles panics of their methods; here
-// nothing else does. If a method of the value panics, the attribute shows it.
+// appendSafely appends a total. If a method of the value panics, the attribute shows that. (For fields
+// the Cache does the same.)
 func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.KeyValue) {
 	defer func() {
 		if p := recover(); p != nil {

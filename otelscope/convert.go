@@ -24,7 +24,7 @@ const (
 	forAttributes               // of spans, span events and metrics, as the semantic conventions want it
 )
 
-// The limits of a value that has others in it. It may lead back to itself.
+// The limits of a value that has others in it. A value may contain itself.
 const (
 	maxNested = 32
 	maxValues = 10_000
@@ -113,7 +113,7 @@ func (c *converter) nested(v slog.Value, depth int) attribute.Value {
 	return c.value(v)
 }
 
-// resolve asks a LogValuer that stands in a slice or a map.
+// resolve resolves a LogValuer in a slice or a map.
 func (c *converter) resolve(v slog.Value) slog.Value {
 	for i := 0; v.Kind() == slog.KindLogValuer; i++ {
 		if c.spend(i) {
@@ -150,7 +150,7 @@ func (c *converter) any(v any, depth int) attribute.Value {
 		return c.nested(*v, depth+1)
 	case *slog.Attr:
 		return c.any(*v, depth+1)
-	case slog.Attr: // its String has no end for a value that leads back to itself
+	case slog.Attr: // its String has no end for a value that contains itself
 		return ofString(v.Key + "=" + c.nested(v.Value, depth+1).String())
 	case slog.LogValuer:
 		return c.nested(slog.AnyValue(v), depth)
@@ -187,7 +187,7 @@ func ofText(text []byte, err error) attribute.Value {
 	return ofString(string(text))
 }
 
-// reflected goes by the kind of a value.
+// reflected converts a value by its kind.
 func (c *converter) reflected(r reflect.Value, depth int) attribute.Value {
 	switch r.Kind() {
 	case reflect.Bool:
@@ -227,7 +227,7 @@ func (c *converter) mapKey(key reflect.Value) string {
 	return c.print("%v", key.Interface())
 }
 
-// print returns what fmt makes of v, and "" if that has too much in it.
+// print returns what fmt makes of v, or "" if v has too much in it.
 func (c *converter) print(format string, v any) string {
 	if c.left = values.Left(c.left, v); c.left <= 0 {
 		return ""
@@ -235,7 +235,7 @@ func (c *converter) print(format string, v any) string {
 	return fmt.Sprintf(format, values.Printable(v))
 }
 
-// own returns v, which is an attribute's value already, with text that is UTF-8.
+// own returns v, which is an attribute's value already, with its text made UTF-8.
 func (c *converter) own(v attribute.Value, depth int) attribute.Value {
 	switch v.Type() {
 	case attribute.STRING:

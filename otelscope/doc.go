@@ -40,7 +40,7 @@
 //     the ids are those of the span that is current there;
 //   - [Run], which starts a span, calls a func, and ends the span.
 //
-// So a line has the ids of the innermost of these, also if a library has started a span in between. A
+// So a line has the ids of the innermost of these, even if a library has started a span in between. A
 // record that is logged with the context of a span has the ids of that span.
 //
 // # With otelhttp
@@ -59,9 +59,9 @@
 //
 // README.md has a table of what each kind of value becomes. On spans and measurements groups are
 // flat: their members are attributes with names like group.member. Text that isn't UTF-8 gets
-// replacement characters, because an exporter would lose the whole batch. A value that leads back to
-// itself, or has more than 10,000 others in it, becomes a text that says so. A method of a value
-// that panics costs that value's attribute alone, which shows !PANIC.
+// replacement characters, because an exporter would lose the whole batch. A value that contains
+// itself, or more than 10,000 others, becomes a text that says so. If a method of a value panics,
+// only that value's attribute is lost: it shows !PANIC.
 //
 // # Errors
 //
@@ -69,7 +69,7 @@
 // To have them there, wrap the handler of otelslog with slogh, or the core of otelzap with zaph. Such
 // a record is still stamped once. [Run] puts those fields that are Traced on the exception's event.
 //
-// # What is no error
+// # What isn't an error
 //
 // nil options are the defaults. Where nothing is bound, and the context carries no scope, each signal
 // is as it would be without this package. A nil context means one without a scope and without a span,
@@ -78,6 +78,6 @@
 // # What it costs
 //
 // What a record or a span gets is remembered with the scope, unless a value is a LogValuer, which is
-// asked each time. From then on a record allocates what it does with the same attributes of its own,
+// asked each time. From then on a record allocates as much as with the same attributes of its own,
 // and a [MetricOption] costs a look-up. README.md says what Run costs.
 package otelscope

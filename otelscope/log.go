@@ -35,7 +35,7 @@ type LogOptions struct {
 	// limit.
 	MaxFields int
 
-	// Ended says what a record shows that comes after its task has ended. The zero value,
+	// Ended says what a record shows after its task has ended. The zero value,
 	// logadapters.MarkEnded, means its fields and scope_ended.
 	Ended logadapters.Ended
 }
@@ -65,7 +65,7 @@ func NewLogProcessor(opts *LogOptions) sdklog.Processor {
 	return p
 }
 
-// A logProcessor stamps records. What those of a scope get is remembered with the scope.
+// A logProcessor stamps records. What the records of a scope get is remembered with the scope.
 type logProcessor struct {
 	cache logadapters.Cache[stamp]
 	max   int
@@ -77,7 +77,7 @@ type stamp struct {
 	list    []attribute.KeyValue
 	trace   trace.TraceID // zero, as span, if there is none
 	span    trace.SpanID
-	renamed bool // iff a key on the record isn't the field's, which isn't UTF-8
+	renamed bool // iff some key on the record differs from its field's, which isn't UTF-8
 }
 
 // Enabled reports false: the processor exports nothing, so it is no reason to make a record.
@@ -110,8 +110,7 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	return nil
 }
 
-// hasKey reports whether record has an attribute that a field of this key would repeat, both as valid
-// UTF-8.
+// hasKey reports whether record has an attribute with this key, both as valid UTF-8.
 func hasKey(record *sdklog.Record, key string) (has bool) {
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		has = string(a.Key) == key || valid(string(a.Key)) == valid(key)
@@ -133,7 +132,7 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	}
 }
 
-// contradicts reports whether record has an attribute trace_id or span_id that says something else.
+// contradicts reports whether record has an attribute trace_id or span_id with another id.
 func (st *stamp) contradicts(record *sdklog.Record) (other bool) {
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		switch a.Key {
@@ -178,8 +177,8 @@ func (p *logProcessor) attach(st stamp, fields logadapters.Fields) stamp {
 	return with
 }
 
-// newest returns the last attributes of list, as many as most says, and scope_dropped, which says
-// how many it has left out. The mark scope_ended isn't counted.
+// newest returns the last attributes of list, at most as many as most, and if it leaves some out, also
+// scope_dropped with their number. The mark scope_ended isn't counted.
 func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
 	fields := len(list)
 	if fields > 0 && list[fields-1].Key == logadapters.EndedKey {
@@ -192,7 +191,7 @@ func newest(list []attribute.KeyValue, most int) []attribute.KeyValue {
 	return slices.Insert(list[left:], most, attribute.Int(logadapters.DroppedKey, left))
 }
 
-// takeID sets an id of st if a is a valid one, and reports whether it is.
+// takeID reports whether a is a valid trace_id or span_id, and if so, sets that of st.
 func (st *stamp) takeID(a slog.Attr) (ok bool) {
 	switch a.Key {
 	case propagation.TraceIDKey:

@@ -18,7 +18,7 @@ import (
 // declared scope.Propagated, Hidden and Redacted ones too, with their values. The scope is the one
 // that is bound, or that the context carries: see [logadapters.Pick]. If a key is in both, the
 // context's member is sent, unless it came in with a request or call whose baggage the entry's option
-// TrustBaggage doesn't trust: then it is the field. Fields that don't fit into W3C's limits of 64
+// TrustBaggage doesn't trust: then the field is. Fields that don't fit into W3C's limits of 64
 // members and 8192 bytes are left out.
 //
 // What it extracts from a header becomes baggage of the context, as with OpenTelemetry's Baggage,
@@ -49,8 +49,8 @@ func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCar
 	}
 }
 
-// trusted returns header without the members that s has fields for and that came in with what is being
-// served, by ctx, if that isn't trusted: a client doesn't speak for the program.
+// trusted returns header without the members that aren't trusted, came in with the request or call of
+// ctx, and have the key of a field of s that is sent: a client must not override the program.
 func trusted(ctx context.Context, s scope.Scope, header string) string {
 	cameIn := entry.CameIn(ctx)
 	if cameIn == nil {

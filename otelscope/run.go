@@ -30,10 +30,9 @@ import (
 //
 // If fn returns an error, the span's status is Error, it has the attribute error.type if fn has set
 // none, and an event named exception. If [scope.Error] has made the error, the event has the Traced
-// fields of its scope. This is so for an error that says that ctx is over, too: the semantic
-// conventions know no other kind. A panic is
-// recorded in the same way, with its stack, and goes on to Run's caller. If fn calls runtime.Goexit,
-// the status is Error, error.type is goexit, and there is no event.
+// fields of its scope. An error that says that ctx is over is no exception: the semantic conventions
+// don't tell errors apart. A panic is recorded in the same way, with its stack, and goes on to Run's
+// caller. If fn calls runtime.Goexit, the status is Error, error.type is goexit, and there is no event.
 //
 // Run panics if ctx, t or fn is nil.
 func Run(ctx context.Context, t trace.Tracer, name string, fn func(context.Context) error, opts ...trace.SpanStartOption) error {
@@ -66,18 +65,18 @@ func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 		if hasIDs {
 			setIDs(span.SpanContext(), parent)
 		}
-		defer r.look()
+		defer r.notePanic()
 		r.err = fn(scope.NewContext(ctx, scope.Current()))
 		r.returned = true
 	})
-	if !r.returned { // with GODEBUG=panicnil=1, and look took it for runtime.Goexit, which doesn't come here
+	if !r.returned { // a panic(nil), with GODEBUG=panicnil=1: notePanic took it for a Goexit, after which this isn't reached
 		r.panicked = new(runtime.PanicNilError)
 		panic(nil)
 	}
 	return r.err
 }
 
-// withTraced returns opts and an option with the attributes of s that they don't set.
+// withTraced returns opts and an option with the Traced fields of s that opts don't set.
 func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOption {
 	list := traced(s)
 	if len(list) == 0 {
@@ -91,13 +90,13 @@ func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOp
 // span, too: they are replaced by the span's, or removed if the span has none.
 func setIDs(span, parent trace.SpanContext) {
 	traceID, spanID, flags := idsOf(span)
-	up, state := "", span.TraceState().String()
+	parentID, state := "", span.TraceState().String()
 	if parent.TraceID() == span.TraceID() && parent.SpanID() != span.SpanID() && parent.HasSpanID() {
-		up = parent.SpanID().String()
+		parentID = parent.SpanID().String()
 	}
 	attrs := append(make([]slog.Attr, 0, 5),
 		slog.String(propagation.TraceIDKey, traceID), slog.String(spanIDKey, spanID), slog.String(propagation.TraceFlagsKey, flags))
-	for _, outer := range []slog.Attr{slog.String(propagation.ParentSpanIDKey, up), slog.String(propagation.TraceStateKey, state)} {
+	for _, outer := range []slog.Attr{slog.String(propagation.ParentSpanIDKey, parentID), slog.String(propagation.TraceStateKey, state)} {
 		switch {
 		case !scope.Current().Has(outer.Key):
 		case outer.Value.String() == "":
@@ -118,8 +117,9 @@ type spanRun struct {
 	stack    []byte
 }
 
-// look is deferred around fn, where the stack still has the function that panicked. The panic goes on.
-func (r *spanRun) look() {
+// notePanic is deferred around fn, where the stack still has the function that panicked. The panic goes
+// on.
+func (r *spanRun) notePanic() {
 	if r.returned {
 		return
 	}
@@ -159,7 +159,7 @@ func (r *spanRun) recordError() { r.record(r.err, typeOf(r.err)) }
 // record records what fn has ended with: an event, error.type, unless fn has set it, and the status.
 func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
 	text := valid(values.Text(what))
-	// Its own attributes come first: a span's limit leaves out the last.
+	// The event's own attributes come first: a span's limit leaves out the last.
 	event := append([]attribute.KeyValue{semconv.ExceptionType(name), semconv.ExceptionMessage(text)}, more...)
 	fields := slices.DeleteFunc(fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
 	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(event, fields...)...))
@@ -187,7 +187,7 @@ func fieldsOf(v any) []attribute.KeyValue {
 func typeOf(err error) (name string) {
 	own := func() string { return fmt.Sprintf("%T", logadapters.BareErrors(err)[0]) }
 	defer func() {
-		if recover() != nil { // its Unwrap or ErrorType
+		if recover() != nil { // from its Unwrap or ErrorType
 			name = own()
 		}
 	}()
@@ -197,8 +197,8 @@ func typeOf(err error) (name string) {
 	return valid(semconv.ErrorType(err).Value.AsString())
 }
 
-// maxErrors bounds the errors of a tree that is looked through: one may lead back to itself, and package
-// errors has no end for it.
+// maxErrors bounds the errors of a tree that is searched: an error may contain itself, and package
+// errors would go round in it without end.
 const maxErrors = 1000
 
 // countErrors returns left less the number of errors in err's tree, and at least 0.

@@ -26,10 +26,10 @@ const spanIDKey = "span_id"
 type SpanOptions struct{ _ struct{} }
 
 // NewSpanProcessor returns a processor that gives each span, when it starts, the fields whose keys
-// are declared [scope.Traced] as attributes. They are those of the scope that is bound there, or
-// that the span's context carries: see [logadapters.Pick]. If its task has ended, scope_ended is with
-// them. An attribute that the span has already stays. The processor binds nothing: [Run] and [Fields]
-// do that for spans that enclose the work. nil opts are the defaults.
+// are declared [scope.Traced] as attributes. The scope is the one that is bound there, or that the
+// span's context carries: see [logadapters.Pick]. If its task has ended, scope_ended comes with the
+// fields. An attribute that the span has already stays. The processor binds nothing: [Run] and
+// [Fields] do that for spans that enclose the work. nil opts are the defaults.
 func NewSpanProcessor(opts *SpanOptions) sdktrace.SpanProcessor { return spanProcessor{} }
 
 type spanProcessor struct{}
@@ -41,7 +41,7 @@ func (spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteSpan
 	}
 }
 
-// traced returns what spans get of s. It is shared, so it must not be changed.
+// traced returns what spans get from s. It is shared, so it must not be changed.
 func traced(s scope.Scope) []attribute.KeyValue {
 	list := declared(s, scope.Traced)
 	if len(list) > 0 && s.Ended() {
@@ -50,8 +50,8 @@ func traced(s scope.Scope) []attribute.KeyValue {
 	return list
 }
 
-// tracedOnce is traced for a look that no other follows: where no user code is called, which takes a
-// guard, it is faster not to remember the result.
+// tracedOnce is traced for the last look at a scope. It doesn't remember the result, which is faster;
+// but user code is called only by traced, which has a guard for that.
 func tracedOnce(s scope.Scope) []attribute.KeyValue {
 	attrs := s.Internal().Declared(nil, uint8(scope.Traced))
 	if s.Ended() || !values.AreScalars(attrs) {
@@ -60,8 +60,8 @@ func tracedOnce(s scope.Scope) []attribute.KeyValue {
 	return appendFlat(nil, slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == logadapters.EndedKey }))
 }
 
-// missing returns what list, from traced, has and own hasn't. It may be list itself. The mark
-// scope_ended says something of fields: alone it is left out.
+// missing returns the attributes of list, from traced, whose keys own doesn't have. The result may be
+// list itself. The mark scope_ended is about fields: without any it is left out.
 func missing(list, own []attribute.KeyValue) []attribute.KeyValue {
 	left := 0
 	for _, a := range list {
@@ -108,7 +108,7 @@ func Fields(r *http.Request) []slog.Attr {
 }
 
 // SpanFields is [Fields] for a context. It is for the option Fields of jobscope, where the span starts
-// around the job; in that of grpcscope and connectscope a func of the program returns it.
+// around the job. With grpcscope and connectscope, let a func of your own return it.
 func SpanFields(ctx context.Context) []slog.Attr {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
@@ -122,7 +122,8 @@ func SpanFields(ctx context.Context) []slog.Attr {
 	}
 }
 
-// idsOf returns what sc.TraceID().String() and so on do, as parts of one string: they live equally long.
+// idsOf returns what sc.TraceID().String() and so on do, as parts of one string: one allocation, as
+// they live equally long.
 func idsOf(sc trace.SpanContext) (traceID, spanID, flags string) {
 	t, s := sc.TraceID(), sc.SpanID()
 	all := hex.AppendEncode(make([]byte, 0, 2*(len(t)+len(s)+1)), t[:])
@@ -132,7 +133,7 @@ func idsOf(sc trace.SpanContext) (traceID, spanID, flags string) {
 	return text[:2*len(t)], text[2*len(t) : 2*(len(t)+len(s))], text[2*(len(t)+len(s)):]
 }
 
-// parseFlags returns the trace flags that a field stands for, and 0 if it isn't two hex digits.
+// parseFlags returns the trace flags that a field stands for: 0 if it isn't two hex digits.
 func parseFlags(v slog.Value) trace.TraceFlags {
 	if v.Kind() == slog.KindAny {
 		flags, _ := v.Any().(trace.TraceFlags)
@@ -155,21 +156,21 @@ func Finish(ctx context.Context) {
 		return
 	}
 	s := logadapters.Pick(ctx)
-	late, totals := tracedOnce(s), s.Totals()
-	if len(late)+len(totals) == 0 {
-		return // to read what the span has costs it a copy
+	list, totals := tracedOnce(s), s.Totals()
+	if len(list)+len(totals) == 0 {
+		return // before attributesOf, which makes the span copy its attributes
 	}
 	own := attributesOf(span)
-	late = missing(late, own)
+	list = missing(list, own)
 	for _, total := range totals {
-		if key := valid(total.Key); !has(own, key) && !has(late, key) {
-			late = appendSafely(late, total)
+		if key := valid(total.Key); !has(own, key) && !has(list, key) {
+			list = appendSafely(list, total)
 		}
 	}
-	span.SetAttributes(late...)
+	span.SetAttributes(list...)
 }
 
-// attributesOf returns what span has; nothing if it can't be asked.
+// attributesOf returns the attributes of span, or nothing if it can't be asked for them.
 func attributesOf(span trace.Span) []attribute.KeyValue {
 	if readable, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok {
 		return readable.Attributes()
