@@ -11,8 +11,8 @@ import (
 )
 
 // A Line is one line of log. Its methods return a field's value as one type, whichever
-// logger has written the line, and the zero value if the line has no such field or it is of
-// another kind; Has tells these apart.
+// logger has written the line. They return the zero value if the line has no such field, or one
+// of another kind; Has tells these two apart.
 type Line struct {
 	// Level is slog's for this level: slog.LevelWarn for a warning of zap or zerolog. Levels
 	// above error follow by fours, zerolog's trace lies four below debug, and a line of
@@ -33,7 +33,7 @@ func (l Line) Has(key string) bool {
 	return ok
 }
 
-// String returns the field as text, whatever it is: "" if there is none.
+// String returns the field as text, whatever its kind: "" if there is none.
 func (l Line) String(key string) string {
 	if v, ok := l.Fields[key]; ok {
 		return slog.AnyValue(v).String()
@@ -75,7 +75,7 @@ func (l Line) Bool(key string) bool {
 	return b
 }
 
-// Duration returns the field if it is a duration. A number counts as one of zerolog, in
+// Duration returns the field if it is a duration. A number counts as a duration of zerolog, in
 // units of zerolog.DurationFieldUnit.
 func (l Line) Duration(key string) time.Duration {
 	switch v := l.Fields[key].(type) {
@@ -88,7 +88,7 @@ func (l Line) Duration(key string) time.Duration {
 	return time.Duration(math.Round(l.Float(key) * float64(zerolog.DurationFieldUnit)))
 }
 
-// Time returns the field if it is a time, or a text as RFC 3339 has it.
+// Time returns the field if it is a time, or a text in the format of RFC 3339.
 func (l Line) Time(key string) time.Time {
 	switch v := l.Fields[key].(type) {
 	case time.Time:

@@ -15,9 +15,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// A Recorder keeps the lines that it is given, of all three loggers. [Record] makes one for
+// A Recorder keeps the lines that it is given by any of the three loggers. [Record] makes one for
 // the default loggers. For a logger that the code is given, or one with options of its own,
-// the Recorder is a slog.Handler to be wrapped with slogh, and [Recorder.Core] and
+// the Recorder is a slog.Handler that you wrap with slogh, and [Recorder.Core] and
 // [Recorder.Writer] are what zap and zerolog write to:
 //
 //	var r scopetest.Recorder
@@ -174,15 +174,15 @@ func (z zapLines) Write(p []byte) (int, error) {
 
 // ---- zerolog ----
 
-// Writer returns a writer for zerolog.New that records lines of every level. Through a
-// plain io.Writer, which isn't told the level, it is what the line has as zerolog.LevelFieldName.
+// Writer returns a writer for zerolog.New that records lines of every level. If zerolog writes to it
+// as a plain io.Writer, which isn't told the level, the level is the line's zerolog.LevelFieldName.
 func (r *Recorder) Writer() zerolog.LevelWriter { return zerologLines{r} }
 
 type zerologLines struct{ *Recorder }
 
 func (z zerologLines) Write(p []byte) (int, error) {
 	return z.write(p, func(text string) zerolog.Level {
-		level, _ := zerolog.ParseLevel(text) // NoLevel if it is none
+		level, _ := zerolog.ParseLevel(text) // NoLevel if text is none
 		return level
 	})
 }
@@ -193,8 +193,8 @@ func (z zerologLines) WriteLevel(level zerolog.Level, p []byte) (int, error) {
 
 var errRead = errors.New("the line has been read")
 
-// write lets a ConsoleWriter read the line, which knows JSON and, with the build tag
-// binary_log, CBOR. levelOf is called with what the line has as its level.
+// write lets a ConsoleWriter read the line: that knows JSON and, with the build tag
+// binary_log, CBOR. levelOf is called with the level as the line has it.
 func (z zerologLines) write(p []byte, levelOf func(text string) zerolog.Level) (int, error) {
 	var fields map[string]any
 	_, err := zerolog.ConsoleWriter{FormatPrepare: func(line map[string]any) error {

@@ -30,15 +30,15 @@ import (
 // Record makes the default loggers write to the Recorder that it returns, stamped with the
 // default options and at every level, until the test ends: slog.Default (and so package
 // log), zap.L and zap.S, and zerolog's log.Logger, and zerolog.DefaultContextLogger if the
-// program has set it. zerolog.SetGlobalLevel holds as it is. At the end it puts back what
-// was there when it was called, whatever the test has set meanwhile, the writer and the
-// flags of package log included. Cleanups that were registered later run before that, and
+// program has set it. zerolog.SetGlobalLevel stays in force. At the end Record puts back what
+// was there when it was called, whatever the test has set meanwhile, including the writer and the
+// flags of package log. Cleanups that were registered later run before that, and
 // what they log is recorded.
 //
 // A logger that the code has taken from a default before Record was called isn't recorded.
 //
-// Called again, in a subtest say, it records in a Recorder of its own until that test ends,
-// and then the outer one goes on.
+// If Record is called again, in a subtest say, that Recorder gets the lines until the subtest ends,
+// and then the outer one gets them again.
 //
 // The default loggers belong to the whole process. So Record fails a test that is parallel,
 // or has a parallel parent, and testing panics if t.Parallel is called after it. Goroutines
@@ -68,9 +68,9 @@ func Record(t testing.TB) *Recorder {
 	return r
 }
 
-// refuseParallel fails a parallel test, and has testing refuse a later t.Parallel. Two tests
-// that record at the same time would see each other's lines, now and then. Setenv is the
-// one method with this check.
+// refuseParallel fails a parallel test, and makes testing refuse a later t.Parallel: two tests that
+// record at the same time would see some of each other's lines. Setenv is the one method with this
+// check.
 func refuseParallel(t testing.TB) {
 	t.Helper()
 	defer func() {
@@ -82,9 +82,9 @@ func refuseParallel(t testing.TB) {
 	t.Setenv("SCOPETEST_RECORD", t.Name())
 }
 
-// NoLeak makes the test fail if, at its end, its goroutine has another scope bound than
-// now: because the code under test calls scope.Set where it should call Run. It must be
-// called by the goroutine of the test.
+// NoLeak makes the test fail if, at its end, its goroutine has a different scope bound than
+// now, because the code under test calls scope.Set where it should call Run. Call it on the
+// goroutine of the test.
 func NoLeak(t testing.TB) {
 	t.Helper()
 	before := scope.Current()
