@@ -25,14 +25,14 @@ type Adapter struct {
 	New func(w io.Writer, opts *logadapters.Options) Logger
 
 	// Reference returns the logger that New's adapter wraps, configured alike, without an
-	// adapter, whose lines have fields where the adapter puts a scope's. If that is where
+	// adapter. Its lines have fields where the adapter puts a scope's. If that is where
 	// the logger's own With puts them, behind what was attached before and outside its
-	// groups, [AttachLast] makes it of the logger alone. A field whose value is a [Group]
+	// groups, [AttachLast] makes it from the logger alone. A field whose value is a [Group]
 	// becomes what the logger has for an object.
 	Reference func(w io.Writer, fields []Field) Logger
 
-	// Twice, if it isn't nil, returns New's logger with nil options and the adapter put over
-	// it a second time.
+	// Twice, if it isn't nil, returns New's logger with nil options, with the adapter put on
+	// a second time.
 	Twice func(w io.Writer) Logger
 
 	// Own has the keys that the logger writes itself on every line and that the
@@ -68,7 +68,7 @@ func (f Feature) String() string {
 	return strings.Join(names, "|")
 }
 
-// A Logger is the face of a logger that the suite sees. Its methods may be called by
+// A Logger is a logger as the suite sees it. Its methods may be called by
 // several goroutines, and write one line per call with one Write.
 type Logger interface {
 	// Log writes a line at a level that is enabled. ctx is what the caller passes to the
@@ -97,7 +97,7 @@ type Field struct {
 // where the field stands.
 type Group []Field
 
-// Attr returns f as log/slog has it.
+// Attr returns f as an attribute of log/slog.
 func (f Field) Attr() slog.Attr {
 	if g, ok := f.Value.(Group); ok {
 		return slog.Attr{Key: f.Key, Value: slog.GroupValue(g.attrs()...)}
@@ -256,8 +256,8 @@ func indent(s string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n\t")
 }
 
-// object decodes line, which must be one JSON object that has no key twice, nor has an
-// object in it.
+// object decodes line, which must be one JSON object. Neither that nor an object in it may have a
+// key twice.
 func (t *trial) object(line string) object {
 	o, err := decode(line)
 	if err != nil {
@@ -266,7 +266,7 @@ func (t *trial) object(line string) object {
 	return o
 }
 
-// plain returns fields as Reference is to get them.
+// plain returns fields as Reference gets them.
 func (a *Adapter) plain(fields []Field) []Field {
 	if a.Slog {
 		return fields
@@ -284,8 +284,8 @@ func (a *Adapter) plain(fields []Field) []Field {
 	return plain
 }
 
-// appendResolved appends what log/slog shows of a: nothing for the zero Attr and for a group
-// with nothing to show, and for a group without a key its members.
+// appendResolved appends what log/slog shows for a: nothing for the zero Attr and for a group
+// with nothing to show, and the members of a group without a key.
 func appendResolved(fields []Field, a slog.Attr) []Field {
 	v := a.Value.Resolve()
 	if v.Kind() != slog.KindGroup {

@@ -95,7 +95,7 @@ var cases = []Case{
 	{
 		Name:        "nothing to show",
 		Rule:        "the zero slog.Attr and groups with nothing to show are not written, members of a group without a key lie where it stands",
-		Explanation: "slog has it so, and scope.New takes what slog takes",
+		Explanation: "slog does it like that, and scope.New takes what slog takes",
 		check: func(t *trial) {
 			empty := valuer(func() slog.Value { return slog.GroupValue() })
 			scope.New("a", 1, slog.Attr{}, slog.Group("", slog.Int("b", 2)), slog.Group("empty"), "none", empty,
@@ -119,7 +119,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "set between lines",
-		Rule:        "a line shows the scope of the moment when it is written",
+		Rule:        "a line shows the scope that is bound when it is written",
 		Explanation: "what an adapter remembers belongs to a scope, and Set, Delete and Clear bind another one",
 		check: func(t *trial) {
 			var out lines
@@ -145,7 +145,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "alternating scopes",
-		Rule:        "a logger remembers each scope apart",
+		Rule:        "a logger keeps apart what it remembers for each scope",
 		Explanation: "one logger serves all requests of a process",
 		check: func(t *trial) {
 			var out lines
@@ -168,7 +168,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "two loggers",
-		Rule:        "loggers that meet one scope don't get in each other's way",
+		Rule:        "loggers that log under one scope don't get in each other's way",
 		Explanation: "what is remembered with a scope is remembered per logger",
 		check: func(t *trial) {
 			var out1, out2 lines
@@ -186,7 +186,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "many loggers",
-		Rule:        "any number of short-lived loggers may meet one scope",
+		Rule:        "any number of short-lived loggers may log under one scope",
 		Explanation: "code that makes a child logger per call runs under the scope of a whole process",
 		check: func(t *trial) {
 			var out lines
@@ -241,8 +241,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "attached once, in a group",
-		Rule:        "so it is inside a group, for byte slices and values that are asked by a method of slog's",
-		Explanation: "that an adapter has to attach them anew behind each scope's fields must not show",
+		Rule:        "the same holds inside a group, for byte slices and for values that slog asks by a method",
+		Explanation: "an adapter has to attach them anew behind each scope's fields, and that must not show",
 		Needs:       Groups,
 		check: func(t *trial) {
 			t.attachedOnce(func(l Logger) Logger { return l.Group("http") })
@@ -291,7 +291,7 @@ var cases = []Case{
 	{
 		Name:        "event wins",
 		Rule:        "a scope field whose key the line has is left out",
-		Explanation: "most readers of JSON take the last of two equal keys, or none; what the line says itself is meant",
+		Explanation: "most readers of JSON take the last of two equal keys, or none; what the line says itself is more specific",
 		Needs:       EventKeys,
 		check: func(t *trial) {
 			bind(list("a", 1, "user", "scope", "b", 2)).Run(func() {
@@ -305,8 +305,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "event wins, later",
-		Rule:        "the other fields are as they were set, also those that the scope had on an earlier line",
-		Explanation: "slog makes a float64 of a float32 that has other digits, and the scope may have grown in between",
+		Rule:        "the other fields are as they were set, including those that the scope had on an earlier line",
+		Explanation: "slog turns a float32 into a float64 with other digits, and the scope may have grown in between",
 		Needs:       EventKeys,
 		check: func(t *trial) {
 			var out lines
@@ -330,7 +330,7 @@ var cases = []Case{
 	{
 		Name:        "event wins, attached",
 		Rule:        "a scope field whose key was attached to the logger is left out",
-		Explanation: "what was attached by hand is as much the line's own",
+		Explanation: "what was attached by hand is the line's own as well",
 		Needs:       EventKeys,
 		check: func(t *trial) {
 			bind(list("a", 1, "user", "scope", "b", 2)).Run(func() {
@@ -341,7 +341,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "event wins, group",
-		Rule:        "a scope field with the name of a group that is on the line is left out, also with ScopeWins",
+		Rule:        "a scope field with the name of a group that is on the line is left out, even with ScopeWins",
 		Explanation: "the group is a key at the root as well, and what it holds has no other place to go",
 		Needs:       EventKeys | Groups,
 		check: func(t *trial) {
@@ -408,7 +408,7 @@ var cases = []Case{
 	{
 		Name:        "scope wins",
 		Rule:        "with ScopeWins the line's own field is left out where the scope has its key",
-		Explanation: "some want the entry's request_id to stand, whatever libraries log",
+		Explanation: "some want to see the entry's request_id, whatever libraries log",
 		Needs:       EventKeys,
 		check: func(t *trial) {
 			fields := list("a", 1, "user", "scope")
@@ -422,7 +422,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "scope wins, attached",
-		Rule:        "a field attached to the logger stays, also with ScopeWins, and the scope's of that key is left out",
+		Rule:        "a field attached to the logger stays, even with ScopeWins, and the scope's field with that key is left out",
 		Explanation: "it was encoded when it was attached, once, and can't be taken back",
 		Needs:       EventKeys,
 		check: func(t *trial) {
@@ -488,7 +488,7 @@ var cases = []Case{
 	{
 		Name:        "group option",
 		Rule:        "with Options.Group all scope fields lie in one object of that name at the root",
-		Explanation: "some schemas want what isn't theirs in one place",
+		Explanation: "some schemas want all fields that they don't define in one place",
 		check: func(t *trial) {
 			opts := &logadapters.Options{Group: "task"}
 			inside := list("task", Group{{"a", "x"}, {"b", true}})
@@ -532,8 +532,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "filter to a taken key",
-		Rule:        "a field that Options.Filter gives the key of another takes its place",
-		Explanation: "two fields of one key are one field, and the later counts",
+		Rule:        "a field to which Options.Filter gives the key of another one takes that one's place",
+		Explanation: "two fields with the same key are one field, and the later one counts",
 		check: func(t *trial) {
 			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
 				if strings.HasPrefix(a.Key, "b") {
@@ -552,7 +552,7 @@ var cases = []Case{
 	{
 		Name:        "filter sees",
 		Rule:        "Options.Filter is shown what would be logged: values resolved, nothing hidden",
-		Explanation: "a filter that redacts by value must see the value, and none should be able to let out a secret",
+		Explanation: "a filter that redacts by value must see the value, and no filter should be able to let out a secret",
 		check: func(t *trial) {
 			var mu sync.Mutex
 			var seen []string
@@ -579,8 +579,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "filter panics",
-		Rule:        "an Options.Filter that panics costs the field, which says so, and not the line",
-		Explanation: "a logger must not end the program, and a line that is lost is lost when it is needed most",
+		Rule:        "if Options.Filter panics, the field says so, and the line is written",
+		Explanation: "a logger must not end the program, nor lose a line, least of all when something is wrong",
 		check: func(t *trial) {
 			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
 				if a.Key == "bad" {
@@ -595,8 +595,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "filter changes in place",
-		Rule:        "Options.Filter may change what it is given, also the members of a group, and the scope stays as it is",
-		Explanation: "a mask for the log must not become what the program pays with",
+		Rule:        "Options.Filter may change what it is given, even the members of a group, and the scope stays as it is",
+		Explanation: "a card number that is masked for the log must not be masked for the payment",
 		check: func(t *trial) {
 			opts := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
 				if a.Value.Kind() == slog.KindGroup {
@@ -618,7 +618,7 @@ var cases = []Case{
 	{
 		Name:        "fields stay",
 		Rule:        "a line leaves the fields that it gets as they are",
-		Explanation: "they may be the scope's own: the next logger, and the program, would read what was made of them",
+		Explanation: "they may be the scope's own: the next logger, and the program, would read the changed ones",
 		check: func(t *trial) {
 			fields := list("a", "x", "n", slog.IntValue(2), "b", true)
 			s := bind(fields)
@@ -634,7 +634,7 @@ var cases = []Case{
 	{
 		Name:        "shared fields",
 		Rule:        "the shared fields of the task come behind the scope's own, whenever they were shared",
-		Explanation: "a goroutine that finds out who the user is tells all lines of the request",
+		Explanation: "once a goroutine finds out who the user is, all lines of the request should say so",
 		check: func(t *trial) {
 			own := list("a", 1, "b", 2)
 			var out lines
@@ -668,7 +668,7 @@ var cases = []Case{
 	{
 		Name:        "max fields",
 		Rule:        "beyond Options.MaxFields the oldest fields are left out, and scope_dropped says how many",
-		Explanation: "one loop that sets a field per turn must not make lines of a megabyte",
+		Explanation: "a loop that sets another field in each round must not make lines of a megabyte",
 		check: func(t *trial) {
 			opts := &logadapters.Options{MaxFields: 2}
 			declareKeys()
@@ -705,7 +705,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "late policy",
-		Rule:        "what is declared of a key holds from the next line on, in scopes that exist already",
+		Rule:        "what is declared for a key holds from the next line on, in scopes that exist already, too",
 		Explanation: "packages declare their keys when they are initialized, or later, while others log",
 		check: func(t *trial) {
 			key := "adaptertest_late_" + strconv.FormatUint(lateKeys.Add(1), 10)
@@ -758,8 +758,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "log valuer panics",
-		Rule:        "a slog.LogValuer that panics costs its own field, which says so, and not the line",
-		Explanation: "slog itself does so; the line may be the one that tells why",
+		Rule:        "if a slog.LogValuer panics, its field says so, and the line is written",
+		Explanation: "slog itself does that; the line may be the one that tells why",
 		check: func(t *trial) {
 			bind(list("a", "x", "bad", valuer(func() slog.Value { panic("boom") }), "z", "w")).Run(func() {
 				t.costsOnlyItself(nil, "!PANIC: boom")
@@ -771,7 +771,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "log valuer never ends",
-		Rule:        "a slog.LogValuer that answers with another for ever costs its own field, and not the line",
+		Rule:        "if a slog.LogValuer answers with another one for ever, only its own field is lost",
 		Explanation: "it must end somewhere; slog stops it as well",
 		check: func(t *trial) {
 			bind(list("a", "x", "bad", endless{}, "z", "w")).Run(func() { t.costsOnlyItself(nil, "endless") })
@@ -779,8 +779,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "value panics",
-		Rule:        "a value whose own method panics costs its own field, and not the line",
-		Explanation: "whoever set it is far away from whoever logs",
+		Rule:        "if a value's own method panics, only its own field is lost",
+		Explanation: "the code that set it is far away from the code that logs",
 		check: func(t *trial) {
 			for _, v := range []any{badMarshaler{}, badTextMarshaler{}, badError{}, (*pointerError)(nil)} {
 				bind(list("a", "x", "bad", v, "z", "w")).Run(func() {
@@ -794,7 +794,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "value logs",
-		Rule:        "a value whose method logs gets its line written, with those fields of the scope that need no method, and the line that it is for is written as well",
+		Rule:        "if a value's method logs, its line is written, with those fields of the scope that need no method, and so is the line that the value is on",
 		Explanation: "without an adapter both lines are written; with all fields the method would be called for its own line, for ever",
 		check: func(t *trial) {
 			plain := list("a", "x", "d", time.Second, "g", Group{{"n", int64(1)}})
@@ -838,8 +838,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "value sets",
-		Rule:        "what a value's method does to the scope ends with it, also if it panics",
-		Explanation: "when a method is called, and how often, is the adapter's affair, so it must not matter to the lines that follow",
+		Rule:        "what a value's method does to the scope ends with it, even if it panics",
+		Explanation: "when a method is called, and how often, is up to the adapter, so it must not matter for the lines that follow",
 		check: func(t *trial) {
 			for _, panics := range []bool{false, true} {
 				shown := "said"
@@ -904,7 +904,7 @@ var cases = []Case{
 	{
 		Name:        "value fails",
 		Rule:        "a value that the logger can't encode shows what the logger shows for it",
-		Explanation: "an adapter has no business hiding it, nor making more of it",
+		Explanation: "an adapter shouldn't hide the failure, nor make it worse",
 		check: func(t *trial) {
 			for _, v := range []any{failingMarshaler{}, []float64{math.NaN()}, map[string]any{"f": failingMarshaler{}}} {
 				fields := list("a", "x", "bad", v, "z", "w")
@@ -915,7 +915,7 @@ var cases = []Case{
 	{
 		Name:        "disabled",
 		Rule:        "a line at a disabled level is not written, and no value is resolved for it",
-		Explanation: "debug lines are left in programs because they cost nothing",
+		Explanation: "programs keep their debug lines because these cost nothing",
 		check: func(t *trial) {
 			bind(list("a", 1, "v", valuer(func() slog.Value {
 				t.errorf("the value was resolved")
@@ -934,7 +934,7 @@ var cases = []Case{
 	{
 		Name:        "context of another task",
 		Rule:        "a context that carries the scope of another task decides the line",
-		Explanation: "what was passed on purpose beats the surroundings: a batcher logs for its callers",
+		Explanation: "what was passed on purpose beats what happens to be bound: a batcher logs for its callers",
 		Needs:       Contexts,
 		check: func(t *trial) {
 			ctx, cancel := context.WithCancel(scope.NewContext(background, bind(list("id", "ctx", "c", 1))))
@@ -965,7 +965,7 @@ var cases = []Case{
 	},
 	{
 		Name:        "context with an addition",
-		Rule:        "a context that was made with scope.With gives its line what is bound and, on top, what With has added",
+		Rule:        "a context that was made with scope.With gives its line what is bound, and what With has added",
 		Explanation: "a middleware's context means: what is bound, and the user. What is set later belongs to the line as well",
 		Needs:       Contexts,
 		check: func(t *trial) {
@@ -990,8 +990,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "context with less",
-		Rule:        "a context of the goroutine's task that has something taken away decides its line",
-		Explanation: "whoever passes a scope without the token means it so",
+		Rule:        "a context of the goroutine's task whose scope had something taken away decides its line",
+		Explanation: "code that passes a scope without the token does so on purpose",
 		Needs:       Contexts,
 		check: func(t *trial) {
 			bind(list("id", 1, "token", "t")).Run(func() {
@@ -1022,7 +1022,7 @@ var cases = []Case{
 	{
 		Name:        "bad context",
 		Rule:        "a nil context, and one whose Value panics, change nothing",
-		Explanation: "most loggers never look into the context, so such code has been working so far",
+		Explanation: "most loggers never look at the context, so such code worked without the adapter",
 		Needs:       Contexts,
 		check: func(t *trial) {
 			fields := list("id", 1)
@@ -1037,7 +1037,7 @@ var cases = []Case{
 	{
 		Name:        "scope ended",
 		Rule:        "a line of a goroutine that its task has left behind carries scope_ended=true, no other does",
-		Explanation: "whoever reads that a request's line came after its end shouldn't have to guess why",
+		Explanation: "if a line of a request comes after its end, the reader shouldn't have to guess why",
 		check: func(t *trial) {
 			fields := list("a", 1)
 			ended := append(fields[:1:1], Field{logadapters.EndedKey, true})
@@ -1086,8 +1086,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "scope ended, dropped",
-		Rule:        "with DropEnded a line that comes after its task has ended carries scope_ended=true alone",
-		Explanation: "where goroutines of a pool keep the fields of whoever started them, none is better than another's",
+		Rule:        "with DropEnded a line that comes after its task has ended carries only scope_ended=true",
+		Explanation: "where goroutines of a pool keep the fields of the task that started them, none are better than the wrong ones",
 		check: func(t *trial) {
 			opts := &logadapters.Options{Ended: logadapters.DropEnded}
 			fields := list("a", 1, "b", 2)
@@ -1121,7 +1121,7 @@ var cases = []Case{
 	{
 		Name:        "background work",
 		Rule:        "a line of a goroutine that scope.Go has started doesn't carry scope_ended",
-		Explanation: "it is work of the task, which isn't over before it is",
+		Explanation: "it is work of the task, and the task isn't over before its work is",
 		check: func(t *trial) {
 			fields := list("a", 1)
 			over, done := make(chan struct{}), make(chan struct{})
@@ -1139,8 +1139,8 @@ var cases = []Case{
 	},
 	{
 		Name:        "fork",
-		Rule:        "a goroutine has its parent's fields, and what either sets later the other doesn't see",
-		Explanation: "a fan-out's workers each add their own",
+		Rule:        "a goroutine has its parent's fields, and neither sees what the other sets later",
+		Explanation: "each worker of a fan-out adds its own fields",
 		check: func(t *trial) {
 			var out lines
 			l := t.New(&out, nil)
@@ -1275,7 +1275,7 @@ var cases = []Case{
 
 var background = context.Background()
 
-// hello writes the line of the cases that don't care which.
+// hello writes a line, for cases to which it doesn't matter what it says.
 func hello(l Logger) { l.Log(background, "hello") }
 
 // upper is a filter that makes keys upper case.
@@ -1339,7 +1339,7 @@ func (t *trial) attachedOnce(open func(Logger) Logger) {
 	}
 }
 
-// patience is how long a line may take before the suite takes it for one that never returns.
+// patience is how long a line may take before the suite concludes that it never returns.
 var patience = 10 * time.Second
 
 // noisyKinds make values with a method that calls say, and shows "said".

@@ -1,5 +1,5 @@
-// Package adaptertest checks that a log adapter does what one is expected to do. It is
-// for those who write an adapter with package logadapters, for whatever logger.
+// Package adaptertest checks that a log adapter does what an adapter is expected to do. It is
+// for authors of adapters with package logadapters, for any logger.
 //
 // [Run] goes through the [Cases], one subtest each. A case has a name, the rule that it
 // stands for and the reason for the rule; when it fails it prints them, its source line
@@ -18,8 +18,9 @@
 // Most rules come down to one: a stamped line is, byte for byte, the line that the
 // logger writes when the same fields are attached by its own With, behind what it has and
 // outside its groups. So the suite asks for two loggers. New's is the adapter's,
-// Reference's is the logger alone with given fields: see [AttachLast]. The suite has both write the same line, New's with a scope bound, and
-// compares. It never needs to know how a logger spells a level or a duration.
+// Reference's is the logger alone with given fields: see [AttachLast]. The suite makes both write
+// the same line, New's with a scope bound, and compares. It never needs to know how a logger
+// spells a level or a duration.
 //
 // For Run both write JSON, one object per line. Neither may write anything that differs
 // from one call to the next: no time, or a fixed one.
@@ -27,8 +28,8 @@
 // # Generated lines
 //
 // [RunGenerated] compares thousands of lines with scopes, loggers and events that a
-// [Generator] makes of every kind of value and key. It takes any encoder, not only JSON:
-// an adapter of a logger with several should call it for each. [SameBytes] does one such
+// [Generator] makes from every kind of value and key. It takes any encoder, not only JSON:
+// an adapter for a logger with several should call it for each. [SameBytes] does one such
 // comparison, for a fuzz target:
 //
 //	func FuzzSameBytes(f *testing.F) {
@@ -43,5 +44,5 @@
 // # Loggers that lack something
 //
 // Not every logger has groups or is given contexts, and some show a hook none of the
-// line's keys. [Adapter].Lacks says so; the cases that need it are skipped and say why.
+// line's keys. [Adapter].Lacks says so; the cases that need what it lacks are skipped and say why.
 package adaptertest

@@ -22,8 +22,8 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// A Generator makes scopes, loggers and lines, of every kind of value and key, from a
-// stream of bytes: the same from the same.
+// A Generator makes scopes, loggers and lines, with every kind of value and key, from a
+// stream of bytes. The same bytes make the same.
 type Generator struct{ next func() byte }
 
 // FromSeed returns a Generator whose bytes are random, but the same for each seed.
@@ -99,13 +99,13 @@ type program struct {
 	noise *noise
 }
 
-// A step makes a logger of a logger.
+// A step makes a logger from a logger.
 type step struct {
 	group string // Logger.Group iff with is nil
 	with  []Field
 }
 
-// An event is a line, written by the logger that the first so many steps have made.
+// An event is a line. Its logger is made by as many of the program's steps as steps says.
 type event struct {
 	steps   int
 	msg     string
@@ -470,7 +470,7 @@ func decodeRoot(line string) (keys []string, err error) {
 	return keys, nil
 }
 
-// unique returns fields less those whose key came before: a scope has one of a key.
+// unique returns fields without those whose key came before: a scope has each key once.
 func unique(fields []Field) (first []Field) {
 	for _, f := range fields {
 		if !slices.ContainsFunc(first, func(g Field) bool { return g.Key == f.Key }) {

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// lines takes what a logger writes.
+// lines keeps what a logger writes.
 type lines struct {
 	mu    sync.Mutex
 	lines []string // one for each Write
@@ -58,8 +58,8 @@ type object struct {
 	values map[string]any
 }
 
-// decode decodes text, which must be one JSON object. Unlike encoding/json it takes no
-// key twice in any object.
+// decode decodes text, which must be one JSON object. Unlike encoding/json it refuses a
+// key that is twice in an object.
 func decode(text string) (object, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
