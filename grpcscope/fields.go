@@ -85,7 +85,7 @@ func (c *call) setFields() (rejected int) {
 		return rejected
 	}
 	scope.SetAttrs(entry.Join(attrs, c.opts.Fields(c.Context, c.rpc), c.in.TraceID, c.in.ParentSpanID)...)
-	c.id = entry.Agree(cmp.Or(n.requestID, string(RequestID)), c.id, !c.outer.Found())
+	c.id = entry.SettleID(cmp.Or(n.requestID, string(RequestID)), c.id, !c.outer.Found())
 	return rejected
 }
 

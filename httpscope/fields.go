@@ -59,7 +59,7 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 		return rejected
 	}
 	scope.SetAttrs(entry.Join(attrs, h.opts.Fields(r), h.names.traceID, h.names.parentSpanID)...)
-	e.id = entry.Agree(cmp.Or(h.names.requestID, string(RequestID)), e.id, e.outer == nil)
+	e.id = entry.SettleID(cmp.Or(h.names.requestID, string(RequestID)), e.id, e.outer == nil)
 	return rejected
 }
 

@@ -49,7 +49,7 @@ func (j *job) setFields(ctx context.Context) {
 		return
 	}
 	scope.SetAttrs(entry.Join(attrs, j.opts.Fields(ctx), propagation.TraceIDKey, propagation.ParentSpanIDKey)...)
-	entry.Agree(propagation.RequestIDKey, id, true)
+	entry.SettleID(propagation.RequestIDKey, id, true)
 }
 
 // untrusted hides the baggage of headers, and keeps it: what the job sends on must not have it.

@@ -187,7 +187,7 @@ func (d *Derived[L]) make(base *Derived[L], attrs []slog.Attr) (made bool) {
 		attrs = nil
 	}
 	o.collect(f, d.scope, attrs, c.Expand)
-	c.dropReserved(f)
+	f.drop(c.isReserved)
 	if base != nil && base.hasAny(f.Attrs) {
 		return false
 	}
@@ -217,9 +217,6 @@ func (c *Cache[L]) add(f *Fields, a slog.Attr) {
 		f.add(a, nil)
 	}
 }
-
-// dropReserved removes the fields of f whose keys are reserved.
-func (c *Cache[L]) dropReserved(f *Fields) { f.drop(c.isReserved) }
 
 func (c *Cache[L]) isReserved(key string) bool {
 	return slices.Contains(c.Reserved, key) && c.options().Duplicates != KeepBoth

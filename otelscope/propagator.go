@@ -52,15 +52,15 @@ func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCar
 // trusted returns header without the members that aren't trusted, came in with the request or call of
 // ctx, and have the key of a field of s that is sent: a client must not override the program.
 func trusted(ctx context.Context, s scope.Scope, header string) string {
-	cameIn := entry.CameIn(ctx)
-	if cameIn == nil {
+	isUntrusted := entry.IsUntrusted(ctx)
+	if isUntrusted == nil {
 		return header
 	}
 	var kept []string
 	for member := range strings.SplitSeq(header, ",") {
 		key, _, _ := strings.Cut(member, "=")
 		key = strings.TrimSpace(key)
-		if !s.Has(key) || scope.Policy(key)&scope.Propagated == 0 || !cameIn(member) {
+		if !s.Has(key) || scope.Policy(key)&scope.Propagated == 0 || !isUntrusted(member) {
 			kept = append(kept, member)
 		}
 	}

@@ -60,10 +60,10 @@ func textOf(v slog.Value) string {
 	return text
 }
 
-// Agree returns the id of the task, once the program's own fields have been set: the value that key
+// SettleID returns the id of the task, once the program's own fields have been set: the value that key
 // has now, if it may replace id and a header can hold it. Otherwise id stays, and becomes the value of
 // key again, if key has a field.
-func Agree(key, id string, mayReplace bool) string {
+func SettleID(key, id string, mayReplace bool) string {
 	value, ok := scope.Get(key)
 	if !ok {
 		return id

@@ -59,7 +59,7 @@ func TestUsableIsWhatAHeaderCanHold(t *testing.T) {
 	}
 }
 
-func TestAgree(t *testing.T) {
+func TestSettleID(t *testing.T) {
 	for _, c := range []struct {
 		rule  string
 		set   []slog.Attr
@@ -77,7 +77,7 @@ func TestAgree(t *testing.T) {
 	} {
 		scope.New().Run(func() {
 			scope.SetAttrs(c.set...)
-			if got := entry.Agree("id", "old", c.may); got != c.id {
+			if got := entry.SettleID("id", "old", c.may); got != c.id {
 				t.Errorf("%s: the id is %q", c.rule, got)
 			}
 			if got, _ := scope.Get("id"); got != c.field {
@@ -114,7 +114,7 @@ func TestAnIDWithoutAText(t *testing.T) {
 	cyclic := []any{nil}
 	cyclic[0] = cyclic
 	scope.New("request_id", cyclic).Run(func() {
-		if id := entry.Agree("request_id", "r-1", true); id != "r-1" || scope.Current().String() != "request_id=r-1" {
+		if id := entry.SettleID("request_id", "r-1", true); id != "r-1" || scope.Current().String() != "request_id=r-1" {
 			t.Errorf("the id is %q", id)
 		}
 	})

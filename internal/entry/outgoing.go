@@ -105,14 +105,14 @@ func Untrusted(baggage string) string {
 // DropUntrusted removes from h the members of baggage that aren't trusted and came in with the request
 // or call of ctx: a proxy would send them on.
 func DropUntrusted(ctx context.Context, h Header) {
-	cameIn := CameIn(ctx)
-	if cameIn == nil {
+	isUntrusted := IsUntrusted(ctx)
+	if isUntrusted == nil {
 		return
 	}
 	if had := h.Get(propagation.BaggageHeader); had != "" {
 		var kept []string
 		for member := range strings.SplitSeq(had, ",") {
-			if !cameIn(member) {
+			if !isUntrusted(member) {
 				kept = append(kept, strings.Trim(member, " \t"))
 			}
 		}
@@ -122,10 +122,10 @@ func DropUntrusted(ctx context.Context, h Header) {
 	}
 }
 
-// CameIn returns a func that reports whether a member of baggage came in with the request or call of
+// IsUntrusted returns a func that reports whether a member of baggage came in with the request or call of
 // ctx and isn't trusted. If what came in was too long to keep, the func says so of every member. It is
 // nil if nothing came in.
-func CameIn(ctx context.Context) func(member string) bool {
+func IsUntrusted(ctx context.Context) func(member string) bool {
 	untrusted, _ := ctx.Value(UntrustedKey{}).(string)
 	switch {
 	case untrusted == "":

@@ -33,7 +33,7 @@ func (h Header) Values(key string) []string {
 // Get returns the values, joined: baggage may be spread over several lines.
 func (h Header) Get(key string) string { return strings.Join(h.Values(key), ",") }
 
-// Set replaces all of them. An empty value removes the header.
+// Set replaces all values of key. An empty value removes the header.
 func (h Header) Set(key, value string) {
 	for k := range h {
 		if len(k) == len(key) && strings.EqualFold(k, key) {
@@ -48,10 +48,10 @@ func (h Header) Set(key, value string) {
 // Keys returns nothing: Get needs no keys to find what is there.
 func (h Header) Keys() []string { return nil }
 
-// A Copy is an entry.Header that leaves the http.Header that it begins with alone: the first Set
+// A Copy is an entry.Header that doesn't change the http.Header that it begins with: the first Set
 // makes a copy.
 type Copy struct {
-	Header  // as it is by now
+	Header  // the copy, once there is one
 	changed bool
 }
 
