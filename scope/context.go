@@ -53,7 +53,7 @@ func FromContext(ctx context.Context) (Scope, bool) {
 //   - If ctx is nil, or carries no scope or the zero one, the line gets s, what is bound.
 //   - If the scope of ctx belongs to another task than s, the line gets the scope of ctx.
 //   - If both belong to the same task, the line gets s, and on top of it what was added when ctx
-//     was made: the fields that the scope of ctx has and the scope bound at that moment hadn't.
+//     was made: the fields of the scope of ctx that weren't in what was bound at that moment.
 //     The context of a request's entry adds nothing, and NewContext(ctx, scope.With("user", u))
 //     adds the user, whatever is Set afterwards.
 //   - In two cases nobody can tell what was added, and the line gets the scope of ctx as it is:
@@ -90,8 +90,8 @@ type scopeContext struct {
 	context.Context
 	scope Scope
 
-	// base is what was bound when NewContext was called, and added the fields that scope has and
-	// base hadn't. base is nil if scope was not made by adding fields to what was bound.
+	// base is what was bound when NewContext was called, and added the fields of scope that weren't
+	// in it. base is nil if scope was not made by adding fields to what was bound.
 	base  *origin
 	added []field
 	last  atomic.Pointer[union]

@@ -33,8 +33,8 @@ func (s Scope) With(args ...any) Scope { return Scope{s.n.setArgs(args, byWith)}
 // aren't there are ignored.
 func (s Scope) Without(keys ...string) Scope { return Scope{s.n.without(keys)} }
 
-// Detach returns the same fields as a task of their own: for work that is to go on
-// when the task that started it is over, as a task in its own right.
+// Detach returns the same fields as a task of their own: for work that goes on, as a task in
+// its own right, when the task that started it is over.
 func (s Scope) Detach() Scope {
 	if s.n == nil {
 		return Scope{newTask()}

@@ -102,9 +102,8 @@ func (b builder) putAttr(a slog.Attr) {
 	}
 }
 
-// putMembers puts the members of a group without a key, at any depth. It returns how many more there
-// may be if left is how many there may be now; less than 0 means that there are too many: a group may
-// be a member of itself.
+// putMembers puts the members of a group without a key, at any depth, and counts them down from left.
+// It returns what is left. Less than 0 means that there are too many: a group may be a member of itself.
 func (b builder) putMembers(group slog.Value, left int) int {
 	for _, m := range group.Group() {
 		left--
@@ -203,10 +202,10 @@ func (b builder) addTo(n *node, by change) *node {
 	return b.node.addTo(n, repeats, by)
 }
 
-// addTo returns a node with the fields of n and those of m, which nobody else has seen yet: m as the
-// child of n. It is in the task of n, or in a new one if n is nil. If m repeats a key of n, or the
-// chain is too long, it is one node in place of the chain, in which a key that is repeated keeps its
-// place and has the value of m.
+// addTo returns a node with the fields of n and those of m, in the task of n, or in a new one if n is
+// nil. It is m, which nobody else has seen yet, as a child of n. If m repeats a key of n, or the chain
+// is too long, it is one node in place of the chain, in which a repeated key keeps its place and has
+// the value of m.
 func (m *node) addTo(n *node, repeats bool, by change) *node {
 	if n == nil {
 		m.task = new(task) // an allocation of its own: with m it would keep the fields of m in memory

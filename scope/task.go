@@ -17,7 +17,7 @@ type task struct {
 	extras atomic.Pointer[extras] // nil until there is something in it
 }
 
-// extras is what few tasks have. It is apart from the task, so that most are small.
+// extras has what only some tasks need. It is apart from the task, so that most tasks are small.
 type extras struct {
 	totals atomic.Pointer[total] // the oldest
 	shared atomic.Pointer[node]  // nil until something is shared
