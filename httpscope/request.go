@@ -19,8 +19,8 @@ import (
 // middleware around Handler look at their own request afterwards. So what the handler has found
 // out is copied back, on the goroutine of ServeHTTP, when the handler has returned or ended
 // early. It is read from the copy that was made here. Code that leaves a handler behind, as
-// http.TimeoutHandler does, has given that a context of its own and so yet another copy: the
-// handler doesn't write to this one.
+// http.TimeoutHandler does, has given it yet another copy, with a context of its own: so a handler
+// that was left behind doesn't write to this one.
 
 // An exchange is a request and its answer, as Handler serves it.
 type exchange struct {

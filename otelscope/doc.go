@@ -61,7 +61,7 @@
 // flat: their members are attributes with names like group.member. Text that isn't UTF-8 gets
 // replacement characters, because an exporter would lose the whole batch. A value that contains
 // itself, or more than 10,000 others, becomes a text that says so. If a method of a value panics,
-// only that value's attribute is lost: it shows !PANIC.
+// that value's attribute shows !PANIC, and the others are as ever.
 //
 // # Errors
 //
