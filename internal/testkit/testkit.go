@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,9 +59,7 @@ func NewerGo(t testing.TB, folder string) string {
 	for {
 		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		if m := goLine.FindSubmatch(mod); err == nil && m != nil {
-			needs := "go" + string(m[1])
-			runs, _, _ := strings.Cut(runtime.Version(), " ") // experiments
-			if strings.HasPrefix(runs, "go") && version.Compare(needs, runs) > 0 {
+			if needs := "go" + string(m[1]); isBefore(needs) {
 				return needs
 			}
 			return ""
@@ -70,4 +69,26 @@ func NewerGo(t testing.TB, folder string) string {
 		}
 		dir = filepath.Dir(dir)
 	}
+}
+
+// isBefore reports whether the Go of this test is older than release, such as "go1.26". What isn't a
+// release is taken for a newer one.
+func isBefore(release string) bool {
+	runs, _, _ := strings.Cut(runtime.Version(), " ") // experiments
+	return strings.HasPrefix(runs, "go") && version.Compare(runs, release) < 0
+}
+
+// WriteHeapDump writes a heap dump to nowhere, if that is safe, and reports whether it is. Since Go
+// 1.26 a dump ends the program if a goroutine is just entering or leaving a system call: dumpgs in
+// runtime/heapdump.go.
+func WriteHeapDump() (written bool, err error) {
+	if !isBefore("go1.26") || runtime.GOOS == "js" {
+		return false, nil
+	}
+	nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	debug.WriteHeapDump(nowhere.Fd())
+	return true, nowhere.Close()
 }

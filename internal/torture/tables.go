@@ -107,7 +107,8 @@ func writeStress(out io.Writer, file string, lines int64, seed uint64) error {
 Written by `+"`make stress N=%d SEED=%d`"+`, not by hand. Each row is a run of the program that [torture.md](torture.md)
 describes, while CPU profiles, goroutine profiles (as protobuf, as text, as tracebacks), execution traces and heap dumps
 are taken all the while; slower builds write fewer lines. Each line was compared with the model; there was no deviation, no crash
-and no report by a sanitizer where a row has figures. "not run" says why a row has none; -msan needs clang (Debian's
+and no report by a sanitizer where a row has figures. Go 1.26 and later get no heap dumps: one ends the program if a
+goroutine is just entering a system call (dumpgs in runtime/heapdump.go). "not run" says why a row has none; -msan needs clang (Debian's
 packages clang and libclang-rt-dev). s is the time of the run, without that of the build.
 
 Measured with %s.
