@@ -99,9 +99,9 @@ func TestScopesThatAreMadeOfOne(t *testing.T) {
 	}
 	tracer, spans := newTracer()
 	s.Run(func() {})
-	_, span := tracer.Start(scope.NewContext(background, s), "late") // has scope_ended behind them
+	_, span := tracer.Start(scope.NewContext(background, s), "late") // has scope_ended in front of them
 	span.End()
-	want(t, "a late span", text(spans.Ended()[0].Attributes()), "t.user=ann t.redacted=[REDACTED] t.both=1 scope_ended=true")
+	want(t, "a late span", text(spans.Ended()[0].Attributes()), "scope_ended=true t.user=ann t.redacted=[REDACTED] t.both=1")
 	want(t, "the scope itself", text(otelscope.Attributes(s, scope.Traced)), "t.user=ann t.redacted=[REDACTED] t.both=1")
 }
 

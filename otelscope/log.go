@@ -170,8 +170,12 @@ func (p *logProcessor) attach(st stamp, fields logadapters.Fields) stamp {
 	if p.max > 0 {
 		list = newest(list, p.max)
 	}
-	if fields.Group != "" && len(list) > 0 {
+	switch last := len(list) - 1; {
+	case last < 0:
+	case fields.Group != "":
 		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
+	case list[last].Key == logadapters.EndedKey: // to the front: the SDK's limit leaves out what comes last
+		list = slices.Insert(list[:last], 0, list[last])
 	}
 	with.list = list
 	return with

@@ -148,14 +148,14 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 		"hello app.b=2 scope_dropped=1" + ids:              {MaxFields: 1, Filter: func(a slog.Attr) (slog.Attr, bool) { a.Key = "app." + a.Key; return a, a.Key != "app.c" }},
 		`hello task={"a":1,"b":2,"c":3}` + ids:             {Group: "task"},
 		`hello task={"b":2,"c":3,"scope_dropped":1}` + ids: {Group: "task", MaxFields: 2},
-		"hello a=1 b=2 c=3 scope_ended=true" + ids:         {},
+		"hello scope_ended=true a=1 b=2 c=3" + ids:         {},
 		"hello a=1 b=2 c=3" + ids:                          {MaxFields: -1},
 		"hello scope_ended=true":                           {Ended: logadapters.DropEnded},
 		"hello scope_ended=true ":                          {Ended: logadapters.DropEnded, MaxFields: 1},
 	} {
 		l, k := newLogger(opts)
 		s := scope.New(fields...)
-		if opts.Ended == logadapters.DropEnded || want == "hello a=1 b=2 c=3 scope_ended=true"+ids {
+		if opts.Ended == logadapters.DropEnded || want == "hello scope_ended=true a=1 b=2 c=3"+ids {
 			s.Run(func() {})
 			emit(l, scope.NewContext(background, s))
 		} else {
@@ -167,7 +167,7 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 	s := scope.New(fields...)
 	s.Run(func() { emit(l, background, attribute.Int("c", 7)) })
 	emit(l, scope.NewContext(background, s))
-	wantLines(t, k, "hello c=7 a=1 b=2"+ids, "hello b=2 c=3 scope_dropped=1 scope_ended=true"+ids)
+	wantLines(t, k, "hello c=7 a=1 b=2"+ids, "hello scope_ended=true b=2 c=3 scope_dropped=1"+ids)
 	l, k = newLogger(&otelscope.LogOptions{Group: "task"})
 	scope.New("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() { emit(l, background) })
 	wantLines(t, k, "hello"+ids)
@@ -251,7 +251,7 @@ func TestAGoroutineThatIsLeftBehindSaysSo(t *testing.T) {
 	})
 	close(over)
 	<-done
-	wantLines(t, k, "hello request_id=r-1 scope_ended=true ["+traceID+"/0000000000000000/00]")
+	wantLines(t, k, "hello scope_ended=true request_id=r-1 ["+traceID+"/0000000000000000/00]")
 }
 
 // A method of a value may log with the same logger, and panic: that costs its own field.

@@ -45,7 +45,8 @@ func (spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteSpan
 func traced(s scope.Scope) []attribute.KeyValue {
 	list := declared(s, scope.Traced)
 	if len(list) > 0 && s.Ended() {
-		list = append(list, attribute.Bool(logadapters.EndedKey, true))
+		// In front: the SDK's limit leaves out what comes last.
+		list = append([]attribute.KeyValue{attribute.Bool(logadapters.EndedKey, true)}, list...)
 	}
 	return list
 }

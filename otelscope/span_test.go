@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -67,9 +68,30 @@ func TestASpanOfATaskThatIsOverSaysSo(t *testing.T) {
 	s.Run(func() {})
 	_, span := tracer.Start(scope.NewContext(background, s), "late", trace.WithAttributes(attribute.String("t.user", "own")))
 	span.End()
-	want(t, "with Traced fields", text(spans.Ended()[0].Attributes()), "t.user=ann scope_ended=true")
+	want(t, "with Traced fields", text(spans.Ended()[0].Attributes()), "scope_ended=true t.user=ann")
 	want(t, "with none that the span takes", text(spans.Ended()[2].Attributes()), "t.user=own")
 	want(t, "without", text(spans.Ended()[1].Attributes()), "")
+}
+
+// A limit of the SDK leaves out a field before the mark that says something of it.
+func TestALimitDoesntLeaveOutThatATaskIsOver(t *testing.T) {
+	s := scope.New("t.user", "ann", "t.late", 3)
+	s.Run(func() {})
+	ctx := scope.NewContext(background, s)
+	for limit, want := range []string{"", "own=1", "own=1 scope_ended=true", "own=1 scope_ended=true t.user=ann"} {
+		limits := sdktrace.NewSpanLimits()
+		limits.AttributeCountLimit = limit
+		tracer, spans := newTracer(sdktrace.WithRawSpanLimits(limits))
+		_, span := tracer.Start(ctx, "late", trace.WithAttributes(attribute.Int("own", 1)))
+		span.End()
+		if got := text(spans.Ended()[0].Attributes()); got != want {
+			t.Errorf("a span with %d attributes: %q, want %q", limit, got, want)
+		}
+		k := new(records)
+		l := sdklog.NewLoggerProvider(sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(k), sdklog.WithAttributeCountLimit(limit))
+		emit(l.Logger("test"), ctx, attribute.Int("own", 1))
+		wantLines(t, k, strings.TrimSpace("hello "+want))
+	}
 }
 
 // The span processor has nothing to do but in OnStart.

@@ -236,5 +236,5 @@ func TestAWorkerThatInheritedSaysSo(t *testing.T) {
 	})
 	close(over)
 	worker.Wait()
-	wantLines(t, k, "hello request_id=r-1 scope_ended=true ["+ids+"]")
+	wantLines(t, k, "hello scope_ended=true request_id=r-1 ["+ids+"]")
 }
