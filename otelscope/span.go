@@ -164,8 +164,12 @@ func Finish(ctx context.Context) {
 	own := attributesOf(span)
 	list = missing(list, own)
 	for _, total := range totals {
-		if key := valid(total.Key); !has(own, key) && !has(list, key) {
+		switch key := valid(total.Key); {
+		case has(own, key) || has(list, key):
+		case values.IsPlain(total.Value):
 			list = appendSafely(list, total)
+		default: // a method of a value in it may lead here again
+			s.Internal().Ask(func() { list = appendSafely(list, total) })
 		}
 	}
 	span.SetAttributes(list...)
