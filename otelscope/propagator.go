@@ -2,10 +2,12 @@ package otelscope
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 
 	"go.opentelemetry.io/otel/baggage"
 	otelpropagation "go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/logadapters"
@@ -19,7 +21,9 @@ import (
 // that is bound, or that the context carries: see [logadapters.Pick]. If a key is in both, the
 // context's member is sent, unless it came in with a request or call whose baggage the entry's option
 // TrustBaggage doesn't trust: then the field is. Fields that don't fit into W3C's limits of 64
-// members and 8192 bytes are left out.
+// members and 8192 bytes are left out. Inject also empties a header tracestate that the client of an
+// entry, such as httpscope's Transport, has written for the scope's trace, if the span of the context
+// is of another one.
 //
 // What it extracts from a header becomes baggage of the context, as with OpenTelemetry's Baggage,
 // and no field. Fields of a header are taken by the option TrustBaggage of httpscope. As with
@@ -37,6 +41,7 @@ func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCar
 	}
 	c := baggageCarrier(had)
 	s := logadapters.Pick(ctx)
+	dropState(ctx, s, carrier)
 	if ctx != nil {
 		if own := baggage.FromContext(ctx).String(); own != "" {
 			c = baggageCarrier(own)
@@ -46,6 +51,22 @@ func (propagator) Inject(ctx context.Context, carrier otelpropagation.TextMapCar
 	propagation.Inject(s, &c)
 	if string(c) != had {
 		carrier.Set(propagation.BaggageHeader, string(c))
+	}
+}
+
+// dropState empties the header tracestate that an entry's client has written for the trace of s, if the
+// span of ctx is of another trace: TraceContext replaces traceparent alone for a span that has no state.
+func dropState(ctx context.Context, s scope.Scope, carrier otelpropagation.TextMapCarrier) {
+	text := func(key string) string {
+		if v, _ := s.Internal().Value(key); v.Kind() == slog.KindString {
+			return v.String()
+		}
+		return ""
+	}
+	span, state := trace.SpanContextFromContext(ctx), text(propagation.TraceStateKey)
+	if state != "" && span.IsValid() && span.TraceState().Len() == 0 && text(propagation.TraceIDKey) != span.TraceID().String() &&
+		carrier.Get(propagation.TracestateHeader) == state {
+		carrier.Set(propagation.TracestateHeader, "")
 	}
 }
 

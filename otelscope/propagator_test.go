@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/jobscope"
@@ -141,6 +142,44 @@ func TestThePropagatorBesideTraceContext(t *testing.T) {
 	})
 	if got := fmt.Sprint(headers); got != "map[Baggage:[t.region=eu] Traceparent:[00-"+traceID+"-"+spanID+"-01]]" {
 		t.Error(got)
+	}
+}
+
+// A tracestate goes with its own traceparent, or not at all. A call's span that doesn't hang on the request's
+// is of another trace, and has none.
+func TestATracestateOfAnotherTraceIsNotSent(t *testing.T) {
+	const other = "11111111111111111111111111111111"
+	ours, _ := trace.ParseTraceState("ours=1")
+	withState := trace.ContextWithSpanContext(background, trace.SpanContextFromContext(remote()).WithTraceState(ours))
+	for _, c := range []struct {
+		name   string
+		fields []any
+		ctx    context.Context
+		had    string
+		want   string
+	}{
+		{"another trace", []any{"trace_id", other, "trace_state", "vendor=1"}, remote(), "vendor=1", ""},
+		{"the same trace", []any{"trace_id", traceID, "trace_state", "vendor=1"}, remote(), "vendor=1", "vendor=1"},
+		{"no span", []any{"trace_id", other, "trace_state", "vendor=1"}, background, "vendor=1", "vendor=1"},
+		{"no context", []any{"trace_id", other, "trace_state", "vendor=1"}, noContext, "vendor=1", "vendor=1"},
+		{"a span with a state", []any{"trace_id", other, "trace_state", "vendor=1"}, withState, "vendor=1", "ours=1"},
+		{"the program's own header", []any{"trace_id", other, "trace_state", "vendor=1"}, remote(), "own=1", "own=1"},
+		{"no header", []any{"trace_id", other, "trace_state", "vendor=1"}, remote(), "", ""},
+		{"values without a text", []any{"trace_id", endless(), "trace_state", endless()}, remote(), "vendor=1", "vendor=1"},
+		{"no scope", nil, remote(), "vendor=1", "vendor=1"},
+	} {
+		for name, p := range map[string]propagation.TextMapPropagator{
+			"behind TraceContext":      propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, otelscope.Propagator()),
+			"in front of TraceContext": propagation.NewCompositeTextMapPropagator(otelscope.Propagator(), propagation.TraceContext{}),
+		} {
+			carrier := propagation.MapCarrier{"tracestate": c.had}
+			s := scope.Scope{}
+			if c.fields != nil {
+				s = scope.New(c.fields...)
+			}
+			s.Run(func() { p.Inject(c.ctx, carrier) })
+			want(t, c.name+", "+name, carrier["tracestate"], c.want)
+		}
 	}
 }
 

@@ -256,7 +256,7 @@ func TestEachHeaderIsSentOnce(t *testing.T) {
 }
 
 // Without the request's context otelhttp begins a trace, as it does without a scope. It is still one
-// header, and the id of the request goes along.
+// header, without the state of the request's trace, and the id of the request goes along.
 func TestACallWithoutTheContext(t *testing.T) {
 	tel := start(t, overGRPC)
 	var sent http.Header
@@ -267,12 +267,12 @@ func TestACallWithoutTheContext(t *testing.T) {
 		return otelhttp.NewTransport(rt, otelhttp.WithTracerProvider(tel.tracers), otelhttp.WithMeterProvider(tel.meters), otelhttp.WithPropagators(propagator))
 	}
 	for _, transport := range []http.RoundTripper{httpscope.Transport(instrument(base), nil), instrument(httpscope.Transport(base, nil))} {
-		scope.New("request_id", "r-17", "tenant", "acme", "trace_id", remoteTrace, "span_id", remoteSpan, "trace_flags", "01").Run(func() {
+		scope.New("request_id", "r-17", "tenant", "acme", "trace_id", remoteTrace, "span_id", remoteSpan, "trace_flags", "01", "trace_state", "vendor=1").Run(func() {
 			resp, err := (&http.Client{Transport: transport}).Get(stockURL)
 			must(t, err)
 			resp.Body.Close()
 		})
-		if len(sent["Traceparent"]) != 1 || !slices.Equal(sent["Baggage"], []string{"tenant=acme"}) || !slices.Equal(sent["X-Request-Id"], []string{"r-17"}) {
+		if len(sent["Traceparent"]) != 1 || sent.Get("Tracestate") != "" || !slices.Equal(sent["Baggage"], []string{"tenant=acme"}) || !slices.Equal(sent["X-Request-Id"], []string{"r-17"}) {
 			t.Errorf("sent %v", sent)
 		}
 	}
