@@ -52,11 +52,12 @@ func traced(s scope.Scope) []attribute.KeyValue {
 }
 
 // tracedOnce is traced for the last look at a scope. It doesn't remember the result, which is faster;
-// but user code is called only by traced, which has a guard for that.
+// but user code is called only by traced, which has a guard for that. The result isn't shared: a span
+// that isn't the SDK's may sort it.
 func tracedOnce(s scope.Scope) []attribute.KeyValue {
 	attrs := s.Internal().Declared(nil, uint8(scope.Traced))
 	if s.Ended() || !values.AreScalars(attrs) {
-		return traced(s)
+		return slices.Clone(traced(s))
 	}
 	return appendFlat(nil, slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == logadapters.EndedKey }))
 }

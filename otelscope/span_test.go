@@ -285,10 +285,13 @@ type readless struct {
 	trace.Span
 	dropped bool
 	attrs   []attribute.KeyValue
+	given   []attribute.KeyValue // by the last call, as it was given
 }
 
-func (s *readless) IsRecording() bool                      { return !s.dropped }
-func (s *readless) SetAttributes(kv ...attribute.KeyValue) { s.attrs = append(s.attrs, kv...) }
+func (s *readless) IsRecording() bool { return !s.dropped }
+func (s *readless) SetAttributes(kv ...attribute.KeyValue) {
+	s.attrs, s.given = append(s.attrs, kv...), kv
+}
 
 func TestFinishWithOtherSpans(t *testing.T) {
 	scope.New("t.user", "ann").Run(func() {
@@ -307,6 +310,20 @@ func TestFinishWithOtherSpans(t *testing.T) {
 		otelscope.Finish(trace.ContextWithSpan(scope.NewContext(background, other), span))
 		want(t, "the context of another task", text(span.attrs), "t.user=other task's")
 	})
+}
+
+// What a span is given is its own: another implementation may sort it, as attribute.NewSet does.
+func TestASpanMayChangeWhatFinishGivesIt(t *testing.T) {
+	_ = scope.NewKey[any]("t.any", scope.Traced)
+	for _, v := range []any{1, 1.5} { // what isn't remembered, and what is
+		s := scope.New("t.user", "ann", "t.any", v)
+		for range 2 {
+			span := &readless{Span: noop.Span{}}
+			otelscope.Finish(trace.ContextWithSpan(scope.NewContext(background, s), span))
+			want(t, "a span", text(span.attrs), fmt.Sprint("t.user=ann t.any=", v))
+			clear(span.given)
+		}
+	}
 }
 
 // A nil context is one without a scope and without a span, for whatever takes one.
