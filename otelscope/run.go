@@ -30,9 +30,10 @@ import (
 //
 // If fn returns an error, the span's status is Error, it has the attribute error.type if fn has set
 // none, and an event named exception. If [scope.Error] has made the error, the event has the Traced
-// fields of its scope. An error that says that ctx is over is no exception: the semantic conventions
-// don't tell errors apart. A panic is recorded in the same way, with its stack, and goes on to Run's
-// caller. If fn calls runtime.Goexit, the status is Error, error.type is goexit, and there is no event.
+// fields of its scope, those of another task with names like error_scope.user. An error that says that
+// ctx is over is no exception: the semantic conventions don't tell errors apart. A panic is recorded in
+// the same way, with its stack, and goes on to Run's caller. If fn calls runtime.Goexit, the status is
+// Error, error.type is goexit, and there is no event.
 //
 // Run panics if ctx, t or fn is nil.
 func Run(ctx context.Context, t trace.Tracer, name string, fn func(context.Context) error, opts ...trace.SpanStartOption) error {
@@ -55,12 +56,12 @@ func run(ctx context.Context, t trace.Tracer, name string, fn func(context.Conte
 	s := logadapters.Pick(ctx)
 	parent := trace.SpanContextFromContext(ctx)
 	ctx, span := t.Start(ctx, name, withTraced(s, opts)...)
-	r := spanRun{span: span}
-	defer r.end()
 	hasIDs := span.SpanContext().IsValid()
 	if s == (scope.Scope{}) && hasIDs {
 		s = scope.New() // a task that ends with fn
 	}
+	r := spanRun{span: span, task: s}
+	defer r.end()
 	s.Run(func() {
 		if hasIDs {
 			setIDs(span.SpanContext(), parent)
@@ -111,8 +112,9 @@ func setIDs(span, parent trace.SpanContext) {
 // A spanRun is one call of Run.
 type spanRun struct {
 	span     trace.Span
-	err      error // what fn has returned
-	returned bool  // false if fn has ended with a panic or with runtime.Goexit
+	task     scope.Scope // any scope of the task that fn runs in
+	err      error       // what fn has returned
+	returned bool        // false if fn has ended with a panic or with runtime.Goexit
 	panicked any
 	stack    []byte
 }
@@ -161,7 +163,7 @@ func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
 	text := valid(values.Text(what))
 	// The event's own attributes come first: a span's limit leaves out the last.
 	event := append([]attribute.KeyValue{semconv.ExceptionType(name), semconv.ExceptionMessage(text)}, more...)
-	fields := slices.DeleteFunc(fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
+	fields := slices.DeleteFunc(r.fieldsOf(what), func(a attribute.KeyValue) bool { return has(event, string(a.Key)) })
 	r.span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(append(event, fields...)...))
 	if !has(attributesOf(r.span), string(semconv.ErrorTypeKey)) {
 		r.span.SetAttributes(semconv.ErrorTypeKey.String(name))
@@ -169,8 +171,9 @@ func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
 	r.span.SetStatus(codes.Error, text)
 }
 
-// fieldsOf returns the Traced fields of an error that scope.Error has made, and nil for anything else.
-func fieldsOf(v any) []attribute.KeyValue {
+// fieldsOf returns the Traced fields of an error that scope.Error has made, and nil for anything else. Those of
+// another task are in a group, as on lines: nobody is to take them for the span's.
+func (r *spanRun) fieldsOf(v any) []attribute.KeyValue {
 	err, ok := v.(error)
 	if !ok {
 		return nil
@@ -179,7 +182,13 @@ func fieldsOf(v any) []attribute.KeyValue {
 	if !ok {
 		return nil
 	}
-	return Attributes(s, scope.Traced)
+	fields := Attributes(s, scope.Traced)
+	if !s.SameTask(r.task) {
+		for i := range fields {
+			fields[i].Key = logadapters.ErrorScopeKey + "." + fields[i].Key
+		}
+	}
+	return fields
 }
 
 // typeOf returns the type of an error as the semantic conventions want it: that of the failure, not

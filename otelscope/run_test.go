@@ -247,10 +247,13 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 	boom := errors.New("boom")
 	canceled, cancel := context.WithCancel(background)
 	cancel()
-	scoped := func(err error) (marked error) {
-		scope.New("t.user", "ann", "t.hidden", "x", "t.redacted", "x", "untraced", 1).Run(func() { marked = scope.Error(err) })
+	in := func(s scope.Scope, err error) (marked error) {
+		s.Run(func() { marked = scope.Error(err) })
 		return fmt.Errorf("deep: %w", marked)
 	}
+	fields := []any{"t.user", "ann", "t.hidden", "x", "t.redacted", "x", "untraced", 1}
+	scoped := func(err error) error { return in(scope.With(fields...), err) }
+	another := func(err error) error { return in(scope.New(fields...), err) } // from a cache, say
 	for _, c := range []struct {
 		name string
 		fn   func() error
@@ -265,6 +268,8 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 			`Error "a: typed" error.type=out_of_stock / exception exception.type=out_of_stock exception.message=a: typed`, typedError{}, ""},
 		{"an error with a scope", func() error { return scoped(boom) },
 			`Error "deep: boom" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=deep: boom t.user=ann t.redacted=[REDACTED]`, boom, ""},
+		{"an error with the scope of another task", func() error { return another(boom) },
+			`Error "deep: boom" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=deep: boom error_scope.t.user=ann error_scope.t.redacted=[REDACTED]`, boom, ""},
 		{"a cancellation", func() error { return canceled.Err() },
 			`Error "context canceled" error.type=*errors.errorString / exception exception.type=*errors.errorString exception.message=context canceled`, context.Canceled, ""},
 		{"an error that isn't UTF-8", func() error { return rawError{} },
