@@ -93,8 +93,11 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	if d == nil {
 		return nil
 	}
-	if !record.TraceID().IsValid() {
+	switch {
+	case !record.TraceID().IsValid():
 		d.Value.setIDs(s, record)
+	case record.SpanID() != d.Value.span:
+		d.Value.dropIDs(record)
 	}
 	list, repeats := d.Value.list, d.Value.renamed
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
@@ -130,6 +133,38 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	if flags, ok := s.Internal().Value(propagation.TraceFlagsKey); ok { // it is Hidden, so it isn't in st
 		record.SetTraceFlags(parseFlags(flags))
 	}
+}
+
+// dropIDs takes those ids of st out of the attributes of a record that has others. An adapter around a bridge
+// has put them there: it knows what is bound, and not the span of the record's context.
+func (st *stamp) dropIDs(record *sdklog.Record) {
+	isOther := func(a attribute.KeyValue) bool {
+		switch a.Key {
+		case propagation.TraceIDKey:
+			return st.trace != record.TraceID() && a.Value.AsString() == st.trace.String()
+		case spanIDKey:
+			return st.span != record.SpanID() && a.Value.AsString() == st.span.String()
+		}
+		return false
+	}
+	others := 0
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		if isOther(a) {
+			others++
+		}
+		return true
+	})
+	if others == 0 {
+		return
+	}
+	kept := make([]attribute.KeyValue, 0, record.AttributesLen()-others)
+	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		if !isOther(a) {
+			kept = append(kept, a)
+		}
+		return true
+	})
+	record.SetAttributes(kept...)
 }
 
 // contradicts reports whether record has an attribute trace_id or span_id with another id.

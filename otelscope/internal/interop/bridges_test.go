@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/contrib/bridges/otelzap"
 	"go.opentelemetry.io/otel/attribute"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -76,6 +77,32 @@ func TestLinesBesideRecords(t *testing.T) {
 		record.want(t, map[string]any{"request_id": "r-17", "trace_id": nil, "span_id": nil})
 		if record.trace != ours.trace || record.span != ours.span {
 			t.Errorf("%s: the ids %s, %s, want those of %+v", by, record.trace, record.span, ours)
+		}
+	}
+}
+
+// An adapter around a bridge knows what is bound. If a record's context has another span, its ids are those of the
+// record, and no attribute says something else.
+func TestABridgeThatIsWrappedAndAnotherSpan(t *testing.T) {
+	tel := start(t, overGRPC)
+	wrapped := slog.New(slogh.New(otelslog.NewHandler("interop", otelslog.WithLoggerProvider(tel.loggers)), nil))
+	wrappedZap := zap.New(zaph.New(otelzap.NewCore("interop", otelzap.WithLoggerProvider(tel.loggers)), nil))
+	var theirs trace.SpanContext
+	_ = otelscope.Run(t.Context(), tel.tracer, "ours", func(context.Context) error {
+		ctx, span := tel.tracer.Start(context.Background(), "theirs")
+		defer span.End()
+		theirs = span.SpanContext()
+		scope.Set("request_id", "r-17")
+		wrapped.InfoContext(ctx, "slogh", "a", 1)
+		wrappedZap.Info("zaph", zaph.Context(ctx), zap.Int("a", 1))
+		return nil
+	})
+	_, logs, _ := tel.flush()
+	for _, name := range []string{"slogh", "zaph"} {
+		record := named(t, logs, name)
+		record.want(t, map[string]any{"request_id": "r-17", "a": int64(1), "trace_id": nil, "span_id": nil})
+		if record.trace != theirs.TraceID().String() || record.span != theirs.SpanID().String() {
+			t.Errorf("%s: the ids %s, %s, want those of %v", name, record.trace, record.span, theirs)
 		}
 	}
 }
