@@ -162,6 +162,7 @@ func TestATracestateOfAnotherTraceIsNotSent(t *testing.T) {
 		{"the same trace", []any{"trace_id", traceID, "trace_state", "vendor=1"}, remote(), "vendor=1", "vendor=1"},
 		{"no span", []any{"trace_id", other, "trace_state", "vendor=1"}, background, "vendor=1", "vendor=1"},
 		{"no context", []any{"trace_id", other, "trace_state", "vendor=1"}, noContext, "vendor=1", "vendor=1"},
+		{"a span with the same state", []any{"trace_id", other, "trace_state", "ours=1"}, withState, "", "ours=1"},
 		{"a span with a state", []any{"trace_id", other, "trace_state", "vendor=1"}, withState, "vendor=1", "ours=1"},
 		{"the program's own header", []any{"trace_id", other, "trace_state", "vendor=1"}, remote(), "own=1", "own=1"},
 		{"no header", []any{"trace_id", other, "trace_state", "vendor=1"}, remote(), "", ""},
@@ -220,6 +221,7 @@ func TestBaggageThatCameInGivesWay(t *testing.T) {
 		{false, "t.region=us", "t.region=us,y=2", "t.region=us", "t.region=eu"},
 		{false, "bad", "t.region=us,y=2", "", "t.region=us,y=2"}, // which is another's
 		{false, "t.region=us", "", "t.region=own", "t.region=own"},
+		{false, "t.sent=us,t.user=eve", "", "", "t.region=eu,t.sent=us,t.user=eve"}, // there is no such field, or none that is sent
 		{true, "t.region=us,x=1", "", "", "t.region=us,x=1"},
 	} {
 		carrier := propagation.MapCarrier{}
@@ -228,6 +230,7 @@ func TestBaggageThatCameInGivesWay(t *testing.T) {
 		}
 		h := httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			scope.Set("t.region", "eu")
+			scope.Set("t.user", "ann")
 			ctx := r.Context()
 			if c.set != "" {
 				ctx = baggage.ContextWithBaggage(ctx, baggage.FromContext(withBaggage(t, c.set)))
