@@ -147,17 +147,15 @@ func (st *stamp) dropIDs(record *sdklog.Record) {
 		}
 		return false
 	}
-	others := 0
+	found := false
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		if isOther(a) {
-			others++
-		}
-		return true
+		found = isOther(a)
+		return !found
 	})
-	if others == 0 {
+	if !found {
 		return
 	}
-	kept := make([]attribute.KeyValue, 0, record.AttributesLen()-others)
+	var kept []attribute.KeyValue
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		if !isOther(a) {
 			kept = append(kept, a)
