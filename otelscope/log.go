@@ -135,8 +135,8 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	}
 }
 
-// dropIDs takes those ids of st out of the attributes of a record that has others. An adapter around a bridge
-// has put them there: it knows what is bound, and not the span of the record's context.
+// dropIDs removes the ids of st from the attributes of a record that has other ids. An adapter around a
+// bridge has put them there: it knows what is bound, and not the span of the record's context.
 func (st *stamp) dropIDs(record *sdklog.Record) {
 	isOther := func(a attribute.KeyValue) bool {
 		switch a.Key {

@@ -171,8 +171,8 @@ func (r *spanRun) record(what any, name string, more ...attribute.KeyValue) {
 	r.span.SetStatus(codes.Error, text)
 }
 
-// fieldsOf returns the Traced fields of an error that scope.Error has made, and nil for anything else. Those of
-// another task are in a group, as on lines: nobody is to take them for the span's.
+// fieldsOf returns the Traced fields of an error that scope.Error has made, and nil for anything else.
+// Those of another task are in a group, as on lines, so that nobody takes them for the span's.
 func (r *spanRun) fieldsOf(v any) []attribute.KeyValue {
 	err, ok := v.(error)
 	if !ok {
