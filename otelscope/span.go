@@ -101,7 +101,8 @@ func (spanProcessor) ForceFlush(context.Context) error { return nil }
 
 // Fields returns the ids of the current span of r's context, for the option Fields of httpscope:
 // trace_id, span_id and trace_flags. There are none if the context has no valid span, and if r is
-// nil.
+// nil. A span of the caller that a propagator has extracted is the current one until another starts,
+// as for OpenTelemetry's own bridges: its span_id is the caller's.
 func Fields(r *http.Request) []slog.Attr {
 	if r == nil {
 		return nil
