@@ -134,7 +134,7 @@ var zapsFirst = zap.L()
 var unstamped = map[string]row{
 	// ---- the logger doesn't look ----
 
-	"a child was made (`log.With()`, `Level`, `Sample`) before the hook was set, in a package variable say": pair(
+	"a child was made (`log.With()`, `Level`, `Sample`) before the hook was set, such as in a package variable": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			zlog.Logger = zerolog.New(r.Writer())
 			child := zlog.With().Str("part", "db").Logger()
@@ -192,7 +192,7 @@ var unstamped = map[string]row{
 		}, "line request_id=r-1"}},
 	},
 
-	"a core was put next to the stamped one, or in its place, by a later `zap.WrapCore`": {
+	"a later `zap.WrapCore` put a core beside the stamped one, or in its place": {
 		wrong: []way{
 			{func(t *testing.T, r *scopetest.Recorder) {
 				logger := zap.New(r.Core(), zaph.WrapCore(nil), zap.WrapCore(func(zapcore.Core) zapcore.Core { return r.Core() }))
@@ -215,7 +215,7 @@ var unstamped = map[string]row{
 		},
 	},
 
-	"it is around the adapter, which then works on the handler's goroutine": pair(
+	"it wraps the adapter, which then runs on the handler's goroutine": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			logger := slog.New(async{slogh.New(r, nil)})
 			request("r-1", func() { logger.Info("line") })
@@ -227,7 +227,7 @@ var unstamped = map[string]row{
 
 	// ---- nothing is bound ----
 
-	"`scope.New`, `With` or `Detach` was called, and its result never bound": pair(
+	"`scope.New`, `With` or `Detach` was called, but its result was never bound": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			s := scope.New("request_id", "r-1")
 			_, _ = s.With("user", "u1"), s.Detach()
@@ -238,7 +238,7 @@ var unstamped = map[string]row{
 			s.With("user", "u1").Run(info)
 		}, "line request_id=r-1 user=u1"),
 
-	"the events come through a channel, and the scope doesn't": pair(
+	"the events come through a channel, but the scope doesn't": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			events := make(chan string, 1)
 			request("r-1", func() { events <- "line" })
@@ -267,7 +267,7 @@ var unstamped = map[string]row{
 			request("r-1", func() { pool.do(scope.Wrap(info)) })
 		}, "line request_id=r-1"),
 
-	"`time.AfterFunc` has the runtime start a goroutine for it, which inherits nothing": pair(
+	"the runtime starts a goroutine for it, which inherits nothing": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			logged := make(chan struct{})
 			request("r-1", func() { time.AfterFunc(0, func() { defer close(logged); info() }) })
@@ -279,7 +279,7 @@ var unstamped = map[string]row{
 			<-logged
 		}, "line request_id=r-1"),
 
-	"the runtime calls it, on a goroutine that it uses for all": pair(
+	"the runtime calls it on a goroutine that serves all of them": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			logged := make(chan struct{})
 			request("r-1", func() { runtime.AddCleanup(new([1 << 10]byte), func(int) { defer close(logged); info() }, 0) })
@@ -305,7 +305,7 @@ var unstamped = map[string]row{
 			propagation.Extract(h).Run(info)
 		}, "line request_id=r-1"),
 
-	"it has set profiler labels from a context that isn't one of `scope.NewContext`: `pprof.Do` with `context.Background()`": pair(
+	"it set profiler labels from a context that isn't one of `scope.NewContext`: `pprof.Do` with `context.Background()`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() {
 				pprof.Do(context.Background(), pprof.Labels("span", "s"), func(context.Context) { info() })
@@ -324,7 +324,7 @@ var unstamped = map[string]row{
 
 	// ---- some fields are missing, or stand elsewhere ----
 
-	"a goroutine has a copy: its `Set` is its own": pair(
+	"a goroutine has a copy: its `Set` changes nothing elsewhere": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() {
 				spawned(func() { scope.Set("user", "u1") })
@@ -363,7 +363,7 @@ var unstamped = map[string]row{
 			request("r-1", func() { scope.With("item", 1).Run(info) })
 		}, "line item=1 request_id=r-1"),
 
-	"`iter.Pull` runs it on a goroutine that has the scope as of then": pair(
+	"`iter.Pull` runs it on a goroutine that has the scope as of `Pull`": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() {
 				next, stop := iter.Pull(once)
@@ -380,7 +380,7 @@ var unstamped = map[string]row{
 			})
 		}, "line request_id=r-1 step=2").inheriting(),
 
-	"it comes as baggage, which is taken from nobody unless the entry there trusts the sender": pair(
+	"it comes as baggage, which an entry takes only from senders that it trusts": pair(
 		func(t *testing.T, r *scopetest.Recorder) { consume(t, &jobscope.Options{}) }, "line job.name=pack request_id=r-1",
 		func(t *testing.T, r *scopetest.Recorder) { consume(t, &jobscope.Options{TrustBaggage: true}) },
 		"line job.name=pack request_id=r-1 unstamped_propagated=eu"),
@@ -439,7 +439,7 @@ var unstamped = map[string]row{
 			request("r-1", func() { zlog.Info().Str("upstream_id", "mine").Msg("line") })
 		}, "line request_id=r-1 upstream_id=mine"),
 
-	"the core isn't zap's own, and had the field before it was given to `zaph.New`, or writes a key itself": pair(
+	"the core isn't zap's own, and had the field before `zaph.New` got it, or writes the key itself": pair(
 		func(t *testing.T, r *scopetest.Recorder) {
 			foreignCore(func(core zapcore.Core) *zap.Logger {
 				return zap.New(zaph.New(core.With([]zap.Field{zap.String("request_id", "own")}), nil))
@@ -485,7 +485,7 @@ var unstamped = map[string]row{
 			})
 		}, "line request_id=r-1 user=u1"),
 
-	"a method of one of the scope's values logs it, `LogValue` say": {
+	"a method of one of the scope's values, such as `LogValue`, logs it": {
 		wrong: []way{{func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() {
 				scope.Set("chatty", chatty{})
@@ -549,7 +549,7 @@ var unstamped = map[string]row{
 		},
 	}.inheriting(),
 
-	"`sync.Once`, a cache's janitor: a goroutine for all, started by the first. `scope.Clear` in it takes the fields away, not the task": {
+	"the first request started a goroutine that serves all: `sync.Once`, a cache's janitor. `scope.Clear` in it removes the fields, not the task": {
 		wrong: []way{
 			{func(t *testing.T, r *scopetest.Recorder) { janitor(startWorker, func() {}) }, "line request_id=r-1 scope_ended=true"},
 			{func(t *testing.T, r *scopetest.Recorder) { janitor(startWorker, scope.Clear) }, "line scope_ended=true"},
@@ -558,7 +558,7 @@ var unstamped = map[string]row{
 		inherits: true,
 	},
 
-	"the first call opened the connection, whose goroutines serve all: gRPC, database/sql, HTTP": row{
+	"the first call opened the connection, whose goroutines serve all calls: gRPC, database/sql, HTTP": row{
 		wrong: []way{{func(t *testing.T, r *scopetest.Recorder) {
 			connection(t, nil, func(connect func()) { request("r-1", connect) })
 		}, "line request_id=r-1 scope_ended=true"}},
@@ -597,7 +597,7 @@ var unstamped = map[string]row{
 			})
 		}, "line request_id=r-1 user=u1; line request_id=r-2"),
 
-	"`context.AfterFunc` starts it from there": pair(
+	"with `context.AfterFunc`, the goroutine that cancels starts it": pair(
 		func(t *testing.T, r *scopetest.Recorder) { cancelled(plain) }, "line request_id=r-2",
 		func(t *testing.T, r *scopetest.Recorder) { cancelled(scope.Wrap) }, "line request_id=r-1").inheriting(),
 
