@@ -19,7 +19,7 @@ var grpcCases = []scenario{
 	{"gRPC server", []form{
 		{
 			name: "`scope.Set` in an interceptor, with `NumStreamWorkers`", shows: of(wrong), may: of(unstamped),
-			why: "a bare Set lasts as long as its goroutine, which serves many calls: what logs before the Set has the id of the call before. Call `scope.New(…).Run` in the first interceptor",
+			why: "a bare Set lasts as long as its goroutine, which serves many calls: what logs before the Set has the id of the previous call. Call `scope.New(…).Run` in the first interceptor",
 			run: func(t *trial) { grpcCalls(t, grpcUse{server: bareSet, dial: startInMain, withContext: true}) },
 		},
 		{
@@ -35,7 +35,7 @@ var grpcCases = []scenario{
 	{"gRPC client whose stats handler logs", []form{
 		{
 			name: "the first task calls `grpc.NewClient`", shows: of(another, wrong), may: of(late),
-			why: "a connection's goroutines keep the scope of who makes the client. Call `grpc.NewClient` in main or in `scope.Outside`, and log with the call's context",
+			why: "a connection's goroutines keep the scope of whoever makes the client. Call `grpc.NewClient` in main or in `scope.Outside`, and log with the call's context",
 			run: func(t *trial) { grpcCalls(t, grpcUse{server: outside, dial: startInFirst}) },
 		},
 		{

@@ -121,18 +121,18 @@ func report(rows []row, seed uint64, lines int64) string {
 
 Written by `+"`make interop N=%d SEED=%d`"+`, not by hand, with %s, carrier %s, in %.0f s.
 
-In each row %d goroutines begin tasks, one after the other, until the row has its lines. A task goes through the code that the row
+In each row %d goroutines begin tasks, one after another, until the row has its lines. A task goes through the code that the row
 names; slog, zap and zerolog log in turn from its callbacks, handlers and workers, which also set fields, fork, pass contexts on, change profiler
-labels and leave goroutines behind. Each line says in its message which task it belongs to, and was compared with the field that it was stamped with:
+labels and leave goroutines behind. Each line says in its message which task it belongs to; this is compared with the field that it was stamped with:
 
-- right: its own task's id; or none, if it belongs to no task, as those of a driver that closes an idle connection;
+- right: its own task's id; or none, if it belongs to no task, like a driver's line when it closes an idle connection;
 - unstamped: no id;
 - late: its own task's id, and `+"`scope_ended=true`"+`; goroutines that a task has left behind log such lines in most rows;
-- another's: the id of another task, and `+"`scope_ended=true`"+`, which tells that the line is not of that task's work;
-- wrong: the id of another task, and nothing that tells it.
+- another's: the id of another task, and `+"`scope_ended=true`"+`, which says that the line isn't part of that task's work;
+- wrong: the id of another task, and nothing that says so.
 
 Bold forms are the recommended ones: %d of their %d lines are wrong. The others are what people write first, or try next. The
-command fails if a line is what its row isn't said to be: what the rows are said to be, why, and what to do is in the second table.
+command fails if a line is something that its row doesn't allow. The second table says what each row allows, why, and what to do.
 The sum of all rows: %d lines, %d right, %d unstamped, %d late, %d another's, %d wrong.
 
 | case | form | lines | right | unstamped | late | another's | wrong |

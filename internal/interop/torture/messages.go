@@ -21,7 +21,7 @@ var messageCases = []scenario{
 	{"NATS", []form{
 		{
 			name: "the first task connects and subscribes", shows: of(another, wrong), may: of(late),
-			why: "a subscription's goroutine inherits the scope of who subscribes, and keeps it for all messages. Connect and subscribe in main or in `scope.Outside`, and let the message carry the id",
+			why: "a subscription's goroutine inherits the scope of whoever subscribes, and keeps it for all messages. Connect and subscribe in main or in `scope.Outside`, and let the message carry the id",
 			run: func(t *trial) { natsRequests(t, startInFirst, false) },
 		},
 		{
@@ -42,7 +42,7 @@ var messageCases = []scenario{
 		},
 		{
 			name: "the router runs in main", shows: of(unstamped),
-			why: "a handler has nothing to inherit. Let the message carry the id, or its context the scope, and a middleware call `Run`",
+			why: "a handler has nothing to inherit. Let the message carry the id, or its context carry the scope, and let a middleware call `Run`",
 			run: func(t *trial) { watermillMessages(t, startInMain, gochannel.Config{}, nil, nil) },
 		},
 		{

@@ -45,7 +45,7 @@ var poolCases = []scenario{
 		},
 		{
 			name: "the first task starts it in `scope.Outside`", recommended: true, shows: of(unstamped),
-			why: "the worker has nothing to inherit: right for what is of no task",
+			why: "the worker has nothing to inherit: right for work that belongs to no task",
 			run: func(t *trial) { queue(t, startOutside, func(fn func()) func() { return fn }) },
 		},
 		{
@@ -92,7 +92,7 @@ var poolCases = []scenario{
 		}},
 		{
 			name: "`DoChan`, and the caller leaves", may: of(late),
-			why: "the shared work goes on when the task that began it is over. Keep that one open: give DoChan what `scope.Wrap` returns",
+			why: "the shared work goes on when the task that began it is over. Keep that task open: give DoChan what `scope.Wrap` returns",
 			run: func(t *trial) { doChan(t, func(fn func()) func() { return fn }) },
 		},
 		{
@@ -129,13 +129,13 @@ func poolCase(name, submit string, open func() (func(func()), func())) scenario 
 	return scenario{name, []form{
 		{
 			name: fmt.Sprintf("`%s(fn)`", submit), shows: of(another, wrong), may: of(late),
-			why: "a worker is started by the task that hands in a job, and keeps its scope for the jobs of others; the mark tells it, but for lines that come while that task is live. `scope.Wrap` gives a job its own",
+			why: "the task that submits a job starts a worker, which keeps its scope for the jobs of others. `scope_ended` shows that, except while that task is live. `scope.Wrap` gives each job its own scope",
 			run: plain,
 		},
 		{
 			name: "the same, with `Ended: DropEnded`", shows: of(unstamped, wrong),
 			opts: &logadapters.Options{Ended: logadapters.DropEnded},
-			why:  "late lines have no fields, but while the task that has started a worker is live, its id is on the lines of others' jobs",
+			why:  "late lines have no fields, but while the task that started a worker is live, its id is on the lines of others' jobs",
 			run:  plain,
 		},
 		{

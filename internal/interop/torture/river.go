@@ -28,7 +28,7 @@ var riverCases = []scenario{{"river with riversqlite", []form{
 	},
 	{
 		name: "`Start` in main", shows: of(unstamped),
-		why: "a job has nothing to inherit, and may be worked in another process. Let its metadata carry the id, and a middleware call `Run`",
+		why: "a job has nothing to inherit, and may run in another process. Let its metadata carry the id, and let a middleware call `Run`",
 		run: func(t *trial) { riverJobs(t, startInMain, nil) },
 	},
 	{

@@ -51,7 +51,7 @@ var sinkCases = []scenario{
 	{"an asynchronous slog handler", []form{
 		{
 			name: "`async(slogh.New(h, nil))`, whose goroutine is started in main", shows: of(unstamped), may: of(late), onlySlog: true,
-			why: "a line is stamped on the goroutine that writes it, which has nothing bound, and when its task may be over, if it was given a context. Put `slogh.New` outside: `slogh.New(async(h), nil)`",
+			why: "a line is stamped on the goroutine that writes it, which has nothing bound. If the line has a context, its task may be over by then. Put `slogh.New` outside: `slogh.New(async(h), nil)`",
 			run: func(t *trial) { asynchronous(t, startInMain, stampedInside) },
 		},
 		{

@@ -21,16 +21,16 @@ import (
 var sqlCases = []scenario{{"database/sql with modernc.org/sqlite, whose driver logs", []form{
 	{
 		name: "the first task opens the pool", shows: of(another, wrong),
-		why: "goroutines of the pool itself (its opener and its cleaner) are started in a task and keep its scope. Open it in main or in `scope.Outside`, and let the driver log what is of no task in `scope.Outside`",
+		why: "the pool's own goroutines (its opener and its cleaner) are started in a task and keep its scope. Open the pool in main or in `scope.Outside`, and let the driver use `scope.Outside` to log what belongs to no task",
 		run: func(t *trial) { database(t, startInFirst, func(fn func()) { fn() }) },
 	},
 	{
 		name: "`sql.OpenDB` in `scope.Outside`", may: of(another, wrong),
-		why: "the pool's cleaner is started by the query after which there is something to clean, and keeps its scope. Let the driver log what is of no task in `scope.Outside`",
+		why: "the first query that leaves something to clean starts the pool's cleaner, which keeps its scope. Let the driver use `scope.Outside` to log what belongs to no task",
 		run: func(t *trial) { database(t, startOutside, func(fn func()) { fn() }) },
 	},
 	{
-		name: "`sql.OpenDB` in `scope.Outside`, and so does the driver log what is of no task", recommended: true,
+		name: "`sql.OpenDB` in `scope.Outside`, where the driver also logs what belongs to no task", recommended: true,
 		run: func(t *trial) { database(t, startOutside, scope.Outside) },
 	},
 }}}

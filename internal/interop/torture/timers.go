@@ -43,7 +43,7 @@ var timerCases = []scenario{
 	{"context.AfterFunc", []form{
 		{
 			name: "`context.AfterFunc(ctx, fn)`, and another task cancels", shows: of(unstamped, wrong, another),
-			why: "the goroutine is started by whoever cancels, or by a timer, and inherits from it. `scope.Wrap` gives it the scope of who called AfterFunc",
+			why: "the goroutine is started by whoever cancels, or by a timer, and inherits from it. `scope.Wrap` gives it the scope of whoever called AfterFunc",
 			run: func(t *trial) { contextAfterFunc(t, func(fn func()) func() { return fn }) },
 		},
 		{

@@ -136,7 +136,7 @@ func frameworkCase(name, insideName string, build func(*trial, entry) http.Handl
 	return scenario{name, []form{
 		{
 			name: "`scope.Set` in a middleware", shows: of(wrong), may: of(unstamped),
-			why: "a bare Set lasts as long as its goroutine, which serves all requests of a kept-alive connection: what logs before the Set has the id of the request before. Wrap all of it in `httpscope.Handler`",
+			why: "a bare Set lasts as long as its goroutine, which serves all requests of a kept-alive connection: what logs before the Set has the id of the previous request. Wrap all of it in `httpscope.Handler`",
 			run: func(t *trial) { t.serve(build(t, bareSet)) },
 		},
 		{
