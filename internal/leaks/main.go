@@ -50,9 +50,9 @@ Written by `+"`make leaks N=%d`"+`, not by hand, with %s, carrier %s.
 ## After a task
 
 %d tasks, each with Run, Set, With, NewContext, Go, Wrap, a plain go and Delete, in three goroutines, with 37 lines of slog, zap,
-zerolog and child loggers of theirs, so that something derived is remembered with each scope. The heap is measured after collections.
-"By hand" is a program without taskscope, of as many goroutines and lines, whose fields are attached with each logger's own With. What grows
-there as well is the runtime's, descriptors of goroutines say, which it keeps for the next ones.
+zerolog and their child loggers, so that something derived is remembered with each scope. The heap is measured after collections.
+"By hand" is a program without taskscope, with as many goroutines and lines, whose fields are attached with each logger's own With. What
+grows there too belongs to the runtime, such as the descriptors of goroutines that it keeps for the next ones.
 
 | tasks | heap bytes | over the first | objects | goroutines | by hand: over the first | objects |
 |---|---|---|---|---|---|---|
@@ -72,9 +72,9 @@ The command fails if the last heap is more than %d KiB above the first, or if th
 
 ## What pins a scope
 
-A goroutine keeps the scope that it inherited for as long as it runs, and so do things that keep a goroutine. %d of each were
-opened in scopes of their own, each with a value of %d KiB; "kept" is how many of these values were still there when the
-scopes' work was done, and the heap's growth with them.
+A goroutine keeps the scope that it inherited as long as it runs, and so does whatever keeps a goroutine. %d of each were
+opened in scopes of their own, each with a value of %d KiB. "kept" says how many of these values were still there when the
+scopes' work was done, and "heap" how much it had grown.
 
 | opened in a scope | kept | heap | with the remedy | after closing | remedy |
 |---|---|---|---|---|---|
