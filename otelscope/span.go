@@ -12,6 +12,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
@@ -19,7 +20,7 @@ import (
 )
 
 // spanIDKey is the field with the id of the current span.
-const spanIDKey = "span_id"
+const spanIDKey = entry.SpanIDKey
 
 // SpanOptions says how spans get their attributes. There are no options yet; nil means the zero
 // SpanOptions.

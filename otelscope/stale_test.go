@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	otelpropagation "go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskscope/taskscope/httpscope"
@@ -237,4 +238,30 @@ func TestAWorkerThatInheritedSaysSo(t *testing.T) {
 	close(over)
 	worker.Wait()
 	wantLines(t, k, "hello scope_ended=true request_id=r-1 ["+ids+"]")
+}
+
+// A span around all that happens at start-up belongs to main: what is served later, and a job of another trace
+// that is run meanwhile, have the fields of the process without its ids.
+func TestTheSpanOfAStartUp(t *testing.T) {
+	tracer, _ := newTracer()
+	elsewhere(func() {
+		scope.Set("service", "shop")
+		var request string
+		var h http.Handler
+		_ = otelscope.Run(background, tracer, "start-up", func(context.Context) error {
+			h = httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				request = scope.GetOr("service", "") + " " + bound()
+			}), nil)
+			return jobscope.Run(background, "migrate", func(context.Context) error {
+				want(t, "a job", scope.GetOr("service", "")+" "+bound(), "shop "+traceID+"//01")
+				return nil
+			}, &jobscope.Options{Headers: otelpropagation.MapCarrier{"traceparent": "00-" + traceID + "-" + spanID + "-01"}})
+		})
+		r := httptest.NewRequest("GET", "/", nil)
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		want(t, "a request", request, "shop ")
+		r.Header.Set("traceparent", "00-"+traceID+"-"+spanID+"-01")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		want(t, "a request of another trace", request, "shop "+traceID+"//01")
+	})
 }

@@ -10,16 +10,24 @@ import (
 
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/scope"
+	"github.com/taskscope/taskscope/scope/propagation"
 )
+
+// SpanIDKey is the field with the id of the current span, which package otelscope sets.
+const SpanIDKey = "span_id"
 
 // ProcessWide returns s if a bare Set began its task, as in main, for fields of the whole process.
 // Other scopes belong to a request or a job in which an entry happens to be built or called: for
-// them it returns the zero Scope.
+// them it returns the zero Scope. A span of main's, such as one around all that happens at start-up, isn't
+// the process's either: its ids are left out.
 func ProcessWide(s scope.Scope) scope.Scope {
-	if s.Internal().Bare() {
-		return s
+	switch {
+	case !s.Internal().Bare():
+		return scope.Scope{}
+	case s.Has(SpanIDKey):
+		return s.Without(SpanIDKey, propagation.TraceIDKey, propagation.ParentSpanIDKey, propagation.TraceFlagsKey, propagation.TraceStateKey)
 	}
-	return scope.Scope{}
+	return s
 }
 
 // NewID returns a new id: a UUID of version 7, which sorts by time.

@@ -23,6 +23,13 @@ func TestOnlyABareSetIsProcessWide(t *testing.T) {
 				t.Errorf("of a bare Set: %s", got)
 			}
 		})
+		ids := []any{"trace_id", "t", "span_id", "s", "parent_span_id", "p", "trace_flags", "01", "trace_state", "a=1"}
+		if got := entry.ProcessWide(scope.With(ids...).With("a", 1)).String(); got != "service=shop a=1" {
+			t.Errorf("of a span in main: %s", got)
+		}
+		if got := entry.ProcessWide(scope.With("trace_id", "t")).String(); got != "service=shop trace_id=t" {
+			t.Errorf("of a trace of the process: %s", got)
+		}
 		if got := entry.ProcessWide(scope.Current().Detach()); got.Len() != 0 {
 			t.Errorf("of a task of its own: %s", got)
 		}
