@@ -46,7 +46,8 @@ type LogOptions struct {
 //
 // The fields trace_id, span_id and trace_flags don't become attributes. They become the ids of a
 // record that has none because it was logged without a span's context. A trace_id or span_id that
-// isn't a valid id is an attribute like any other.
+// isn't a valid id is an attribute like any other. A record with another span than that of the scope doesn't
+// get the field parent_span_id.
 //
 // Register the processor before the one that exports: the SDK calls them in this order.
 func NewLogProcessor(opts *LogOptions) sdklog.Processor {
@@ -75,9 +76,11 @@ type logProcessor struct {
 // A stamp is what records of one scope get. Records share it, so it must not be changed.
 type stamp struct {
 	list    []attribute.KeyValue
-	trace   trace.TraceID // zero, as span, if there is none
+	foreign []attribute.KeyValue // what records of another span get: list without parent_span_id
+	trace   trace.TraceID        // zero, as span, if there is none
 	span    trace.SpanID
-	renamed bool // iff some key on the record differs from its field's, which isn't UTF-8
+	parent  string // the text of parent_span_id, or ""
+	renamed bool   // iff some key on the record differs from its field's, which isn't UTF-8
 }
 
 // Enabled reports false: the processor exports nothing, so it is no reason to make a record.
@@ -93,19 +96,21 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	if d == nil {
 		return nil
 	}
+	isForeign := d.Value.isForeign(record)
 	switch {
 	case !record.TraceID().IsValid():
 		d.Value.setIDs(s, record)
 	case record.SpanID() != d.Value.span:
-		d.Value.dropIDs(record)
+		d.Value.dropIDs(record, isForeign)
 	}
-	list, repeats := d.Value.list, d.Value.renamed
+	list, repeats := d.Value.attrs(isForeign), d.Value.renamed
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		repeats = repeats || d.Has(string(a.Key))
 		return !repeats
 	})
 	if repeats {
-		list = d.Without(func(key string) bool { return hasKey(record, key) }).list
+		without := d.Without(func(key string) bool { return hasKey(record, key) })
+		list = without.attrs(isForeign)
 	}
 	if len(list) > 0 {
 		record.AddAttributes(list...)
@@ -135,15 +140,32 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	}
 }
 
+// isForeign reports whether record has a span whose parent isn't the one of st: parent_span_id would be
+// wrong. A scope without a span has the parent of all that follows in its trace.
+func (st *stamp) isForeign(record *sdklog.Record) bool {
+	return record.TraceID().IsValid() && record.SpanID() != st.span &&
+		(st.span.IsValid() || st.trace.IsValid() && st.trace != record.TraceID())
+}
+
+// attrs returns what a record gets.
+func (st *stamp) attrs(isForeign bool) []attribute.KeyValue {
+	if isForeign && st.parent != "" {
+		return st.foreign
+	}
+	return st.list
+}
+
 // dropIDs removes the ids of st from the attributes of a record that has other ids. An adapter around a
 // bridge has put them there: it knows what is bound, and not the span of the record's context.
-func (st *stamp) dropIDs(record *sdklog.Record) {
+func (st *stamp) dropIDs(record *sdklog.Record, isForeign bool) {
 	isOther := func(a attribute.KeyValue) bool {
 		switch a.Key {
 		case propagation.TraceIDKey:
 			return st.trace != record.TraceID() && a.Value.AsString() == st.trace.String()
 		case spanIDKey:
 			return st.span != record.SpanID() && a.Value.AsString() == st.span.String()
+		case propagation.ParentSpanIDKey:
+			return isForeign && st.parent != "" && a.Value.AsString() == st.parent
 		}
 		return false
 	}
@@ -190,28 +212,43 @@ func (p *logProcessor) ForceFlush(context.Context) error { return nil }
 
 // attach returns st with fields added.
 func (p *logProcessor) attach(st stamp, fields logadapters.Fields) stamp {
-	with := stamp{nil, st.trace, st.span, st.renamed || valid(fields.Group) != fields.Group}
+	with := st
+	with.renamed = st.renamed || valid(fields.Group) != fields.Group
 	list := make([]attribute.KeyValue, 0, len(st.list)+len(fields.Attrs))
 	list = append(list, st.list...) // none, if there is a group or a limit: then all fields come at once
 	for _, a := range fields.Attrs {
-		if !with.takeID(a) {
-			key := keyOf(a.Key)
-			with.renamed = with.renamed || string(key) != a.Key
-			list = append(list, attribute.KeyValue{Key: key, Value: forLogs.value(a.Value)})
+		if with.takeID(a) {
+			continue
 		}
+		key, value := keyOf(a.Key), forLogs.value(a.Value)
+		if key == propagation.ParentSpanIDKey {
+			with.parent = value.AsString()
+		}
+		with.renamed = with.renamed || string(key) != a.Key
+		list = append(list, attribute.KeyValue{Key: key, Value: value})
 	}
 	if p.max > 0 {
 		list = newest(list, p.max)
 	}
+	if with.parent != "" {
+		isParent := func(a attribute.KeyValue) bool { return a.Key == propagation.ParentSpanIDKey }
+		with.foreign = arrange(slices.DeleteFunc(slices.Clone(list), isParent), fields.Group)
+	}
+	with.list = arrange(list, fields.Group)
+	return with
+}
+
+// arrange puts a list, which it may change, into a group, if group isn't empty, and the mark that the task
+// is over to the front: the SDK's limit leaves out what comes last.
+func arrange(list []attribute.KeyValue, group string) []attribute.KeyValue {
 	switch last := len(list) - 1; {
 	case last < 0:
-	case fields.Group != "":
-		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
-	case list[last].Key == logadapters.EndedKey: // to the front: the SDK's limit leaves out what comes last
-		list = slices.Insert(list[:last], 0, list[last])
+	case group != "":
+		return []attribute.KeyValue{{Key: keyOf(group), Value: attribute.MapValue(list...)}}
+	case list[last].Key == logadapters.EndedKey:
+		return slices.Insert(list[:last], 0, list[last])
 	}
-	with.list = list
-	return with
+	return list
 }
 
 // newest returns the last attributes of list, at most as many as most, and if it leaves some out, also

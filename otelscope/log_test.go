@@ -117,6 +117,15 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", "0000000000000007")}, "hello trace_id=" + traceID + " " + ids},
 		{"another's as attributes, and a span", []any{"trace_id", traceID, "span_id", spanID}, remote(),
 			[]attribute.KeyValue{attribute.String("trace_id", other), attribute.Int("span_id", 7)}, "hello trace_id=" + other + " span_id=7 " + ids},
+		{"a parent, and the scope's own span", []any{"trace_id", traceID, "span_id", spanID, "parent_span_id", "p"}, remote(), nil, "hello parent_span_id=p " + ids},
+		{"a parent, and another span", []any{"trace_id", traceID, "span_id", "0000000000000007", "parent_span_id", "p"}, remote(), nil, "hello " + ids},
+		{"a parent, and a span of its trace", []any{"trace_id", traceID, "parent_span_id", "p"}, remote(), nil, "hello parent_span_id=p " + ids},
+		{"a parent, and a span of another trace", []any{"trace_id", other, "parent_span_id", "p"}, remote(), nil, "hello " + ids},
+		{"a parent alone", []any{"parent_span_id", "p"}, remote(), nil, "hello parent_span_id=p " + ids},
+		{"a parent as an attribute, and another span", []any{"trace_id", other, "span_id", spanID, "parent_span_id", "p"}, trace.ContextWithSpanContext(background, trace.SpanContextFromContext(remote()).WithSpanID(trace.SpanID{7})),
+			[]attribute.KeyValue{attribute.Int("a", 1), attribute.String("parent_span_id", "p")}, "hello a=1 [" + traceID + "/0700000000000000/01]"},
+		{"another parent as an attribute", []any{"trace_id", other, "parent_span_id", "p"}, remote(),
+			[]attribute.KeyValue{attribute.String("parent_span_id", "own")}, "hello parent_span_id=own " + ids},
 		{"both", []any{"trace_id", traceID}, remote(), []attribute.KeyValue{attribute.String("trace_id", traceID)}, "hello trace_id=" + traceID + " " + ids},
 	} {
 		for _, opts := range []*otelscope.LogOptions{
@@ -174,6 +183,15 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 	s.Run(func() { emit(l, background, attribute.Int("c", 7)) })
 	emit(l, scope.NewContext(background, s))
 	wantLines(t, k, "hello c=7 a=1 b=2"+ids, "hello scope_ended=true b=2 c=3 scope_dropped=1"+ids)
+	for _, opts := range []*otelscope.LogOptions{{Group: "task"}, {Group: "task", MaxFields: 2}} {
+		l, k = newLogger(opts)
+		scope.New("parent_span_id", "p", "a", 1, "trace_id", "00000000000000000000000000000001").Run(func() {
+			emit(l, remote())
+			scope.Delete("a")
+			emit(l, remote())
+		})
+		wantLines(t, k, `hello task={"a":1} [`+traceID+"/"+spanID+"/01]", "hello ["+traceID+"/"+spanID+"/01]")
+	}
 	l, k = newLogger(&otelscope.LogOptions{Group: "task"})
 	scope.New("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() { emit(l, background) })
 	wantLines(t, k, "hello"+ids)
