@@ -155,7 +155,7 @@ func (st *stamp) attrs(isForeign bool) []attribute.KeyValue {
 	return st.list
 }
 
-// dropIDs removes the ids of st from the attributes of a record that has other ids. An adapter around a
+// dropIDs removes the ids of st from the attributes of a record that has another span. An adapter around a
 // bridge has put them there: it knows what is bound, and not the span of the record's context.
 func (st *stamp) dropIDs(record *sdklog.Record, isForeign bool) {
 	isOther := func(a attribute.KeyValue) bool {
@@ -163,7 +163,7 @@ func (st *stamp) dropIDs(record *sdklog.Record, isForeign bool) {
 		case propagation.TraceIDKey:
 			return st.trace != record.TraceID() && a.Value.AsString() == st.trace.String()
 		case spanIDKey:
-			return st.span != record.SpanID() && a.Value.AsString() == st.span.String()
+			return a.Value.AsString() == st.span.String()
 		case propagation.ParentSpanIDKey:
 			return isForeign && st.parent != "" && a.Value.AsString() == st.parent
 		}

@@ -111,6 +111,8 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", spanID)}, "hello trace_id=" + traceID + " span_id=" + spanID + " " + ids},
 		{"another span as an attribute", []any{"trace_id", traceID, "span_id", spanID}, background,
 			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", "7")}, "hello trace_id=" + traceID + " span_id=7"},
+		{"another trace as an attribute, and the same span", []any{"trace_id", traceID, "span_id", spanID}, background,
+			[]attribute.KeyValue{attribute.String("trace_id", other), attribute.String("span_id", spanID)}, "hello trace_id=" + other + " span_id=" + spanID},
 		{"the scope's as attributes, and a span of another trace", []any{"trace_id", other, "span_id", "0000000000000007"}, remote(),
 			[]attribute.KeyValue{attribute.Int("a", 1), attribute.String("trace_id", other), attribute.String("span_id", "0000000000000007"), attribute.Int("z", 2)}, "hello a=1 z=2 " + ids},
 		{"the scope's as attributes, and another span", []any{"trace_id", traceID, "span_id", "0000000000000007"}, remote(),
@@ -126,6 +128,12 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 			[]attribute.KeyValue{attribute.Int("a", 1), attribute.String("parent_span_id", "p")}, "hello a=1 [" + traceID + "/0700000000000000/01]"},
 		{"another parent as an attribute", []any{"trace_id", other, "parent_span_id", "p"}, remote(),
 			[]attribute.KeyValue{attribute.String("parent_span_id", "own")}, "hello parent_span_id=own " + ids},
+		{"another parent's type as an attribute", []any{"trace_id", other}, remote(), []attribute.KeyValue{attribute.Int("parent_span_id", 7)}, "hello parent_span_id=7 " + ids},
+		{"a parent as an attribute, and a span of its trace", []any{"trace_id", traceID, "parent_span_id", "p"}, remote(),
+			[]attribute.KeyValue{attribute.String("parent_span_id", "p")}, "hello parent_span_id=p " + ids},
+		{"a parent, and a record without a span", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "01", "parent_span_id", "p"}, background, nil, "hello parent_span_id=p " + ids},
+		{"other fields, and another span", []any{"trace_id", traceID, "a", 1}, remote(), nil, "hello a=1 " + ids},
+		{"other fields, one on the record, and a parent", []any{"trace_id", other, "a", 1, "parent_span_id", "p"}, remote(), []attribute.KeyValue{attribute.Int("a", 2)}, "hello a=2 " + ids},
 		{"both", []any{"trace_id", traceID}, remote(), []attribute.KeyValue{attribute.String("trace_id", traceID)}, "hello trace_id=" + traceID + " " + ids},
 	} {
 		for _, opts := range []*otelscope.LogOptions{
@@ -339,6 +347,9 @@ func TestTheProcessorExportsNothing(t *testing.T) {
 	emit(l, background)
 	scope.New("a", 1).Run(func() {
 		r := k.all[0]
+		if err := otelscope.NewLogProcessor(nil).OnEmit(background, nil); err != nil {
+			t.Error(err)
+		}
 		if err := p.OnEmit(background, &r); err != nil || r.AttributesLen() != 0 {
 			t.Errorf("after Shutdown: %v, %d attributes", err, r.AttributesLen())
 		}

@@ -255,5 +255,12 @@ func TestBaggageOfAMessageGivesWay(t *testing.T) {
 			return nil
 		}, &jobscope.Options{Headers: message, TrustBaggage: trust})
 		want(t, fmt.Sprint("trusted ", trust), sent["baggage"], "t.region="+region)
+		sent = propagation.MapCarrier{"baggage": "y=2 , t.region=us"} // as the message has it, which is passed on
+		_ = jobscope.Run(background, "work", func(ctx context.Context) error {
+			scope.Set("t.region", "eu")
+			p.Inject(ctx, sent)
+			return nil
+		}, &jobscope.Options{Headers: message, TrustBaggage: trust})
+		want(t, fmt.Sprint("passed on, trusted ", trust), sorted(strings.ReplaceAll(sent["baggage"], " ", "")), "t.region="+region+",y=2")
 	}
 }
