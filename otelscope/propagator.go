@@ -65,7 +65,7 @@ func dropState(ctx context.Context, s scope.Scope, carrier otelpropagation.TextM
 	}
 	span, state := trace.SpanContextFromContext(ctx), text(propagation.TraceStateKey)
 	if state != "" && span.IsValid() && span.TraceState().Len() == 0 && text(propagation.TraceIDKey) != span.TraceID().String() &&
-		carrier.Get(propagation.TracestateHeader) == state {
+		carrier.Get(propagation.TracestateHeader) == propagation.ParseTracestate(state) {
 		carrier.Set(propagation.TracestateHeader, "")
 	}
 }

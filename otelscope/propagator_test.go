@@ -149,6 +149,7 @@ func TestThePropagatorBesideTraceContext(t *testing.T) {
 // is of another trace, and has none.
 func TestATracestateOfAnotherTraceIsNotSent(t *testing.T) {
 	const other = "11111111111111111111111111111111"
+	long := "a=" + strings.Repeat("x", 256) // two of them are too many
 	ours, _ := trace.ParseTraceState("ours=1")
 	withState := trace.ContextWithSpanContext(background, trace.SpanContextFromContext(remote()).WithTraceState(ours))
 	for _, c := range []struct {
@@ -159,6 +160,7 @@ func TestATracestateOfAnotherTraceIsNotSent(t *testing.T) {
 		want   string
 	}{
 		{"another trace", []any{"trace_id", other, "trace_state", "vendor=1"}, remote(), "vendor=1", ""},
+		{"a state that is sent in part", []any{"trace_id", other, "trace_state", long + " , b" + long}, remote(), long, ""},
 		{"the same trace", []any{"trace_id", traceID, "trace_state", "vendor=1"}, remote(), "vendor=1", "vendor=1"},
 		{"no span", []any{"trace_id", other, "trace_state", "vendor=1"}, background, "vendor=1", "vendor=1"},
 		{"no context", []any{"trace_id", other, "trace_state", "vendor=1"}, noContext, "vendor=1", "vendor=1"},
