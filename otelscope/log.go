@@ -101,7 +101,7 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	case !record.TraceID().IsValid():
 		d.Value.setIDs(s, record)
 	case record.SpanID() != d.Value.span:
-		d.Value.dropIDs(record, isForeign)
+		d.Value.dropIDs(record, p.cache.Options.Group, isForeign)
 	}
 	list, repeats := d.Value.attrs(isForeign), d.Value.renamed
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
@@ -155,9 +155,10 @@ func (st *stamp) attrs(isForeign bool) []attribute.KeyValue {
 	return st.list
 }
 
-// dropIDs removes the ids of st from the attributes of a record that has another span. An adapter around a
-// bridge has put them there: it knows what is bound, and not the span of the record's context.
-func (st *stamp) dropIDs(record *sdklog.Record, isForeign bool) {
+// dropIDs removes the ids of st from the attributes of a record that has another span, and from the group.
+// An adapter around a bridge has put them there: it knows what is bound, and not the span of the record's
+// context.
+func (st *stamp) dropIDs(record *sdklog.Record, group string, isForeign bool) {
 	isOther := func(a attribute.KeyValue) bool {
 		switch a.Key {
 		case propagation.TraceIDKey:
@@ -169,9 +170,12 @@ func (st *stamp) dropIDs(record *sdklog.Record, isForeign bool) {
 		}
 		return false
 	}
+	hasOther := func(a attribute.KeyValue) bool {
+		return string(a.Key) == group && a.Value.Type() == attribute.MAP && slices.ContainsFunc(a.Value.AsMap(), isOther)
+	}
 	found := false
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
-		found = isOther(a)
+		found = isOther(a) || hasOther(a)
 		return !found
 	})
 	if !found {
@@ -179,6 +183,9 @@ func (st *stamp) dropIDs(record *sdklog.Record, isForeign bool) {
 	}
 	var kept []attribute.KeyValue
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
+		if hasOther(a) {
+			a.Value = attribute.MapValue(slices.DeleteFunc(a.Value.AsMap(), isOther)...)
+		}
 		if !isOther(a) {
 			kept = append(kept, a)
 		}

@@ -205,6 +205,24 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 	wantLines(t, k, "hello"+ids)
 }
 
+// An adapter around a bridge, with the same group, has put the scope's ids into it. Other groups are the program's.
+func TestAGroupHasNoIDsOfAnotherSpan(t *testing.T) {
+	l, k := newLogger(&otelscope.LogOptions{Group: "task"})
+	other := "00000000000000000000000000000001"
+	group := func(key string) attribute.KeyValue {
+		return attribute.Map(key, attribute.String("trace_id", other), attribute.Int("a", 1), attribute.String("span_id", spanID))
+	}
+	ctx := trace.ContextWithSpanContext(background, trace.SpanContextFromContext(remote()).WithSpanID(trace.SpanID{7}))
+	scope.New("trace_id", other, "span_id", spanID, "a", 1).Run(func() {
+		emit(l, ctx, group("task"), attribute.Int("z", 1))
+		emit(l, ctx, group("own"), attribute.Int("task", 1))
+	})
+	theirs := " [" + traceID + "/0700000000000000/01]"
+	wantLines(t, k,
+		`hello task={"a":1} z=1`+theirs,
+		`hello own={"a":1,"span_id":"`+spanID+`","trace_id":"`+other+`"} task=1`+theirs)
+}
+
 // However many options there are, a LogValuer is asked once for a record.
 func TestALogValuerIsAskedOnce(t *testing.T) {
 	for _, opts := range []*otelscope.LogOptions{nil, {MaxFields: 5}, {Group: "g"}, {Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }}} {
