@@ -19,11 +19,12 @@ import (
 // In one header baggage it sends the baggage of the context and the scope's fields whose keys are
 // declared scope.Propagated, Hidden and Redacted ones too, with their values. The scope is the one
 // that is bound, or that the context carries: see [logadapters.Pick]. If a key is in both, the
-// context's member is sent, unless it came in with a request or call whose baggage the entry's option
-// TrustBaggage doesn't trust: then the field is. Fields that don't fit into W3C's limits of 64
-// members and 8192 bytes are left out. Inject also empties a header tracestate that the client of an
-// entry, such as httpscope's Transport, has written for the scope's trace, if the span of the context
-// is of another one.
+// context's member is sent, unless it came in the header baggage of a request or call, and the entry's
+// option TrustBaggage doesn't trust that: then the field is. Baggage that another propagator, such as
+// contrib's for OpenTracing, has taken from headers of its own is the program's for otelscope. Fields
+// that don't fit into W3C's limits of 64 members and 8192 bytes are left out. Inject also empties a
+// header tracestate that the client of an entry, such as httpscope's Transport, has written for the
+// scope's trace, if the span of the context is of another one.
 //
 // What it extracts from a header becomes baggage of the context, as with OpenTelemetry's Baggage,
 // and no field. Fields of a header are taken by the option TrustBaggage of httpscope. As with
