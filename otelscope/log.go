@@ -171,7 +171,7 @@ func (st *stamp) dropIDs(record *sdklog.Record, group string, isForeign bool) {
 		return false
 	}
 	hasOther := func(a attribute.KeyValue) bool {
-		return string(a.Key) == group && a.Value.Type() == attribute.MAP && slices.ContainsFunc(a.Value.AsMap(), isOther)
+		return string(a.Key) == group && slices.ContainsFunc(a.Value.AsMap(), isOther)
 	}
 	found := false
 	record.WalkAttributes(func(a attribute.KeyValue) bool {

@@ -130,9 +130,9 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 			[]attribute.KeyValue{attribute.String("parent_span_id", "own")}, "hello parent_span_id=own " + ids},
 		{"another parent's type as an attribute", []any{"trace_id", other}, remote(), []attribute.KeyValue{attribute.Int("parent_span_id", 7)}, "hello parent_span_id=7 " + ids},
 		{"a parent as an attribute, and a span of its trace", []any{"trace_id", traceID, "parent_span_id", "p"}, remote(),
-			[]attribute.KeyValue{attribute.String("parent_span_id", "p")}, "hello parent_span_id=p " + ids},
+			[]attribute.KeyValue{attribute.String("parent_span_id", "p"), attribute.Int("z", 1)}, "hello parent_span_id=p z=1 " + ids},
 		{"a parent, and a record without a span", []any{"trace_id", traceID, "span_id", spanID, "trace_flags", "01", "parent_span_id", "p"}, background, nil, "hello parent_span_id=p " + ids},
-		{"other fields, and another span", []any{"trace_id", traceID, "a", 1}, remote(), nil, "hello a=1 " + ids},
+		{"other fields, and another span", []any{"trace_id", other, "a", 1}, remote(), nil, "hello a=1 " + ids},
 		{"other fields, one on the record, and a parent", []any{"trace_id", other, "a", 1, "parent_span_id", "p"}, remote(), []attribute.KeyValue{attribute.Int("a", 2)}, "hello a=2 " + ids},
 		{"both", []any{"trace_id", traceID}, remote(), []attribute.KeyValue{attribute.String("trace_id", traceID)}, "hello trace_id=" + traceID + " " + ids},
 	} {
@@ -203,6 +203,16 @@ func TestIDsStandAsideOfTheOptions(t *testing.T) {
 	l, k = newLogger(&otelscope.LogOptions{Group: "task"})
 	scope.New("trace_id", traceID, "span_id", spanID, "trace_flags", "01").Run(func() { emit(l, background) })
 	wantLines(t, k, "hello"+ids)
+}
+
+// A record says how many attributes the SDK's limit has left out. What has no ids to remove leaves that alone.
+func TestTheNumberOfWhatIsLeftOutStays(t *testing.T) {
+	k := new(records)
+	l := sdklog.NewLoggerProvider(sdklog.WithAttributeCountLimit(1), sdklog.WithProcessor(otelscope.NewLogProcessor(nil)), sdklog.WithProcessor(k)).Logger("test")
+	scope.New("trace_id", "00000000000000000000000000000001").Run(func() { emit(l, remote(), attribute.Int("a", 1), attribute.Int("b", 2)) })
+	if n := k.all[0].DroppedAttributes(); n != 1 {
+		t.Errorf("%d are left out", n)
+	}
 }
 
 // An adapter around a bridge, with the same group, has put the scope's ids into it. Other groups are the program's.
