@@ -165,8 +165,5 @@ func appendSafely(list []attribute.KeyValue, a slog.Attr) (added []attribute.Key
 			added = append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: ofString(values.Panic(p).String())})
 		}
 	}()
-	if v := forAttributes.value(a.Value); v.Type() != attribute.EMPTY {
-		return append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: v})
-	}
-	return list
+	return append(list, attribute.KeyValue{Key: keyOf(a.Key), Value: forAttributes.value(a.Value)})
 }

@@ -151,6 +151,7 @@ func TestMetricOption(t *testing.T) {
 	s := scope.New("request_id", "r-1", "t.user", "ann", "t.tenant", "acme", "t.hidden", "x", "t.redacted", "x")
 	want(t, "zero", text(config(otelscope.MetricOption(scope.Scope{}))), "")
 	want(t, "nothing Measured", text(config(otelscope.MetricOption(scope.New("t.user", "ann")))), "")
+	want(t, "nil alone", text(config(otelscope.MetricOption(scope.New("t.tenant", nil)))), "")
 	want(t, "some", text(config(otelscope.MetricOption(s))), "t.redacted=[REDACTED] t.tenant=acme")
 	if otelscope.MetricOption(s) != otelscope.MetricOption(s) {
 		t.Error("the option isn't remembered")
