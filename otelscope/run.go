@@ -91,6 +91,9 @@ func withTraced(s scope.Scope, opts []trace.SpanStartOption) []trace.SpanStartOp
 // span, too: they are replaced by the span's, or removed if the span has none.
 func setIDs(span, parent trace.SpanContext) {
 	traceID, spanID, flags := idsOf(span)
+	if scope.GetOr(spanIDKey, "") == spanID && scope.GetOr(propagation.TraceIDKey, "") == traceID {
+		return // a no-op tracer has started no span: what is bound is all right
+	}
 	parentID, state := "", span.TraceState().String()
 	if parent.TraceID() == span.TraceID() && parent.SpanID() != span.SpanID() && parent.HasSpanID() {
 		parentID = parent.SpanID().String()

@@ -172,7 +172,16 @@ func TestRunTakesParentAndStateAlong(t *testing.T) {
 		}, trace.WithNewRoot())
 	})
 	entry.Run(func() {
+		before := scope.Current()
 		_ = otelscope.Run(remote(), noop.Tracer{}, "none", func(ctx context.Context) error {
+			if scope.Current() != before {
+				t.Errorf("without a span of its own: %v", scope.Current())
+			}
+			return nil
+		})
+		ctx := trace.ContextWithSpanContext(background, trace.SpanContextFromContext(remote()).WithSpanID(trace.SpanID{7}))
+		_ = otelscope.Run(ctx, noop.Tracer{}, "none", func(ctx context.Context) error {
+			want(t, "the context's span", bound(), idsOf(trace.SpanContextFromContext(ctx)))
 			if v, ok := scope.Get("parent_span_id"); ok {
 				t.Errorf("a span that is its parent's has the parent %v", v)
 			}
