@@ -140,10 +140,14 @@ func TestANoopTracerBindsNothing(t *testing.T) {
 			t.Error("fn wasn't called")
 		}
 	})
-	_ = otelscope.Run(remote(), tracer, "work", func(context.Context) error {
-		want(t, "a remote parent's ids", bound(), traceID+"/"+spanID+"/01")
-		return nil
-	})
+	for _, s := range []scope.Scope{{}, scope.New("trace_id", "1", "span_id", spanID), scope.New("trace_id", traceID, "span_id", "1")} {
+		s.Run(func() {
+			_ = otelscope.Run(remote(), tracer, "work", func(context.Context) error {
+				want(t, "a remote parent's ids", bound(), traceID+"/"+spanID+"/01")
+				return nil
+			})
+		})
+	}
 }
 
 // What an entry has taken from a request's headers is of the outer span: it follows.
