@@ -245,6 +245,12 @@ func (e loopError) Unwrap() []error {
 	return []error{e, e}
 }
 
+// A selfError wraps itself alone.
+type selfError struct{}
+
+func (selfError) Error() string   { return "self" }
+func (e selfError) Unwrap() error { return e }
+
 // An endlessError panics with a value that package fmt has no end for.
 type endlessError struct{}
 
@@ -291,6 +297,8 @@ func TestWhatASpanSaysOfItsEnd(t *testing.T) {
 			`Error "%!v(PANIC=Error method: no text)" error.type=otelscope_test.badError / exception exception.type=otelscope_test.badError exception.message=%!v(PANIC=Error method: no text)`, badError{}, ""},
 		{"an error that leads back to itself", func() error { return loopError{} },
 			`Error "loop" error.type=otelscope_test.loopError / exception exception.type=otelscope_test.loopError exception.message=loop`, loopError{}, ""},
+		{"an error that wraps itself", func() error { return selfError{} },
+			`Error "self" error.type=otelscope_test.selfError / exception exception.type=otelscope_test.selfError exception.message=self`, selfError{}, ""},
 		{"an error that panics endlessly", func() error { return endlessError{} },
 			`Error "!PANIC: !BADVALUE: nested too deep, or too large" error.type=github.com/taskscope/taskscope/otelscope_test.endlessError / exception exception.type=github.com/taskscope/taskscope/otelscope_test.endlessError exception.message=!PANIC: !BADVALUE: nested too deep, or too large`, endlessError{}, ""},
 		{"one that has a scope, too", func() error { return scope.Error(endlessError{}) },
