@@ -22,7 +22,9 @@ import (
 // Run starts a span, calls fn with the span's ids bound, and ends the span. It returns fn's error as
 // it is. The scope is the one that is bound, or that ctx carries, as [logadapters.Pick] chooses, with
 // trace_id, span_id and trace_flags; fn's context carries the span and the scope. What was bound
-// before is put back whatever fn does.
+// before is put back whatever fn does. If nothing is bound, the scope is a task that ends with fn. The
+// fields of the whole process are of a task that never ends: what fn starts in main, and leaves behind,
+// keeps the span's ids without scope_ended, unless it is started in [scope.Outside].
 //
 // The span starts with the fields that are declared [scope.Traced] as attributes, which a sampler
 // sees; an attribute of opts wins. A span that isn't recorded has ids, too. A tracer that makes
