@@ -76,8 +76,7 @@ type logProcessor struct {
 // A stamp is what records of one scope get. Records share it, so it must not be changed.
 type stamp struct {
 	list    []attribute.KeyValue
-	foreign []attribute.KeyValue // what records of another span get: list without parent_span_id
-	trace   trace.TraceID        // zero, as span, if there is none
+	trace   trace.TraceID // zero, as span, if there is none
 	span    trace.SpanID
 	parent  string // the text of parent_span_id, or ""
 	renamed bool   // iff some key on the record differs from its field's, which isn't UTF-8
@@ -96,24 +95,28 @@ func (p *logProcessor) OnEmit(ctx context.Context, record *sdklog.Record) error 
 	if d == nil {
 		return nil
 	}
-	isForeign := d.Value.isForeign(record)
-	switch {
-	case !record.TraceID().IsValid():
-		d.Value.setIDs(s, record)
-	case record.SpanID() != d.Value.span:
-		d.Value.dropIDs(record, p.cache.Options.Group, isForeign)
+	st, hasSpan := &d.Value, record.TraceID().IsValid()
+	if !hasSpan {
+		st.setIDs(s, record)
 	}
-	list, repeats := d.Value.attrs(isForeign), d.Value.renamed
+	otherSpan := hasSpan && record.SpanID() != st.span
+	// A scope without a span has the parent of all that follows in its trace.
+	otherParent := otherSpan && (st.span.IsValid() || st.trace.IsValid() && st.trace != record.TraceID())
+	list, repeats := st.list, st.renamed || otherParent && d.Has(propagation.ParentSpanIDKey)
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		repeats = repeats || d.Has(string(a.Key))
 		return !repeats
 	})
 	if repeats {
-		without := d.Without(func(key string) bool { return hasKey(record, key) })
-		list = without.attrs(isForeign)
+		list = d.Without(func(key string) bool {
+			return otherParent && key == propagation.ParentSpanIDKey || hasKey(record, key)
+		}).list
 	}
 	if len(list) > 0 {
 		record.AddAttributes(list...)
+	}
+	if otherSpan {
+		st.dropIDs(record, p.cache.Options.Group, otherParent)
 	}
 	return nil
 }
@@ -140,25 +143,10 @@ func (st *stamp) setIDs(s scope.Scope, record *sdklog.Record) {
 	}
 }
 
-// isForeign reports whether record has a span whose parent isn't the one of st: parent_span_id would be
-// wrong. A scope without a span has the parent of all that follows in its trace.
-func (st *stamp) isForeign(record *sdklog.Record) bool {
-	return record.TraceID().IsValid() && record.SpanID() != st.span &&
-		(st.span.IsValid() || st.trace.IsValid() && st.trace != record.TraceID())
-}
-
-// attrs returns what a record gets.
-func (st *stamp) attrs(isForeign bool) []attribute.KeyValue {
-	if isForeign && st.parent != "" {
-		return st.foreign
-	}
-	return st.list
-}
-
-// dropIDs removes the ids of st from the attributes of a record that has another span, and from the group.
-// An adapter around a bridge has put them there: it knows what is bound, and not the span of the record's
-// context.
-func (st *stamp) dropIDs(record *sdklog.Record, group string, isForeign bool) {
+// dropIDs removes the ids of st from the attributes of a record that has another span, and from the
+// group. An adapter around a bridge has put them there: it knows what is bound, and not the span of the
+// record's context.
+func (st *stamp) dropIDs(record *sdklog.Record, group string, otherParent bool) {
 	isOther := func(a attribute.KeyValue) bool {
 		switch a.Key {
 		case propagation.TraceIDKey:
@@ -166,7 +154,7 @@ func (st *stamp) dropIDs(record *sdklog.Record, group string, isForeign bool) {
 		case spanIDKey:
 			return a.Value.AsString() == st.span.String()
 		case propagation.ParentSpanIDKey:
-			return isForeign && st.parent != "" && a.Value.AsString() == st.parent
+			return otherParent && st.parent != "" && a.Value.AsString() == st.parent
 		}
 		return false
 	}
@@ -184,7 +172,11 @@ func (st *stamp) dropIDs(record *sdklog.Record, group string, isForeign bool) {
 	var kept []attribute.KeyValue
 	record.WalkAttributes(func(a attribute.KeyValue) bool {
 		if hasOther(a) {
-			a.Value = attribute.MapValue(slices.DeleteFunc(a.Value.AsMap(), isOther)...)
+			rest := slices.DeleteFunc(a.Value.AsMap(), isOther)
+			if len(rest) == 0 {
+				return true
+			}
+			a.Value = attribute.MapValue(rest...)
 		}
 		if !isOther(a) {
 			kept = append(kept, a)
@@ -237,25 +229,15 @@ func (p *logProcessor) attach(st stamp, fields logadapters.Fields) stamp {
 	if p.max > 0 {
 		list = newest(list, p.max)
 	}
-	if with.parent != "" {
-		isParent := func(a attribute.KeyValue) bool { return a.Key == propagation.ParentSpanIDKey }
-		with.foreign = arrange(slices.DeleteFunc(slices.Clone(list), isParent), fields.Group)
-	}
-	with.list = arrange(list, fields.Group)
-	return with
-}
-
-// arrange puts a list, which it may change, into a group, if group isn't empty, and the mark that the task
-// is over to the front: the SDK's limit leaves out what comes last.
-func arrange(list []attribute.KeyValue, group string) []attribute.KeyValue {
 	switch last := len(list) - 1; {
 	case last < 0:
-	case group != "":
-		return []attribute.KeyValue{{Key: keyOf(group), Value: attribute.MapValue(list...)}}
-	case list[last].Key == logadapters.EndedKey:
-		return slices.Insert(list[:last], 0, list[last])
+	case fields.Group != "":
+		list = []attribute.KeyValue{{Key: keyOf(fields.Group), Value: attribute.MapValue(list...)}}
+	case list[last].Key == logadapters.EndedKey: // to the front: the SDK's limit leaves out what comes last
+		list = slices.Insert(list[:last], 0, list[last])
 	}
-	return list
+	with.list = list
+	return with
 }
 
 // newest returns the last attributes of list, at most as many as most, and if it leaves some out, also
