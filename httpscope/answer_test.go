@@ -176,6 +176,57 @@ func TestWhatComesAfterHijackIsNoAnswer(t *testing.T) {
 	}
 }
 
+// http.TimeoutHandler around Handler answers in its place, and drops whatever the handler answers,
+// before or after the time is over.
+func TestAnAnswerThatTimeoutHandlerDrops(t *testing.T) {
+	late := testkit.Line{"level": "WARN", "error.type": "timeout", "http.response.status_code": nil, "http.response.body.size": 0.0}
+	for rule, handle := range map[string]func(http.ResponseWriter, *http.Request){
+		"nothing": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"written before": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "done")
+			<-r.Context().Done()
+		},
+		"written after": func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); _, _ = io.WriteString(w, "done") },
+		"a status after": func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			w.WriteHeader(http.StatusNoContent)
+		},
+		"an error after": func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); http.Error(w, "too late", 500) },
+	} {
+		t.Run(rule, func(t *testing.T) {
+			out, answered := testkit.NewLines(), make(chan bool)
+			s := http1.serve(t, http.TimeoutHandler(httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				handle(w, r)
+				<-answered // TimeoutHandler has seen the end, too
+			}), &httpscope.Options{Log: slogTo(out).LogAttrs}), 10*time.Millisecond, "too slow"), nil)
+			if resp, body := s.get("/"); resp.StatusCode != http.StatusServiceUnavailable || body != "too slow" {
+				t.Errorf("the client has got %s: %q", resp.Status, body)
+			}
+			close(answered)
+			out.Next(t).Want(t, late)
+		})
+	}
+	// A handler that answers late on its own account has answered.
+	for _, p := range protocols {
+		t.Run(p.name, func(t *testing.T) {
+			out := testkit.NewLines()
+			h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				<-r.Context().Done()
+				http.Error(w, "late", http.StatusGatewayTimeout)
+			}), &httpscope.Options{Log: slogTo(out).LogAttrs})
+			s := p.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithTimeout(r.Context(), time.Millisecond)
+				defer cancel()
+				h.ServeHTTP(w, r.WithContext(ctx))
+			}), nil)
+			if resp, body := s.get("/"); resp.StatusCode != http.StatusGatewayTimeout || body != "late\n" {
+				t.Errorf("the client has got %s: %q", resp.Status, body)
+			}
+			out.Next(t).Want(t, testkit.Line{"http.response.status_code": 504.0, "http.response.body.size": 5.0, "error.type": nil})
+		})
+	}
+}
+
 func TestAClientThatGoesAwayBeforeAnAnswer(t *testing.T) {
 	never := http1.serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), nil)
 	to, _ := url.Parse(never.URL)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -19,6 +20,7 @@ import (
 type body struct {
 	io.ReadCloser
 	received, r *http.Request // net/http's, and the handler's
+	trailer     sync.Mutex    // for r.Trailer: one goroutine may close the body while another reads it
 	tooLarge    atomic.Bool   // the last Read reached the limit; atomic, as one goroutine may read while another answers
 	timedOut    atomic.Bool
 }
@@ -34,11 +36,11 @@ func (b *body) watch(received, r *http.Request) {
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	switch {
+	case err == io.EOF: // after any other error, Close may read on and write the received trailer
 		b.copyTrailer()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			b.timedOut.Store(true)
-		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.timedOut.Store(true)
 	}
 	// MaxBytesReader cuts its caller's buffer to what is left and one byte more. If all of that
 	// is read, the limit is exceeded, and this was the last Read.
@@ -56,6 +58,8 @@ func (b *body) Close() error {
 
 // copyTrailer gives the handler the trailers of a body that has ended.
 func (b *body) copyTrailer() {
+	b.trailer.Lock()
+	defer b.trailer.Unlock()
 	if b.r.Trailer == nil && b.received.Trailer != nil {
 		b.r.Trailer = b.received.Trailer
 	}

@@ -58,6 +58,12 @@
 // reader of the program's own between the two it doesn't, and a handler that stops reading
 // before the limit may have the connection closed, too.
 //
+// # HTTP/2 without TLS
+//
+// Put Handler inside the h2c.NewHandler of golang.org/x/net, and not around it. That serves the requests
+// of a whole connection while it serves the first one, which may be no more than the preface of HTTP/2.
+// Handler passes a preface on as it is. The Protocols of an http.Server need no such care.
+//
 // # What it costs
 //
 // Handler adds about twelve allocations to a request, and its id in the answer as many in

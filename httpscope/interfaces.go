@@ -10,10 +10,10 @@ import (
 	"github.com/felixge/httpsnoop"
 )
 
-// answerTo returns the ResponseWriter for the handler of r, which has this id. It wraps w, and
+// answerTo returns the ResponseWriter for the handler of r, which has this mark. It wraps w, and
 // has the optional interfaces that w has, and no others. The usual kinds have a type each, which
 // takes one allocation; httpsnoop takes one for each method.
-func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.ResponseWriter) {
+func answerTo(w http.ResponseWriter, r *http.Request, m *mark) (*answer, http.ResponseWriter) {
 	if own, ok := w.(response); ok {
 		_, hijacks := w.(http.Hijacker)
 		_, reads := w.(io.ReaderFrom)
@@ -21,11 +21,11 @@ func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.
 		switch {
 		case hijacks && reads && !pushes:
 			a := &http1Answer{commonAnswer{own: own}}
-			a.init(w, r, id)
+			a.init(w, r, m)
 			return &a.answer, a
 		case !hijacks && !reads && pushes:
 			a := &http2Answer{commonAnswer{own: own}}
-			a.init(w, r, id)
+			a.init(w, r, m)
 			return &a.answer, a
 		}
 	}
@@ -34,23 +34,29 @@ func answerTo(w http.ResponseWriter, r *http.Request, id string) (*answer, http.
 		switch flushes, hijacks := behind(w); {
 		case hijacks:
 			a := new(hijackAnswer)
-			a.init(w, r, id)
+			a.init(w, r, m)
 			return &a.answer, a
 		case flushes:
 			a := new(flushAnswer)
-			a.init(w, r, id)
+			a.init(w, r, m)
 			return &a.answer, a
 		}
 		a := new(answer)
-		a.init(w, r, id)
+		a.init(w, r, m)
 		return a, a
+	case flusher:
+		if _, hijacks := behind(w); hijacks {
+			a := new(flushHijackAnswer)
+			a.init(w, r, m)
+			return &a.answer, a
+		}
 	case stringWriter | flusher:
 		a := new(recorderAnswer)
-		a.init(w, r, id)
+		a.init(w, r, m)
 		return &a.answer, a
 	}
 	a := new(answer)
-	a.init(w, r, id)
+	a.init(w, r, m)
 	return a, a.snoop()
 }
 
@@ -117,11 +123,15 @@ func (a *recorderAnswer) Flush() {
 }
 
 // A flushAnswer and a hijackAnswer are for a middleware's writer that has only Unwrap: an
-// http.ResponseController finds the rest behind it, and would bypass the answer.
+// http.ResponseController finds the rest behind it, and would bypass the answer. A flushHijackAnswer
+// is for one that has Flush, too.
 type (
-	flushAnswer  struct{ answer }
-	hijackAnswer struct{ flushAnswer }
+	flushAnswer       struct{ answer }
+	hijackAnswer      struct{ flushAnswer }
+	flushHijackAnswer struct{ hijackAnswer }
 )
+
+func (a *flushHijackAnswer) Flush() { _ = a.FlushError() }
 
 func (a *flushAnswer) FlushError() error {
 	return a.flush(http.NewResponseController(a.ResponseWriter).Flush)
@@ -171,6 +181,7 @@ func optional(w http.ResponseWriter) (have int) {
 // snoop returns a with any optional interfaces that its ResponseWriter has.
 func (a *answer) snoop() http.ResponseWriter {
 	return httpsnoop.Wrap(a.ResponseWriter, httpsnoop.Hooks{
+		Header:      func(httpsnoop.HeaderFunc) httpsnoop.HeaderFunc { return a.Header },
 		WriteHeader: func(httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc { return a.WriteHeader },
 		Write:       func(httpsnoop.WriteFunc) httpsnoop.WriteFunc { return a.Write },
 		WriteString: func(httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc { return a.writeString },

@@ -19,6 +19,10 @@ func (h *handler) log(e *exchange) {
 		e.returned = false      // also if it was Finish that has panicked
 		defer panic(e.panicked) // net/http ends the connection, and knows ErrAbortHandler
 	}
+	if e.answer == nil { // an option has panicked; r's context may be that of a job
+		e.answer = &answer{ctx: e.r.Context()}
+		e.r = e.r.WithContext(scope.NewContext(e.r.Context(), scope.Current()))
+	}
 	a := e.answer
 	attrs := make([]slog.Attr, 0, 4)
 	if status := e.status(); status != 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -347,18 +348,26 @@ func TestAMiddlewareWithUnwrapAlone(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 299 By hand\r\nX-Request-Id: r\r\nContent-Length: 0\r\n\r\n")
 		}
 	}), &httpscope.Options{Log: slogTo(out).LogAttrs})
-	s := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(unwrapper{struct{ http.ResponseWriter }{w}, w}, r)
-	}), nil)
-	for path, c := range map[string]struct {
-		client int
-		line   any
-	}{"/flush": {200, 200.0}, "/hijack": {299, nil}, "/nothing": {200, 200.0}} {
-		resp, _ := s.get(path, "X-Request-Id", "r")
-		if resp.StatusCode != c.client || fmt.Sprint(resp.Header["X-Request-Id"]) != "[r]" {
-			t.Errorf("%s: the client has got %d, with the id %q", path, resp.StatusCode, resp.Header["X-Request-Id"])
+	for _, writer := range []func(w http.ResponseWriter) http.ResponseWriter{
+		func(w http.ResponseWriter) http.ResponseWriter { return unwrapper{struct{ http.ResponseWriter }{w}, w} },
+		func(w http.ResponseWriter) http.ResponseWriter { // or Flush too
+			return struct {
+				unwrapper
+				http.Flusher
+			}{unwrapper{struct{ http.ResponseWriter }{w}, w}, w.(http.Flusher)}
+		},
+	} {
+		s := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(writer(w), r) }), nil)
+		for path, c := range map[string]struct {
+			client int
+			line   any
+		}{"/flush": {200, 200.0}, "/hijack": {299, nil}, "/nothing": {200, 200.0}} {
+			resp, _ := s.get(path, "X-Request-Id", "r")
+			if resp.StatusCode != c.client || fmt.Sprint(resp.Header["X-Request-Id"]) != "[r]" {
+				t.Errorf("%s: the client has got %d, with the id %q", path, resp.StatusCode, resp.Header["X-Request-Id"])
+			}
+			out.Next(t).Want(t, testkit.Line{"request_id": "r", "http.response.status_code": c.line})
 		}
-		out.Next(t).Want(t, testkit.Line{"request_id": "r", "http.response.status_code": c.line})
 	}
 	// Of HTTP/2 it can't hijack, with or without Handler.
 	overEach(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -578,16 +587,42 @@ func TestLogAndRouteThatDoNotReturn(t *testing.T) {
 	}
 }
 
-func TestAPanicInBadIDIsLoggedToo(t *testing.T) {
-	out := testkit.NewLines()
-	s := http1.serve(t, httpscope.Handler(echo, &httpscope.Options{
-		Log:   slogTo(out).LogAttrs,
-		BadID: func(*http.Request, int) { explode("no good id") },
-	}), nil)
-	if _, _, err := s.do(s.request("POST", "/", nil, "X-Request-Id", "no good")); err == nil {
-		t.Error("the request was answered")
+func TestAPanicInAnOptionIsLoggedToo(t *testing.T) {
+	for rule, opts := range map[string]httpscope.Options{
+		"Fields":       {Fields: func(*http.Request) []slog.Attr { scope.Set("so", "far"); explode("no luck"); return nil }},
+		"TrustBaggage": {TrustBaggage: func(*http.Request) bool { scope.Set("so", "far"); explode("no luck"); return false }},
+		"NewID":        {NewID: func() string { scope.Set("so", "far"); explode("no luck"); return "" }},
+		"BadID":        {BadID: func(*http.Request, int) { scope.Set("so", "far"); explode("no luck") }},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			out := testkit.NewLines()
+			opts.Log, opts.AccessPath, opts.Await = slogTo(out).LogAttrs, true, true
+			opts.Finish = func(context.Context) { scope.Set("finished", rule) }
+			ts := httptest.NewUnstartedServer(httpscope.Handler(echo, &opts))
+			ts.Config.ErrorLog = log.New(io.Discard, "", 0)
+			ts.Config.BaseContext = func(net.Listener) context.Context {
+				return scope.NewContext(context.Background(), scope.New("job", "another task"))
+			}
+			ts.Start()
+			defer ts.Close()
+			req, _ := http.NewRequest("POST", ts.URL+"/path", nil)
+			req.Header.Set("X-Request-Id", "no good")
+			req.Header.Set("Baggage", "a=b")
+			if resp, err := ts.Client().Do(req); err == nil {
+				resp.Body.Close()
+				t.Error("the request was answered")
+			}
+			line := testkit.Line{
+				"level": "ERROR", "msg": "request", "exception.message": "no luck", "so": "far", "job": nil, "url.path": "/path",
+				"http.response.status_code": nil, "http.response.body.size": 0.0, "finished": nil,
+			}
+			if rule == "BadID" { // the handler could have been called
+				line["finished"] = rule
+			}
+			out.Next(t).Want(t, line)
+			out.None(t)
+		})
 	}
-	out.Next(t).Want(t, testkit.Line{"level": "ERROR", "exception.message": "no good id"})
 }
 
 // A foreign SetGoroutineLabels may take the scope from the goroutine; the line has the

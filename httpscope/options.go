@@ -87,7 +87,8 @@ type Options struct {
 	//     cause of its own: a server that cancels its BaseContext should give a cause. A client
 	//     that closes only its sending side looks the same.
 	//   - The context's deadline passed, and there was no answer: error.type timeout, at Warn,
-	//     with no status. A middleware around Handler may have answered.
+	//     with no status. A middleware around Handler may have answered. An answer that
+	//     http.TimeoutHandler has dropped, since its time was over, is none.
 	//   - The connection was hijacked before an answer: no status.
 	//
 	// An early end without an answer has no status either. An answer that other code gives after
@@ -96,7 +97,7 @@ type Options struct {
 	// this line doesn't get the fields that are set there; around Handler it may answer in its place.
 	//
 	// A panic or a runtime.Goexit in Log, Finish or Route goes on to the caller, unless the
-	// handler has panicked: then that panic does. A panic of Finish or Route is on the line.
+	// handler has panicked: then that panic does. A panic of any option but Skip and Log is on the line.
 	Log LogFunc
 
 	// Await delays the line until the task of the request is over: the handler has returned, and

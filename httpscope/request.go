@@ -45,6 +45,7 @@ type mark struct {
 	task      scope.Scope
 	route     atomic.Pointer[string] // that a Handler further in has found
 	logs      bool                   // this Handler, or one around it, writes a line: the task's last
+	over      atomic.Bool            // the handler has taken the connection over: what comes through that are other requests
 }
 
 type markKey struct{}
@@ -63,7 +64,7 @@ func (m *mark) Value(key any) any {
 
 // Request implements entry.Serving.
 func (m *mark) Request(ctx context.Context) (entry.Request, bool) {
-	return entry.Request{ID: m.id, Logs: m.logs}, !m.task.Ended() && isOfRequest(ctx)
+	return entry.Request{ID: m.id, Logs: m.logs}, !m.over.Load() && !m.task.Ended() && isOfRequest(ctx)
 }
 
 // markOf returns the mark in ctx, or nil if there is none.

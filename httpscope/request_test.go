@@ -301,6 +301,22 @@ func TestNobodyRaces(t *testing.T) {
 	})
 }
 
+// A body may be closed while it is read: a proxy does that if its backend has answered early. Trailers
+// that weren't announced come with the end of either.
+func TestABodyMayBeClosedWhileItIsRead(t *testing.T) {
+	read := make(chan bool, 1)
+	s := http1.serve(t, httpscope.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		go func() {
+			_, _ = io.Copy(io.Discard, r.Body)
+			read <- true
+		}()
+		time.Sleep(20 * time.Millisecond) // and no more, or there would be an order
+		r.Body.Close()
+	}), nil), nil)
+	send(t, s.Listener.Addr(), "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nSum: 294\r\n\r\n")
+	testkit.Receive(t, read, "end of the body")
+}
+
 // Nor has a middleware that copies its request, or a goroutine that looks at the query.
 func TestNobodyRacesWithOrdinaryReaders(t *testing.T) {
 	withAndWithout(t, func(t *testing.T, opts *httpscope.Options, _ *testkit.Lines) {

@@ -52,7 +52,7 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.skips(r) {
+	if isPreface(r) || h.skips(r) {
 		// What it sets must not stay on the connection either.
 		scope.Run(func() { h.next.ServeHTTP(w, r) })
 		return
@@ -62,6 +62,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.base.Detach().Run(func() { h.run(w, r, nil) })
+}
+
+// isPreface reports whether r is no request, but the beginning of an HTTP/2 connection, which
+// golang.org/x/net/http2/h2c takes over, only if it has no header. It serves requests that must not
+// get into one task.
+func isPreface(r *http.Request) bool {
+	return r.Method == "PRI" && r.RequestURI == "*" && len(r.Header) == 0 && r.ProtoMajor == 2
 }
 
 // skips reports what Skip says of r. What Skip sets ends with it.
@@ -81,19 +88,17 @@ func (h *handler) run(w http.ResponseWriter, r *http.Request, outer *mark) {
 
 // serve reports whether the next handler has returned.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, outer *mark) (returned bool) {
-	e := exchange{path: r.URL.Path, outer: outer}
+	e := exchange{path: r.URL.Path, outer: outer, r: r}
 	if h.opts.Log != nil {
 		e.start = time.Now()
+		defer h.log(&e)
 	}
 	rejected := h.setFields(r, &e)
 	e.task = scope.Current()
 	e.mark = &mark{Context: r.Context(), id: e.id, untrusted: e.untrusted, task: e.task}
 	e.mark.logs = h.opts.Log != nil || outer != nil && outer.logs
-	e.answer, w = answerTo(w, r, e.id)
+	e.answer, w = answerTo(w, r, e.mark)
 	e.copyRequest(r)
-	if h.opts.Log != nil {
-		defer h.log(&e)
-	}
 	defer h.end(r, &e)
 	if rejected > 0 && h.opts.BadID != nil {
 		h.opts.BadID(e.r, rejected)

@@ -19,6 +19,7 @@ type answer struct {
 	id                  string
 	own, sent           [1]string // id, to be put into the headers of the answer and of the request
 	body                body
+	mark                *mark // of the request
 
 	code     int // 0 iff no header was written
 	bytes    int64
@@ -26,13 +27,13 @@ type answer struct {
 	ctxErr   error // that of the request's context, if it had ended before the answer began
 }
 
-// init makes a the answer to r, which has this id, by way of w.
-func (a *answer) init(w http.ResponseWriter, r *http.Request, id string) {
+// init makes a the answer to r, which has this mark, by way of w.
+func (a *answer) init(w http.ResponseWriter, r *http.Request, m *mark) {
 	a.server = w
 	if outer, ok := w.(interface{ outermost() http.ResponseWriter }); ok {
 		a.server = outer.outermost()
 	}
-	a.ResponseWriter, a.ctx, a.id, a.sent[0] = w, r.Context(), id, id
+	a.ResponseWriter, a.ctx, a.mark, a.id, a.sent[0] = w, r.Context(), m, m.id, m.id
 	a.putID()
 }
 
@@ -42,7 +43,7 @@ const idHeader = "X-Request-Id"
 
 // putID makes id the only one in the header.
 func (a *answer) putID() {
-	h := a.Header()
+	h := a.ResponseWriter.Header()
 	if h == nil { // no writer should return that
 		return
 	}
@@ -87,9 +88,26 @@ func (a *answer) wrote(n int64) {
 func (a *answer) end() {
 	if a.code == 0 {
 		a.begin()
-	} else {
-		a.body.closeIfTooLarge(a.server)
+		return
 	}
+	a.body.closeIfTooLarge(a.server)
+	if a.ctx.Err() != context.DeadlineExceeded || a.hijacked {
+		return
+	}
+	// http.TimeoutHandler drops what the handler has answered when the time is over, and doesn't say so
+	// before the next Write. Here all is written, and nothing more changes nothing.
+	if _, err := a.ResponseWriter.Write(nil); errors.Is(err, http.ErrHandlerTimeout) {
+		a.code, a.bytes, a.ctxErr = 0, 0, context.DeadlineExceeded
+	}
+}
+
+// Header has the id only once also after Hijack: httputil.ReverseProxy writes it to the connection,
+// with what the service behind it has answered.
+func (a *answer) Header() http.Header {
+	if a.hijacked {
+		a.putID()
+	}
+	return a.ResponseWriter.Header()
 }
 
 func (a *answer) WriteHeader(code int) {
@@ -142,6 +160,9 @@ func (a *answer) flush(next func() error) error {
 
 func (a *answer) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := next()
-	a.hijacked = a.hijacked || err == nil
+	if err == nil {
+		a.hijacked = true
+		a.mark.over.Store(true)
+	}
 	return conn, buf, err
 }
