@@ -11,6 +11,10 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
+// gatewayPrefix begins a header that grpc-gateway sends on without the prefix: so a client has another
+// way to say what a header of ours says.
+const gatewayPrefix = "Grpc-Metadata-"
+
 // setFields binds the fields of r, and sets the id and the untrusted baggage of e. It returns
 // the length of the id that was rejected.
 func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
@@ -47,11 +51,12 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 	}
 	put(h.names.path, r.URL.Path)
 	put(h.names.query, r.URL.RawQuery)
-	if baggage := strings.Join(r.Header["Baggage"], ","); baggage != "" {
+	baggage, byGateway := strings.Join(r.Header["Baggage"], ","), strings.Join(r.Header[gatewayPrefix+"Baggage"], ",")
+	if baggage != "" || byGateway != "" {
 		if h.opts.TrustBaggage != nil && h.opts.TrustBaggage(r) {
 			attrs = entry.AppendBaggage(attrs, baggage)
 		} else {
-			e.untrusted = entry.Untrusted(baggage)
+			e.untrusted = entry.Untrusted(baggage + "," + byGateway)
 		}
 	}
 	if h.opts.Fields == nil {

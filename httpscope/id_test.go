@@ -461,6 +461,42 @@ func TestUntrustedBaggageIsNotSentOn(t *testing.T) {
 	}
 }
 
+// grpc-gateway sends these headers on without their prefix, and Transport may send what it has made of
+// them.
+func TestHeadersForAGateway(t *testing.T) {
+	back := http1.serve(t, headers, nil)
+	client := &http.Client{Transport: httpscope.Transport(back.transport, nil)}
+	for _, trust := range []bool{false, true} {
+		h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			req, _ := http.NewRequestWithContext(r.Context(), "GET", back.URL, nil)
+			for key, values := range r.Header {
+				if key, ok := strings.CutPrefix(key, "Grpc-Metadata-"); ok {
+					req.Header[key] = values
+				}
+			}
+			if resp, err := client.Do(req); err != nil {
+				t.Error(err)
+			} else {
+				defer resp.Body.Close()
+				_, _ = io.Copy(w, resp.Body)
+			}
+		}), &httpscope.Options{TrustBaggage: func(*http.Request) bool { return trust }})
+		for _, header := range [][]string{
+			{"X-Request-Id", "r", "Grpc-Metadata-X-Request-Id", "theirs", "Grpc-Metadata-Baggage", "test.tenant=acme"},
+			{"X-Request-Id", "r", "Grpc-Metadata-Baggage", "test.tenant=acme", "Baggage", "a=1"},
+		} {
+			_, body := http1.serve(t, h, nil).get("/", header...)
+			var got sent
+			if err := json.Unmarshal([]byte(body), &got); err != nil {
+				t.Fatal(err)
+			}
+			if id := strings.Join(got["X-Request-Id"], ","); id != "r" || (len(got["Baggage"]) > 0) != trust {
+				t.Errorf("trusted: %v; sent the id %q and the baggage %q", trust, id, got["Baggage"])
+			}
+		}
+	}
+}
+
 func TestTracestateTravelsWithTraceparent(t *testing.T) {
 	const parent = "00-" + traceID + "-00f067aa0ba902b7-01"
 	back := http1.serve(t, headers, nil)

@@ -107,12 +107,14 @@ func isOfRequest(ctx context.Context) bool {
 // copyRequest makes the copy of r for the handler.
 func (e *exchange) copyRequest(r *http.Request) {
 	e.r = r.WithContext(scope.NewContext(e.mark, e.task))
-	if id := r.Header[idHeader]; len(id) != 1 || id[0] != e.id {
+	_, another := r.Header[gatewayPrefix+idHeader]
+	if id := r.Header[idHeader]; len(id) != 1 || id[0] != e.id || another {
 		// In a map of its own: other code may be reading that of r, and would crash.
 		if e.r.Header = maps.Clone(r.Header); e.r.Header == nil {
 			e.r.Header = http.Header{}
 		}
 		e.r.Header[idHeader] = e.answer.sent[:]
+		delete(e.r.Header, gatewayPrefix+idHeader)
 	}
 	e.answer.body.watch(r, e.r)
 }

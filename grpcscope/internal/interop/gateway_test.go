@@ -16,7 +16,7 @@ import (
 )
 
 // A request that comes in by HTTP and goes on by gRPC has one id on both sides. Baggage that the
-// gateway hands on stays out if it isn't trusted.
+// gateway hands on stays out if it isn't trusted. Older gateways hand headers with a prefix on without it.
 func TestGateway(t *testing.T) {
 	logger, lines := logs()
 	got := make(chan metadata.MD, 1)
@@ -26,7 +26,7 @@ func TestGateway(t *testing.T) {
 		return nil
 	}, grpcscope.ServerOptions(&grpcscope.Options{Log: logger.LogAttrs})...)(grpcscope.DialOptions(nil)...)
 	all := runtime.WithIncomingHeaderMatcher(func(key string) (string, bool) { return key, true })
-	for name, opts := range map[string][]runtime.ServeMuxOption{"default": nil, "all headers": {all}} {
+	for name, opts := range map[string][]runtime.ServeMuxOption{"default": nil, "all headers": {all}, "prefixed headers": {runtime.WithLegacyHeaderMatching()}} {
 		mux := runtime.NewServeMux(append(opts, runtime.WithHealthzEndpoint(client))...)
 		err := mux.HandlePath("GET", "/check", func(w http.ResponseWriter, r *http.Request, _ map[string]string) {
 			// As generated code does it.
@@ -47,6 +47,8 @@ func TestGateway(t *testing.T) {
 				r := httptest.NewRequest("GET", path, nil)
 				r.Header.Set("X-Request-Id", id)
 				r.Header.Set("Baggage", "user=eve")
+				r.Header.Set("Grpc-Metadata-X-Request-Id", "theirs")
+				r.Header.Set("Grpc-Metadata-Baggage", "user=mallory")
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, r)
 				ids := w.Result().Header["X-Request-Id"]
