@@ -227,6 +227,40 @@ func TestAnAnswerThatTimeoutHandlerDrops(t *testing.T) {
 	}
 }
 
+// Middleware that counts or compresses sees only what the handler writes.
+func TestTheHandlersWritesAreAllThereAre(t *testing.T) {
+	for _, c := range []struct {
+		rule   string
+		limit  time.Duration
+		hijack bool
+	}{{"in time", time.Hour, false}, {"taken over, too late", 0, true}} {
+		w := &countingWriter{ResponseWriter: httptest.NewRecorder()}
+		ctx, cancel := context.WithTimeout(t.Context(), c.limit)
+		httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			if c.hijack {
+				_, _, _ = http.NewResponseController(w).Hijack()
+			}
+		}), nil).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+		cancel()
+		if w.writes != 0 {
+			t.Errorf("%s: %d writes", c.rule, w.writes)
+		}
+	}
+}
+
+type countingWriter struct {
+	http.ResponseWriter
+	writes int
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	w.writes++
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *countingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, nil }
+
 func TestAClientThatGoesAwayBeforeAnAnswer(t *testing.T) {
 	never := http1.serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), nil)
 	to, _ := url.Parse(never.URL)

@@ -33,8 +33,9 @@
 // characters A-Z a-z 0-9 . _ -, and replaced by a new id otherwise; no part of a bad one is
 // used. traceparent is taken if it is valid, and tracestate with it.
 // baggage is taken only if [Options.TrustBaggage] says so. Anyone can send these headers:
-// they identify a request in the logs and prove nothing. A grpc-gateway may send headers that begin with
-// Grpc-Metadata- on without that: of these the id is removed, and the baggage is as untrusted. What a client sends is kept only as
+// they identify a request in the logs and prove nothing. A grpc-gateway may send headers that begin
+// with Grpc-Metadata- on without that: of these the id is removed, and the baggage is as untrusted.
+// What a client sends is kept only as
 // copies, of at most 1024 bytes a field, and 8192 bytes of baggage in all: no long header or URL
 // stays in memory with a scope.
 //
