@@ -227,6 +227,17 @@ func TestAnAnswerThatTimeoutHandlerDrops(t *testing.T) {
 	}
 }
 
+// Such a handler may change the header until it has returned.
+func TestAnIDThatIsSetAfterTheAnswerHasBegun(t *testing.T) {
+	s := http1.serve(t, http.TimeoutHandler(httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "done")
+		w.Header().Set("X-Request-Id", "theirs")
+	}), nil), time.Minute, ""), nil)
+	if resp, _ := s.get("/", "X-Request-Id", "r"); fmt.Sprint(resp.Header["X-Request-Id"]) != "[r]" {
+		t.Errorf("the answer has the ids %q", resp.Header["X-Request-Id"])
+	}
+}
+
 // Middleware that counts or compresses sees only what the handler writes.
 func TestTheHandlersWritesAreAllThereAre(t *testing.T) {
 	for _, c := range []struct {

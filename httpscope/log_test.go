@@ -333,6 +333,9 @@ func TestAHijackedRequestHasNoStatus(t *testing.T) {
 func TestAMiddlewareWithUnwrapAlone(t *testing.T) {
 	out := testkit.NewLines()
 	h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if want := r.Header.Get("Flusher") != ""; has[http.Flusher](w) != want {
+			t.Errorf("Flush: %v, want %v", !want, want)
+		}
 		switch r.URL.Path {
 		case "/flush":
 			w.Header().Set("X-Request-Id", "theirs")
@@ -348,9 +351,9 @@ func TestAMiddlewareWithUnwrapAlone(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 299 By hand\r\nX-Request-Id: r\r\nContent-Length: 0\r\n\r\n")
 		}
 	}), &httpscope.Options{Log: slogTo(out).LogAttrs})
-	for _, writer := range []func(w http.ResponseWriter) http.ResponseWriter{
-		func(w http.ResponseWriter) http.ResponseWriter { return unwrapper{struct{ http.ResponseWriter }{w}, w} },
-		func(w http.ResponseWriter) http.ResponseWriter { // or Flush too
+	for flusher, writer := range map[string]func(w http.ResponseWriter) http.ResponseWriter{
+		"": func(w http.ResponseWriter) http.ResponseWriter { return unwrapper{struct{ http.ResponseWriter }{w}, w} },
+		"too": func(w http.ResponseWriter) http.ResponseWriter { // or Flush, too
 			return struct {
 				unwrapper
 				http.Flusher
@@ -362,7 +365,7 @@ func TestAMiddlewareWithUnwrapAlone(t *testing.T) {
 			client int
 			line   any
 		}{"/flush": {200, 200.0}, "/hijack": {299, nil}, "/nothing": {200, 200.0}} {
-			resp, _ := s.get(path, "X-Request-Id", "r")
+			resp, _ := s.get(path, "X-Request-Id", "r", "Flusher", flusher)
 			if resp.StatusCode != c.client || fmt.Sprint(resp.Header["X-Request-Id"]) != "[r]" {
 				t.Errorf("%s: the client has got %d, with the id %q", path, resp.StatusCode, resp.Header["X-Request-Id"])
 			}

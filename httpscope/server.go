@@ -52,7 +52,7 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if isPreface(r) || h.skips(r) {
+	if isPreface(w, r) || h.skips(r) {
 		// What it sets must not stay on the connection either.
 		scope.Run(func() { h.next.ServeHTTP(w, r) })
 		return
@@ -67,8 +67,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // isPreface reports whether r is no request, but the beginning of an HTTP/2 connection, which
 // golang.org/x/net/http2/h2c takes over, only if it has no header. It serves requests that must not
 // get into one task.
-func isPreface(r *http.Request) bool {
-	return r.Method == "PRI" && r.RequestURI == "*" && len(r.Header) == 0 && r.ProtoMajor == 2
+func isPreface(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != "PRI" || r.RequestURI != "*" || len(r.Header) > 0 {
+		return false
+	}
+	_, ok := w.(http.Hijacker) // a request through an HTTP/2 connection that looks the same has none
+	if !ok {
+		_, ok = behind(w)
+	}
+	return ok && r.ProtoMajor == 2
 }
 
 // skips reports what Skip says of r. What Skip sets ends with it.

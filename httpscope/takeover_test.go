@@ -54,6 +54,33 @@ func TestAPrefaceOfHTTP2IsNoRequest(t *testing.T) {
 	}
 }
 
+// What comes through an HTTP/2 connection is a request.
+func TestARequestLikeAPreface(t *testing.T) {
+	for _, c := range []struct {
+		method, target string
+		scoped         bool
+		writer         func(http.ResponseWriter) http.ResponseWriter
+	}{
+		{"PRI", "*", true, func(w http.ResponseWriter) http.ResponseWriter { return w }},
+		{"PRI", "*", false, hijackable},
+		{"PRI", "*", false, func(w http.ResponseWriter) http.ResponseWriter { return unwrapper{w, hijackable(w)} }},
+		{"OPTIONS", "*", true, hijackable},
+		{"PRI", "/", true, hijackable},
+	} {
+		r := httptest.NewRequest(c.method, c.target, nil)
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			if n := scope.Current().Len(); n > 0 != c.scoped {
+				t.Errorf("%s %s: %d fields", c.method, c.target, n)
+			}
+		}), nil).ServeHTTP(c.writer(httptest.NewRecorder()), r)
+	}
+}
+
+func hijackable(w http.ResponseWriter) http.ResponseWriter {
+	return &countingWriter{ResponseWriter: w}
+}
+
 // Inside such a connection each request is one of its own, though their contexts are that of the first.
 func TestARequestThroughAHijackedConnectionIsNoInnerOne(t *testing.T) {
 	for _, hijack := range []bool{false, true} {

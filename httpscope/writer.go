@@ -90,6 +90,10 @@ func (a *answer) end() {
 		a.begin()
 		return
 	}
+	// A middleware may send the header only now. net/http has a copy, and makes one for who asks.
+	if _, own := a.ResponseWriter.(response); !own && !a.hijacked {
+		a.putID()
+	}
 	a.body.closeIfTooLarge(a.server)
 	if a.ctx.Err() != context.DeadlineExceeded || a.hijacked {
 		return
