@@ -34,9 +34,9 @@
 // used. traceparent is taken if it is valid, and tracestate with it.
 // baggage is taken only if [Options.TrustBaggage] says so. Anyone can send these headers:
 // they identify a request in the logs and prove nothing. A grpc-gateway may send headers that begin
-// with Grpc-Metadata- on without that: of these the id is removed, and the baggage is as untrusted.
-// What a client sends is kept only as
-// copies, of at most 1024 bytes a field, and 8192 bytes of baggage in all: no long header or URL
+// with Grpc-Metadata- on without this prefix: of these the id is removed, and the baggage isn't
+// trusted either. What a client sends is kept only as copies, of at most 1024 bytes a field, and
+// 8192 bytes of baggage in all: no long header or URL
 // stays in memory with a scope.
 //
 // # What is sent
@@ -62,9 +62,9 @@
 //
 // # HTTP/2 without TLS
 //
-// Put Handler inside the h2c.NewHandler of golang.org/x/net, and not around it. That serves the requests
-// of a whole connection while it serves the first one, which may be no more than the preface of HTTP/2.
-// Handler passes a preface on as it is. The Protocols of an http.Server need no such care.
+// Put Handler inside the h2c.NewHandler of golang.org/x/net, not around it: that handler serves all
+// requests of a connection within the first one, which may be only the preface of HTTP/2. Handler
+// passes a preface on as it is. With the Protocols of an http.Server there is nothing to heed.
 //
 // # What it costs
 //

@@ -11,8 +11,8 @@ import (
 	"github.com/taskscope/taskscope/scope"
 )
 
-// gatewayPrefix begins a header that grpc-gateway sends on without the prefix: so a client has another
-// way to say what a header of ours says.
+// gatewayPrefix begins the headers that grpc-gateway sends on without it: another way for a client to send
+// what a header of ours says.
 const gatewayPrefix = "Grpc-Metadata-"
 
 // setFields binds the fields of r, and sets the id and the untrusted baggage of e. It returns
@@ -56,7 +56,10 @@ func (h *handler) setFields(r *http.Request, e *exchange) (rejected int) {
 		if h.opts.TrustBaggage != nil && h.opts.TrustBaggage(r) {
 			attrs = entry.AppendBaggage(attrs, baggage)
 		} else {
-			e.untrusted = entry.Untrusted(baggage + "," + byGateway)
+			if byGateway != "" {
+				baggage += "," + byGateway
+			}
+			e.untrusted = entry.Untrusted(baggage)
 		}
 	}
 	if h.opts.Fields == nil {

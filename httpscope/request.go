@@ -45,7 +45,7 @@ type mark struct {
 	task      scope.Scope
 	route     atomic.Pointer[string] // that a Handler further in has found
 	logs      bool                   // this Handler, or one around it, writes a line: the task's last
-	over      atomic.Bool            // the handler has taken the connection over: what comes through that are other requests
+	over      atomic.Bool            // the handler has hijacked the connection: what comes through it are other requests
 }
 
 type markKey struct{}

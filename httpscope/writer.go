@@ -90,7 +90,7 @@ func (a *answer) end() {
 		a.begin()
 		return
 	}
-	// A middleware may send the header only now. net/http has a copy, and makes one for who asks.
+	// A middleware may send the header only now. net/http has its copy already, and would make another.
 	if _, own := a.ResponseWriter.(response); !own && !a.hijacked {
 		a.putID()
 	}
@@ -98,15 +98,15 @@ func (a *answer) end() {
 	if a.ctx.Err() != context.DeadlineExceeded || a.hijacked {
 		return
 	}
-	// http.TimeoutHandler drops what the handler has answered when the time is over, and doesn't say so
-	// before the next Write. Here all is written, and nothing more changes nothing.
+	// http.TimeoutHandler drops what the handler has answered when the time is over, and says so only at
+	// the next Write. All is written by now, and to write nothing more changes nothing.
 	if _, err := a.ResponseWriter.Write(nil); errors.Is(err, http.ErrHandlerTimeout) {
 		a.code, a.bytes, a.ctxErr = 0, 0, context.DeadlineExceeded
 	}
 }
 
-// Header has the id only once also after Hijack: httputil.ReverseProxy writes it to the connection,
-// with what the service behind it has answered.
+// Header has the id only once, also after Hijack: httputil.ReverseProxy writes the header to the
+// connection, with what the service behind it has answered.
 func (a *answer) Header() http.Header {
 	if a.hijacked {
 		a.putID()
