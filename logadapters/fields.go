@@ -138,12 +138,7 @@ func (o *Options) collectEach(f *Fields, s memo.Scope, attrs []slog.Attr, expand
 			if orig != nil && (b.Key != a.Key || !b.Value.Equal(a.Value)) {
 				orig = nil
 			}
-			if policy := scope.Policy(b.Key); policy&scope.Hidden != 0 {
-				continue
-			} else if policy&scope.Redacted != 0 {
-				b.Value = slog.StringValue(scope.RedactedText)
-			}
-			a = slog.Attr{Key: b.Key, Value: values.Resolve(b.Value)}
+			a = b
 		}
 		if expand != nil && a.Value.Kind() == slog.KindAny {
 			if parts := expand(a); parts != nil {
@@ -159,21 +154,45 @@ func (o *Options) collectEach(f *Fields, s memo.Scope, attrs []slog.Attr, expand
 
 // filterMembers returns a group with what Filter makes of the members of group.
 func (o *Options) filterMembers(group slog.Value) slog.Value {
-	var kept []slog.Attr
+	var kept Fields
 	for _, a := range group.Group() {
 		if b, keep := o.filter(a); keep {
-			kept = append(kept, b)
+			kept.add(b, nil)
 		}
 	}
-	return slog.GroupValue(kept...)
+	return slog.GroupValue(kept.Attrs...)
 }
 
-// filter calls Filter with a copy of a, which it may change.
+// filter calls Filter with a copy of a, which it may change. What it returns is resolved, and policed: it
+// may have the key of a secret.
 func (o *Options) filter(a slog.Attr) (b slog.Attr, keep bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			b, keep = slog.Attr{Key: a.Key, Value: values.Panic(p)}, true
 		}
 	}()
-	return o.Filter(values.CloneGroups(a))
+	if b, keep = o.Filter(values.CloneGroups(a)); !keep {
+		return b, false
+	}
+	b.Value = values.Resolve(b.Value)
+	return police(b)
+}
+
+// police returns a as the policy of its key has it, and whether it may be shown at all. The members of a
+// group without a key are fields of their own.
+func police(a slog.Attr) (_ slog.Attr, shown bool) {
+	if a.Key == "" && a.Value.Kind() == slog.KindGroup {
+		var members []slog.Attr
+		for _, m := range a.Value.Group() {
+			if m, shown := police(m); shown {
+				members = append(members, m)
+			}
+		}
+		return slog.Attr{Value: slog.GroupValue(members...)}, true
+	}
+	policy := scope.Policy(a.Key)
+	if policy&scope.Redacted != 0 {
+		a.Value = slog.StringValue(scope.RedactedText)
+	}
+	return a, policy&scope.Hidden == 0
 }

@@ -646,6 +646,29 @@ func TestFilterSeesNoSecretAndNoMarker(t *testing.T) {
 		return a, true
 	}}
 	expect(t, stamped(renaming, scope.New("hidden", "x", "redacted", "x", "k", 1)), "filter_redacted=[REDACTED] filter_k=1")
+	inlining := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+		a.Key = "filter_" + a.Key
+		return slog.Group("", slog.Group("", a), slog.Int("n", 2)), true
+	}}
+	expect(t, stamped(inlining, scope.New("hidden", "x", "redacted", "x")), "n=2 filter_redacted=[REDACTED]")
+}
+
+// The fields of another task's error are filtered and policed as any others.
+func TestFilterOfAnErrorsFields(t *testing.T) {
+	hidden, redacted := testkit.NewName("hidden"), testkit.NewName("redacted")
+	scope.NewKey[string](hidden, scope.Hidden)
+	scope.NewKey[string](redacted, scope.Redacted)
+	renaming := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) {
+		switch a.Key {
+		case "h":
+			a.Key = hidden
+		case "r", "s":
+			a.Key = redacted
+		}
+		return a, true
+	}}
+	s := logadapters.WithErrors(scope.New("k", 1), func(string) bool { return false }, scope.New("h", "x", "r", "x", "s", "x", "n", 2))
+	expect(t, stamped(renaming, s), "k=1 error_scope=["+redacted+"=[REDACTED] n=2]")
 }
 
 func TestMaxFieldsLeavesOutTheOldest(t *testing.T) {
@@ -721,6 +744,8 @@ func TestFieldsKeepTheirTypes(t *testing.T) {
 	}
 	newCache(&logadapters.Options{Filter: swapped}, see).Lookup(s)
 	check(float64(float32(0.1)), 0.1, when, int64(1)) // a renamed field is what the filter has returned
+	newCache(nil, see).Lookup(logadapters.WithErrors(s.Without("single"), func(string) bool { return false }, s))
+	check(0.1, when, int64(1), float32(0.1))
 }
 
 func TestFieldsOfALineAreResolved(t *testing.T) {
