@@ -30,9 +30,10 @@ func WithErrors(s scope.Scope, own func(key string) bool, scopes ...scope.Scope)
 			}
 			continue
 		}
-		for key, value := range e.All() {
+		for key := range e.All() {
 			if !has(key) && !own(key) {
-				stamp = stamp.With(slog.Attr{Key: key, Value: value})
+				value, _ := e.Get(key) // as it was set: a slog.Value loses types
+				stamp = stamp.With(key, value)
 			}
 		}
 	}
