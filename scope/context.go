@@ -2,6 +2,8 @@ package scope
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -137,6 +139,18 @@ func (c *scopeContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// String names the context as those of package context name theirs.
+func (c *scopeContext) String() string {
+	if named, ok := c.Context.(fmt.Stringer); ok {
+		return named.String() + ".WithScope"
+	}
+	return fmt.Sprintf("%T.WithScope", c.Context)
+}
+
+// Format keeps fmt out of the context, whatever the verb: it would show values in spite of their policies,
+// and read last while another goroutine writes it.
+func (c *scopeContext) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 func contextOf(ctx context.Context) *scopeContext {
 	if ctx == nil {

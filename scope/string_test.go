@@ -2,10 +2,12 @@ package scope_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,6 +65,36 @@ func TestStringAndLogValueObeyPolicies(t *testing.T) {
 		t.Errorf("an error says %s", got)
 	}
 }
+
+// A mock, say, prints the arguments of each call.
+func TestAPrintedContextShowsNoValues(t *testing.T) {
+	scope.New("request_id", "r-1").Run(func() {
+		ctx := scope.NewContext(context.Background(), scope.With("user", "s3cret"))
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%d", "%q"} {
+			if got := fmt.Sprintf(format, ctx); got != "context.Background.WithScope" {
+				t.Errorf("%s gives %s", format, got)
+			}
+		}
+		own := scope.NewContext(struct{ context.Context }{ctx}, scope.Current())
+		derived := context.WithValue(own, scopeKey{}, 1)
+		if got := fmt.Sprint(derived); !strings.HasPrefix(got, "struct { context.Context }.WithScope.WithValue(") {
+			t.Errorf("a derived one gives %s", got)
+		}
+		var lines sync.WaitGroup
+		defer lines.Wait()
+		lines.Go(func() { // changes what ctx remembers
+			for i := range 100 {
+				scope.Set("i", i)
+				scope.Current().Pick(ctx)
+			}
+		})
+		for range 100 {
+			_ = fmt.Sprint(ctx)
+		}
+	})
+}
+
+type scopeKey struct{}
 
 func TestStringSurvivesMethodsThatPanic(t *testing.T) {
 	s := scope.New("a", 1, "b", panics{}, "c", failingText{}, "d", 2)
