@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -123,6 +124,30 @@ func TestALineHasTheFieldsOfItsError(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A child has the errors of its parents, too.
+func TestErrorsOfSeveralWiths(t *testing.T) {
+	var first, second error
+	scope.New("request_id", "other").Run(func() { first = failed(errLuck) })
+	scope.New("request_id", "r").Run(func() {
+		scope.With("step", 2).Run(func() { second = scope.Error(io.EOF) })
+		for name, log := range map[string]func(out io.Writer){
+			"slog": func(out io.Writer) {
+				slog.New(slogh.New(slog.NewJSONHandler(out, nil), nil)).With("a", first).With("b", second).WithGroup("g").With("c", 1).Info("m")
+			},
+			"zap": func(out io.Writer) {
+				core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"}), zapcore.AddSync(out), zap.InfoLevel)
+				zap.New(zaph.New(core, nil)).With(zap.NamedError("a", first)).With(zap.NamedError("b", second)).With(zap.Namespace("g"), zap.Int("c", 1)).Info("m")
+			},
+		} {
+			var out bytes.Buffer
+			log(&out)
+			if line := out.String(); !strings.Contains(line, `"error_scope":{"request_id":"other","order":7`) || !strings.Contains(line, `"step":2`) {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	})
 }
 
 // The fields of an error's own task appear where the line has their keys in no other way, whatever

@@ -653,6 +653,28 @@ func TestFilterSeesNoSecretAndNoMarker(t *testing.T) {
 	expect(t, stamped(inlining, scope.New("hidden", "x", "redacted", "x")), "n=2 filter_redacted=[REDACTED]")
 }
 
+// What scope.Error has made is written as the error that it was given, also as a field of the scope.
+func TestAnErrorInTheScopeIsBare(t *testing.T) {
+	var marked error
+	scope.New("k", 1).Run(func() { marked = scope.Error(errors.ErrUnsupported) })
+	var got any
+	newCache(nil, func(l *text, f logadapters.Fields) *text {
+		got = f.Any(0)
+		return attach(l, f)
+	}).Lookup(scope.New("err", marked))
+	if got != errors.ErrUnsupported {
+		t.Errorf("the logger is given %#v", got)
+	}
+}
+
+// The first error that shows fields gets the group.
+func TestAnErrorWithNothingToShowTakesNoGroup(t *testing.T) {
+	hidden := testkit.NewName("hidden")
+	scope.NewKey[string](hidden, scope.Hidden)
+	s := logadapters.WithErrors(scope.New("k", 1), func(string) bool { return false }, scope.New(hidden, "x"), scope.New("n", 2), scope.New("n", 3))
+	expect(t, stamped(nil, s), "k=1 error_scope=[n=2]")
+}
+
 // The fields of another task's error are filtered and policed as any others.
 func TestFilterOfAnErrorsFields(t *testing.T) {
 	hidden, redacted := testkit.NewName("hidden"), testkit.NewName("redacted")
@@ -956,6 +978,7 @@ func TestAPanicInAttachCostsTheFieldsAtFault(t *testing.T) {
 	expect(t, d.Without(is("a")).s, "b=!PANIC: With failed c=!PANIC: With failed d=4")
 	expect(t, c.Lookup(s.With("e", "bad", "f", 6)).Value.s, "a=1 b=!PANIC: With failed c=!PANIC: With failed d=4 e=!PANIC: With failed f=6")
 	expect(t, stamped(nil, s), "a=1 b=bad c=bad d=4")
+	expect(t, c.Lookup(scope.New("a", float32(0.1), "b", "bad")).Value.s, "a=0.1 b=!PANIC: With failed") // as it was set
 }
 
 // A method that panics with all fields, and not alone, costs its own field.

@@ -135,6 +135,23 @@ func TestAHandlerThatChangesWhatItIsGivenChangesNoLaterLine(t *testing.T) {
 	wantLine(t, &out, `{"level":"INFO","msg":"m","g":{"w":{"c":3},"d":4}}`)
 }
 
+// What is remembered for one scope isn't changed by lines of others that were made from it.
+func TestScopesOfOneParentShareNoRoom(t *testing.T) {
+	var out bytes.Buffer
+	l := slog.New(slogh.New(&unshared{mu: new(sync.Mutex), out: &out}, nil))
+	s := scope.New("a", 0)
+	for i := range 10 {
+		s.Run(func() { l.Info("m") }) // each is derived from the one before
+		first, second := s.With("b", 1), s.With("c", 2)
+		for _, s := range []scope.Scope{first, second, first} {
+			out.Reset()
+			s.Run(func() { l.Info("m") })
+			wantLine(t, &out, "m "+s.String())
+		}
+		s = s.With(fmt.Sprint("k", i), i)
+	}
+}
+
 func TestTwoAdaptersStampOnce(t *testing.T) {
 	fields := []any{"id", 7, slog.Group("s", slog.Int("a", 1)), "v", callback(func() string { return "resolved" })}
 	for name, build := range map[string]func(slog.Handler) slog.Handler{
