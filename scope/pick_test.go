@@ -66,6 +66,18 @@ func TestPickWithinATask(t *testing.T) {
 			scope.SetAttrs(attrs(s.Pick(ctx))...)
 			return context.Background()
 		}, "b=2 c=3"},
+		{"what was picked, bound twice, and the context of the first time", func() (inner context.Context) {
+			ctx := newContext(scope.With("c", 3))
+			scope.Current().Pick(ctx).Run(func() { inner = newContext(scope.With("d", 4)) })
+			var picked scope.Scope
+			scope.Current().Pick(ctx).Run(func() {
+				scope.Set("e", 5)
+				picked = scope.Current().Pick(inner)
+			})
+			scope.Clear()
+			scope.SetAttrs(attrs(picked)...)
+			return context.Background()
+		}, "a=1 b=2 c=3 d=4"},
 		{"an entry's context, then many Sets", func() context.Context {
 			ctx := newContext(scope.Current())
 			setMany(0, 70)
@@ -766,8 +778,9 @@ func TestWhatPickKnowsIsBounded(t *testing.T) {
 			scope.Set("i", i)
 			scope.Current().Pick(ctx)
 		},
-		"With of one key": func(i int) { s = s.With("i", i) },
-		"Set of one key":  func(i int) { scope.Set("i", i) },
+		"contexts of one scope": func(i int) { scope.Current().Pick(newContext(scope.With("x", i))) },
+		"With of one key":       func(i int) { s = s.With("i", i) },
+		"Set of one key":        func(i int) { scope.Set("i", i) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			rounds := func(n int) (perRound time.Duration, heap uint64) {

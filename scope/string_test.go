@@ -140,6 +140,23 @@ func TestAValueMayLookAtItsOwnScope(t *testing.T) {
 	}
 }
 
+// Also if it replaces a field of a scope that was made by replacing one.
+func TestAValueMaySetInItsOwnScope(t *testing.T) {
+	calls := 0
+	s := scope.New("a", 1, "v", callback(func() string {
+		if calls++; calls > 1 {
+			return "asked again"
+		}
+		scope.Set("a", 3)
+		return scope.Current().String()
+	})).With("a", 2)
+	s.Run(func() {
+		if got, want := s.String(), `a=2 v="a=3"`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
 // A handler may change the attributes of a line that it is given.
 func TestTheGroupOfAScopeIsItsReceivers(t *testing.T) {
 	s := scope.New("a", 1, slog.Group("g", slog.Int("b", 2), slog.Group("h", slog.Int("c", 3))))

@@ -32,6 +32,7 @@ var defaultCases = map[string]func(){
 	},
 	"no flags":   func() { log.SetFlags(0) },
 	"only debug": func() { slog.SetLogLoggerLevel(slog.LevelDebug) },
+	"another adapter, before package log got its writer": func() { log.SetOutput(io.Discard); slogh.New(slog.Default().Handler(), nil) },
 }
 
 // defaultLines logs in all ways that a program has, with what is bound.

@@ -215,6 +215,35 @@ func TestAValueOfWithThatLogs(t *testing.T) {
 	}
 }
 
+// A loggingEncoder logs for each integer that With attaches.
+type loggingEncoder struct {
+	zapcore.Encoder
+	log func()
+}
+
+func (e loggingEncoder) Clone() zapcore.Encoder { return loggingEncoder{e.Encoder.Clone(), e.log} }
+
+func (e loggingEncoder) AddInt64(key string, n int64) {
+	e.log()
+	e.Encoder.AddInt64(key, n)
+}
+
+func TestAnEncoderThatLogsEnds(t *testing.T) {
+	var out sink
+	var l *zap.Logger
+	deep := 0
+	l = zap.New(zaph.New(zapcore.NewCore(loggingEncoder{zapcore.NewJSONEncoder(encoderConfig()), func() {
+		if deep++; deep < 100 {
+			l.Info("inner")
+		}
+		deep--
+	}}, &out, zap.InfoLevel), nil))
+	scope.New("k", 1).Run(func() { l.Info("outer") })
+	if got := out.String(); strings.Count(got, "inner") != 2 || !strings.Contains(got, `"outer","k":1`) {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestAWritersPanicComesOutAndNoLineIsWrittenTwice(t *testing.T) {
 	for name := range allWays(zapcore.NewNopCore()) {
 		t.Run(name, func(t *testing.T) {

@@ -1074,3 +1074,20 @@ func TestTheFieldsGivenToWithMayBeUsedAgain(t *testing.T) {
 	scope.New("k", 1).Run(func() { l.Info("m") })
 	wantLines(t, &out, `{"level":"info","msg":"m","a":1}`, `{"level":"info","msg":"m","a":1,"k":1}`)
 }
+
+// Children of one logger know their own keys, whatever the others are given.
+func TestChildrenOfOneLoggerShareNoRoom(t *testing.T) {
+	for n := range 10 {
+		var out sink
+		parent := zap.New(zaph.New(jsonCore(&out, zap.InfoLevel), nil))
+		for i := range n {
+			parent = parent.With(zap.Int(fmt.Sprint("k", i), i))
+		}
+		first := parent.With(zap.Int("a", 1))
+		parent.With(zap.Int("b", 1))
+		scope.New("a", 2, "b", 2).Run(func() { first.Info("m") })
+		if line := out.String(); strings.Contains(line, `"a":2`) || !strings.Contains(line, `"b":2`) {
+			t.Errorf("behind %d fields: %s", n, line)
+		}
+	}
+}
