@@ -17,3 +17,12 @@ func TestATotalTakesWholeCacheLines(t *testing.T) {
 		t.Errorf("what changes begins at byte %d of %d, want 64 of 128", mu.Offset, typ.Size())
 	}
 }
+
+// Another goroutine may add a value of another kind to a total that is only just in the list.
+func TestATotalWithoutAValueOfItsKindIsNotShown(t *testing.T) {
+	l := &total{key: "k", kind: listTotal}
+	l.add(addend{n: 1})
+	if value, _, used := l.read(true); used {
+		t.Errorf("it is shown as %v", value)
+	}
+}
