@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/taskscope/taskscope/internal/memo"
@@ -135,6 +136,18 @@ func TestAllIsCalledAtTheEnd(t *testing.T) {
 	})
 	testkit.Receive(t, called, "second call")
 	waitForGo(t)
+}
+
+// A task that is over may be entered again, and end again.
+func TestTheEndIsCalledOnce(t *testing.T) {
+	s := scope.New()
+	var calls atomic.Int64
+	s.Run(func() { s.Internal().AtEnd(func() { calls.Add(1) }) })
+	s.Run(func() {})
+	waitForGo(t)
+	if n := calls.Load(); n != 1 {
+		t.Errorf("it is called %d times", n)
+	}
 }
 
 func TestBindOutsidePutsBackWhatWasBound(t *testing.T) {
