@@ -192,8 +192,9 @@ func TestTheTypeOfAnErrorIsThatOfTheBareOne(t *testing.T) {
 		"*errors.errorString":   io.EOF,
 		"*scope_test.codeError": fmt.Errorf("a: %w", fmt.Errorf("b: %w", &codeError{7})),
 		"*fmt.wrapError":        fmt.Errorf("%w", nil),
-		"out_of_stock":          typedError{},
-		"*errors.joinError":     errors.Join(io.EOF),
+		"out_of_stock":          typedError{"out_of_stock"},
+		reflect.TypeFor[typedError]().PkgPath() + ".typedError": typedError{""},
+		"*errors.joinError": errors.Join(io.EOF),
 		reflect.TypeFor[stackError]().PkgPath() + ".stackError": stackError{},
 	} {
 		for _, marked := range []error{errorWith(err, "a", 1), errorWith(errorWith(err, "a", 1), "b", 2)} {
@@ -205,7 +206,7 @@ func TestTheTypeOfAnErrorIsThatOfTheBareOne(t *testing.T) {
 	}
 }
 
-type typedError struct{}
+type typedError struct{ name string }
 
-func (typedError) Error() string     { return "typed" }
-func (typedError) ErrorType() string { return "out_of_stock" }
+func (typedError) Error() string       { return "typed" }
+func (e typedError) ErrorType() string { return e.name }

@@ -188,6 +188,8 @@ func TestOnlyARunningWrapKeepsTheTaskLive(t *testing.T) {
 		wantEnded(t, s, true) // fn waits
 		fn()
 		wantEnded(t, s, true)
+		s.Wrap(func() { wantEnded(t, scope.Current(), false) })() // elsewhere it may still be entered
+		wantEnded(t, s, true)
 
 		unentered := scope.New("b", 1)
 		unentered.Wrap(func() {})()
