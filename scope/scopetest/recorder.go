@@ -144,7 +144,7 @@ type zapLines struct{ *Recorder }
 func (z zapLines) Write(p []byte) (int, error) {
 	line := Line{Fields: map[string]any{}}
 	var level json.Number
-	// The first fields of these names are the line's own, and later ones the program's.
+	// Up to the message these are the line's own: it has no time if that is zero.
 	own := map[string]any{"level": &level, "ts": new(string), "msg": &line.Message}
 	d := json.NewDecoder(bytes.NewReader(p))
 	d.UseNumber()
@@ -156,7 +156,9 @@ func (z zapLines) Write(p []byte) (int, error) {
 		}
 		if to, ok := own[key.(string)]; ok {
 			err = d.Decode(to)
-			delete(own, key.(string))
+			if to == &line.Message {
+				own = nil
+			}
 			continue
 		}
 		var value any

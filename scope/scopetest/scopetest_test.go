@@ -407,6 +407,18 @@ func TestFieldsNamedAsTheLinesOwn(t *testing.T) {
 }
 
 // What a logger's With and groups hold, and options, show as in a program.
+// zap leaves out a time that is zero, and then the field of that name is the program's.
+func TestALineWithoutATime(t *testing.T) {
+	r := scopetest.Record(t)
+	if err := r.Core().Write(zapcore.Entry{Message: "m"}, []zap.Field{zap.Int("ts", 7), zap.String("level", "mine")}); err != nil {
+		t.Fatal(err)
+	}
+	line := r.Lines()[0]
+	if line.Message != "m" || line.Int("ts") != 7 || line.String("level") != "mine" {
+		t.Errorf("got %+v", line)
+	}
+}
+
 func TestARecorderForLoggersThatAreGivenToTheCode(t *testing.T) {
 	var r scopetest.Recorder
 	opts := &logadapters.Options{Group: "scope"}
