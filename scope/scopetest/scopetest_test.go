@@ -406,7 +406,6 @@ func TestFieldsNamedAsTheLinesOwn(t *testing.T) {
 	}
 }
 
-// What a logger's With and groups hold, and options, show as in a program.
 // zap leaves out a time that is zero, and then the field of that name is the program's.
 func TestALineWithoutATime(t *testing.T) {
 	r := scopetest.Record(t)
@@ -419,6 +418,7 @@ func TestALineWithoutATime(t *testing.T) {
 	}
 }
 
+// What a logger's With and groups hold, and options, show as in a program.
 func TestARecorderForLoggersThatAreGivenToTheCode(t *testing.T) {
 	var r scopetest.Recorder
 	opts := &logadapters.Options{Group: "scope"}
