@@ -1,6 +1,7 @@
 package scope_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -305,4 +306,19 @@ func TestATotalIsReadWhileItBegins(t *testing.T) {
 			wg.Wait()
 		})
 	}
+}
+
+func TestAListIsEscapedAsItsEncoderDoes(t *testing.T) {
+	scope.New().Run(func() {
+		scope.Append("l", struct{ A string }{"<b>"})
+		list := scope.Current().Totals()[0].Value.Any()
+		for escapes, want := range map[bool]string{false: `[{"A":"<b>"}]`, true: `[{"A":"\u003cb\u003e"}]`} {
+			var out strings.Builder
+			enc := json.NewEncoder(&out)
+			enc.SetEscapeHTML(escapes)
+			if err := enc.Encode(list); err != nil || out.String() != want+"\n" {
+				t.Errorf("%s, %v, want %s", out.String(), err, want)
+			}
+		}
+	})
 }
