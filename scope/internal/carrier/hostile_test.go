@@ -257,6 +257,33 @@ func TestAnAppendInPlaceReachesNoOtherGoroutine(t *testing.T) {
 	}
 }
 
+// A child has its parent's set. What it appends there is gone when a Run of the parent ends, and what
+// was there is back.
+func TestAnAppendInPlaceToASetThatIsPutBack(t *testing.T) {
+	onDirect(t)
+	o := newObject("a")
+	inGoroutine(func() {
+		setLabels("foreign", "1")
+		outer := Swap(&o.Header, []Label{{"zone", "eu"}})
+		before, appended, run := visible(), make(chan struct{}), make(chan struct{})
+		go func() {
+			<-run
+			appendInPlace(label{"helper", "x"})
+			close(appended)
+		}()
+		inner := Swap(nil, nil)
+		close(run)
+		<-appended
+		inner.Restore(nil)
+		wantBound(t, "a")
+		if got := visible(); got != before {
+			t.Errorf("the labels are %q, want %q", got, before)
+		}
+		outer.Restore(nil)
+		wantBound(t, "")
+	})
+}
+
 // The set that a context answers with is the asking goroutine's alone.
 func TestAnAppendInPlaceToAnAnswerReachesNoOtherAnswer(t *testing.T) {
 	onDirect(t)
