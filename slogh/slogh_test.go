@@ -546,6 +546,20 @@ func TestAKeyIsNeverThereTwice(t *testing.T) {
 	}
 }
 
+// It may go by a value's type, also in an open group, where the value is attached anew for each scope.
+func TestReplaceAttrSeesWhatWithWasGiven(t *testing.T) {
+	type secret struct{ Key string }
+	var out bytes.Buffer
+	l := slog.New(slogh.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if _, ok := a.Value.Any().(secret); ok {
+			return slog.String(a.Key, "*")
+		}
+		return noTime(groups, a)
+	}}), nil)).WithGroup("g").With("v", secret{"s3cret"})
+	scope.New("k", secret{"s3cret"}).Run(func() { l.Info("m") })
+	wantLine(t, &out, `{"level":"INFO","msg":"m","k":"*","g":{"v":"*"}}`)
+}
+
 func TestAReplaceAttrThatPanicsCostsItsFieldOnEachLine(t *testing.T) {
 	var out bytes.Buffer
 	l := slog.New(slogh.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -308,4 +309,40 @@ func TestWhatACoreChangesInCheckIsWritten(t *testing.T) {
 	l.Info("bare")
 	scope.New("k", 1).Run(func() { l.Info("stamped") })
 	wantLines(t, &out, `{"level":"info","msg":"changed bare"}`, `{"level":"info","msg":"changed stamped","k":1}`)
+}
+
+// A core that reports errors, say, looks for them in the scope's fields too.
+func TestACoreOfAnotherPackageSeesTheScopesErrors(t *testing.T) {
+	seen, lines := observer.New(zap.InfoLevel)
+	l := zap.New(zaph.New(writing{seen}, nil))
+	scope.New("err", errLuck).Run(func() {
+		l.Info("m")
+		scope.Set("k", 1)
+		l.Info("m")
+	})
+	for _, line := range lines.All() {
+		if f := line.Context[0]; f.Type != zapcore.ErrorType || f.Interface != errLuck {
+			t.Errorf("it gets %+v", f)
+		}
+	}
+}
+
+// A printing encoder shows a value as fmt does, in quotes.
+type printing struct{ w io.Writer }
+
+func (p printing) Encode(v any) error {
+	_, err := fmt.Fprintf(p.w, "%q\n", fmt.Sprint(v))
+	return err
+}
+
+func TestAReflectedEncoderOfTheProgramGetsWhatWithWasGiven(t *testing.T) {
+	cfg := encoderConfig()
+	cfg.NewReflectedEncoder = func(w io.Writer) zapcore.ReflectedEncoder { return printing{w} }
+	for way := range allWays(zapcore.NewNopCore()) {
+		var out sink
+		l := zap.New(zaph.New(allWays(zapcore.NewCore(zapcore.NewJSONEncoder(cfg), &out, zap.InfoLevel))[way], nil))
+		l = l.With(zap.Namespace("n"), zap.Any("v", map[string]int{"a": 1}))
+		scope.New("k", struct{ N int }{7}).Run(func() { l.Info(way) })
+		wantLines(t, &out, `{"level":"info","msg":"`+way+`","k":"{7}","n":{"v":"map[a:1]"}}`)
+	}
 }
