@@ -54,6 +54,10 @@ func answerTo(w http.ResponseWriter, r *http.Request, m *mark) (*answer, http.Re
 		a := new(recorderAnswer)
 		a.init(w, r, m)
 		return &a.answer, a
+	case flusher | hijacker | readerFrom:
+		a := new(fancyAnswer)
+		a.init(w, r, m)
+		return &a.answer, a
 	}
 	a := new(answer)
 	a.init(w, r, m)
@@ -141,6 +145,21 @@ func (a *hijackAnswer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return a.hijack(http.NewResponseController(a.ResponseWriter).Hijack)
 }
 
+// A fancyAnswer is for HTTP/1 behind a writer like those of chi's NewWrapResponseWriter.
+type fancyAnswer struct{ answer }
+
+func (a *fancyAnswer) Flush() {
+	_ = a.flush(func() error { a.ResponseWriter.(http.Flusher).Flush(); return nil })
+}
+
+func (a *fancyAnswer) ReadFrom(src io.Reader) (int64, error) {
+	return a.readFrom(a.ResponseWriter.(io.ReaderFrom).ReadFrom, src)
+}
+
+func (a *fancyAnswer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return a.hijack(a.ResponseWriter.(http.Hijacker).Hijack)
+}
+
 // behind reports what an http.ResponseController finds behind w.
 func behind(w http.ResponseWriter) (flushes, hijacks bool) {
 	for next, ok := w.(unwrapper); ok; next, ok = w.(unwrapper) {
@@ -161,6 +180,8 @@ type unwrapper interface{ Unwrap() http.ResponseWriter }
 const (
 	stringWriter = 1 << iota
 	flusher
+	hijacker
+	readerFrom
 	another
 )
 
@@ -171,8 +192,14 @@ func optional(w http.ResponseWriter) (have int) {
 	if _, ok := w.(http.Flusher); ok {
 		have |= flusher
 	}
+	if _, ok := w.(http.Hijacker); ok {
+		have |= hijacker
+	}
+	if _, ok := w.(io.ReaderFrom); ok {
+		have |= readerFrom
+	}
 	switch w.(type) {
-	case interface{ FlushError() error }, closeNotifier, http.Hijacker, io.ReaderFrom, http.Pusher, deadliner, fullDuplexer:
+	case interface{ FlushError() error }, closeNotifier, http.Pusher, deadliner, fullDuplexer:
 		have |= another
 	}
 	return have

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/felixge/httpsnoop"
 
 	"github.com/taskscope/taskscope/httpscope"
 	"github.com/taskscope/taskscope/internal/testkit"
@@ -145,6 +146,87 @@ func TestTheResponseWriterGetsNoInterfaceThatItHasNot(t *testing.T) {
 			h.ServeHTTP(c.w, newRequest(t))
 		}
 	})
+}
+
+// The answers to the writers of common middleware do all that these do, and take one allocation.
+func TestBehindTheWritersOfMiddleware(t *testing.T) {
+	for name, wrap := range map[string]func(http.ResponseWriter) http.ResponseWriter{
+		"fancy": func(w http.ResponseWriter) http.ResponseWriter { // as chi's
+			return struct {
+				http.ResponseWriter
+				http.Flusher
+				http.Hijacker
+				io.ReaderFrom
+			}{w, w.(http.Flusher), w.(http.Hijacker), w.(io.ReaderFrom)}
+		},
+		"snooped": func(w http.ResponseWriter) http.ResponseWriter { // as otelhttp's
+			return httpsnoop.Wrap(w, httpsnoop.Hooks{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := testkit.NewLines()
+			mux := http.NewServeMux()
+			mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprint(w, "a")
+				w.(http.Flusher).Flush()
+				if n, err := w.(io.ReaderFrom).ReadFrom(strings.NewReader("bc")); n != 2 || err != nil {
+					t.Errorf("copied %d bytes, %v", n, err)
+				}
+				if n, err := io.WriteString(w, "d"); n != 1 || err != nil {
+					t.Errorf("wrote %d bytes, %v", n, err)
+				}
+			})
+			mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			})
+			mux.HandleFunc("/control", func(w http.ResponseWriter, r *http.Request) {
+				if c, ok := w.(interface{ CloseNotify() <-chan bool }); ok && c.CloseNotify() == nil {
+					t.Error("CloseNotify returns nil")
+				}
+				c := http.NewResponseController(w)
+				past := time.Now().Add(-time.Second)
+				if err := errors.Join(c.EnableFullDuplex(), c.SetWriteDeadline(time.Now().Add(time.Hour)), c.SetReadDeadline(past)); err != nil && name == "snooped" {
+					t.Error(err)
+				}
+			})
+			h := httpscope.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mux.ServeHTTP(w, r)
+			}), &httpscope.Options{Log: slogTo(out).LogAttrs})
+			empty := httpscope.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), nil)
+			s := http1.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w = wrap(w)
+				httpscope.Handler(http.HandlerFunc(func(inside http.ResponseWriter, _ *http.Request) {
+					if got, want := interfacesOf(inside), interfacesOf(w); !slices.Equal(got, want) {
+						t.Errorf("got  %q\nwant %q", got, want)
+					}
+				}), nil).ServeHTTP(w, r)
+				if r.URL.Path == "/allocations" {
+					if got := testing.AllocsPerRun(100, func() { empty.ServeHTTP(w, r) }); got > 13 && !testkit.Race {
+						t.Errorf("%v allocations", got)
+					}
+					return
+				}
+				h.ServeHTTP(w, r)
+			}), nil)
+			s.get("/allocations")
+			if _, body := s.get("/stream"); body != "abcd" {
+				t.Errorf("the body is %q", body)
+			}
+			out.Next(t).Want(t, testkit.Line{"http.response.body.size": 4.0, "http.response.status_code": 200.0})
+			s.get("/control")
+			out.Next(t).Want(t, testkit.Line{"http.response.status_code": 200.0})
+			if _, body := s.get("/hijack"); body != "ok" {
+				t.Errorf("the body is %q", body)
+			}
+			out.Next(t).Want(t, testkit.Line{"http.response.status_code": nil})
+		})
+	}
 }
 
 func newRequest(t *testing.T) *http.Request {
