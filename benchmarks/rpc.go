@@ -36,7 +36,7 @@ func aboutCalls(over string) string {
 const rpcFloor = "The row by hand does what any server with such a scope must: it takes the id as it has come, makes the scope, and has the handler run with it and with its context. " +
 	"On top of it grpcscope and connectscope look for other entries around the call, for a traceparent and for baggage, look at the id, and make a task of each call and something that remembers what it is."
 
-const grpcLine = " gRPC serves each call on a new goroutine. Most of what its line takes is that the stack grows once more, which a handler that does something has had it do before."
+const grpcLine = " gRPC serves each call on a new goroutine. Most of the time that its line takes is for one more growth of that goroutine's stack. A handler that does real work has usually made it grow already."
 
 // grpcCall measures a call over bufconn, which has no sockets.
 func grpcCall() table {

@@ -87,8 +87,8 @@ type Options struct {
 	//     cause of its own: a server that cancels its BaseContext should give a cause. A client
 	//     that closes only its sending side looks the same.
 	//   - The context's deadline passed, and there was no answer: error.type timeout, at Warn,
-	//     with no status. A middleware around Handler may have answered. An answer that an
-	//     http.TimeoutHandler right around Handler has dropped, since its time was over, is none.
+	//     with no status. A middleware around Handler may have answered. The same goes for an
+	//     answer that came too late, so that an http.TimeoutHandler right around Handler dropped it.
 	//   - The connection was hijacked before an answer: no status.
 	//
 	// An early end without an answer has no status either. An answer that other code gives after

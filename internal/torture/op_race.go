@@ -98,7 +98,8 @@ func (g *goroutine) volley() func() {
 	}
 }
 
-// raceOn does n operations of those that may be done while others of the task race.
+// raceOn does n random operations, of the kinds that the model can judge while other goroutines of the
+// task do the same.
 func (g *goroutine) raceOn(n int, sharing bool) {
 	for range n {
 		switch what := g.rng.IntN(16); {
