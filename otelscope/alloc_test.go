@@ -61,6 +61,11 @@ func TestAStampedRecordAllocatesWhatTheBareOneDoes(t *testing.T) {
 				t.Errorf("%d fields, one on the record already: %v allocations, as its own %v", fields, got, budget)
 			}
 		})
+		s.With("trace_id", traceID, "span_id", "0000000000000007", "parent_span_id", "p").Run(func() {
+			if got := log(stamping, remote(), own, nil); got > budget+1 { // the same
+				t.Errorf("%d fields and a parent, of another span: %v allocations, as its own %v", fields, got, budget)
+			}
+		})
 	}
 }
 

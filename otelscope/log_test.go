@@ -117,6 +117,8 @@ func TestWhoseIDsARecordHas(t *testing.T) {
 			[]attribute.KeyValue{attribute.Int("a", 1), attribute.String("trace_id", other), attribute.String("span_id", "0000000000000007"), attribute.Int("z", 2)}, "hello a=1 z=2 " + ids},
 		{"the scope's as attributes, and another span", []any{"trace_id", traceID, "span_id", "0000000000000007"}, remote(),
 			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", "0000000000000007")}, "hello trace_id=" + traceID + " " + ids},
+		{"the scope's as attributes, and its span", []any{"trace_id", traceID, "span_id", spanID}, remote(),
+			[]attribute.KeyValue{attribute.String("trace_id", traceID), attribute.String("span_id", spanID)}, "hello trace_id=" + traceID + " span_id=" + spanID + " " + ids},
 		{"another's as attributes, and a span", []any{"trace_id", traceID, "span_id", spanID}, remote(),
 			[]attribute.KeyValue{attribute.String("trace_id", other), attribute.Int("span_id", 7)}, "hello trace_id=" + other + " span_id=7 " + ids},
 		{"a parent, and the scope's own span", []any{"trace_id", traceID, "span_id", spanID, "parent_span_id", "p"}, remote(), nil, "hello parent_span_id=p " + ids},
