@@ -162,22 +162,28 @@ func (c *converter) any(v any, depth int) attribute.Value {
 		return c.ofDuration(v)
 	case error:
 		return ofString(v.Error())
+	case json.RawMessage: // since Go 1.27 it is a Stringer, too
+		return ofJSON(v)
 	case fmt.Stringer:
 		return ofString(v.String())
 	case encoding.TextMarshaler:
 		return ofText(v.MarshalText())
 	case json.Marshaler: // it may leave out what fmt would show
-		text, err := json.Marshal(v)
-		if string(text) == "null" {
-			return attribute.Value{}
-		}
-		var unquoted string
-		if json.Unmarshal(text, &unquoted) == nil {
-			text = []byte(unquoted)
-		}
-		return ofText(text, err)
+		return ofJSON(v)
 	}
 	return c.reflected(r, depth)
+}
+
+func ofJSON(v json.Marshaler) attribute.Value {
+	text, err := json.Marshal(v)
+	if string(text) == "null" {
+		return attribute.Value{}
+	}
+	var unquoted string
+	if json.Unmarshal(text, &unquoted) == nil {
+		text = []byte(unquoted)
+	}
+	return ofText(text, err)
 }
 
 func ofText(text []byte, err error) attribute.Value {
