@@ -32,7 +32,7 @@ adapters="./scope/... ./logadapters/... ./slogh/... ./zaph/... ./zeroh/..."
 vetted=./...
 if $quick; then
 	emulated="s390x" # big-endian: furthest from the rest
-	linked="windows/amd64 windows/arm64 darwin/arm64 freebsd/amd64"
+	linked="windows/amd64 darwin/arm64"
 	vetted=$adapters adapters=$store
 fi
 
@@ -167,6 +167,19 @@ last=$(go env GOVERSION)
 toolchain=$(go env GOTOOLCHAIN)
 cgo=$(go env CGO_ENABLED) # 0 without a C compiler
 
+# nested GO FLAGS runs the tests of the nested modules whose go.mod takes this Go, with -quick
+# of those alone that programs import.
+nested() {
+	local version=${1#go} mod least modules=
+	for mod in $(git ls-files '*/go.mod'); do
+		! $quick || [[ /$mod != */@(internal|examples|benchmarks)/* ]] || continue
+		least=$(sed -n 's/^go //p' "$mod")
+		[ "$(printf '%s\n' "$least" "$version" | sort -V | head -n 1)" != "$least" ] || modules+=" ${mod%/go.mod}"
+	done
+	echo "modules:$modules"
+	make test MODULES="$modules" TESTFLAGS="-count=1 $2"
+}
+
 # native GO CGO HOW WHAT COMMAND... adds a row of this machine.
 native() { row "$host" "$1" "$3" "$4" on "${host%/*}" "${host#*/}" "$2" "$1" "${@:5}"; }
 
@@ -179,17 +192,21 @@ for v in $versions; do
 		row "$host" "${newest:-go$v}" native "the newest patch of Go $v" lack "the module proxy's list can't be had"
 	fi
 	if [ -z "$newest" ] || ! (GOTOOLCHAIN=$newest go version) >>"$tmp/newest" 2>&1; then
-		row "$host" "${newest:-go$v}" native "all packages" lack "$(tail -n 1 "$tmp/newest")"
+		row "$host" "${newest:-go$v}" native "root module" lack "$(tail -n 1 "$tmp/newest")"
 		continue
 	fi
 	$quick && [ "$newest" = "$own" ] && continue
-	native "$newest" "$cgo" native "all packages" suite "$host" "$newest" "" ./...
+	native "$newest" "$cgo" native "root module" suite "$host" "$newest" "" ./...
+	if ! $quick || [ "$v" = "${versions##* }" ]; then
+		native "$newest" "$cgo" native "nested modules" nested "$newest" ""
+	fi
 	$quick && continue
-	native "$newest" 1 "native, -race" "all packages" suite "$host" "$newest" -race ./...
+	native "$newest" 1 "native, -race" "root module" suite "$host" "$newest" -race ./...
+	native "$newest" 1 "native, -race" "nested modules" nested "$newest" -race
 	last=$newest toolchain=$newest
 done
 if ! $quick && [ "$host" = linux/amd64 ]; then
-	row linux/386 "$last" native "all packages" on linux 386 0 "$toolchain" suite linux/386 "$last" "" ./...
+	row linux/386 "$last" native "root module" on linux 386 0 "$toolchain" suite linux/386 "$last" "" ./...
 fi
 row js/wasm "$last" "node" "$adapters" on js wasm 0 "$toolchain" on_node js/wasm "$last" "$adapters"
 for arch in $emulated; do
@@ -215,7 +232,8 @@ MD
 	cat "$rows"
 	cat <<'MD'
 
-"All packages" includes about 150,000 lines of [torture.md](torture.md), 17,000 with -race. On js/wasm these tests are left
+Nested modules are those that a program can import, and those of examples, benchmarks and foreign code beside us, as far as
+their go.mod takes this Go. The root module's tests include about 150,000 lines of [torture.md](torture.md), 17,000 with -race. On js/wasm these tests are left
 out: `TestCPUProfileHasNoLabelOfOursUnlessProfiled`, since it has no CPU profile, and `TestPanicInGoEndsTheProgram`,
 `TestEnvironmentAsksForAPath` and those of `TestTheDefaultHandler`, since a program can't start another; other tests that need a CPU profile skip themselves. Under QEMU
 the tests that build further programs and start them are left out. Allocation budgets are tested
