@@ -50,6 +50,7 @@ var tableBuilds = []build{
 // on by default is switched off.
 var stressBuilds = []build{
 	{name: "plain", divide: 1},
+	{name: "`GOTOOLCHAIN=go1.25.0`", buildEnv: []string{"GOTOOLCHAIN=go1.25.0"}, divide: 2, optional: true}, // the oldest that go.mod takes
 	{name: "`GOGC=1`", env: []string{"GOGC=1"}, divide: 4},
 	{name: "`GODEBUG=gccheckmark=1`", env: []string{"GODEBUG=gccheckmark=1"}, divide: 4},
 	{name: "`GODEBUG=clobberfree=1`", env: []string{"GODEBUG=clobberfree=1"}, divide: 2},
