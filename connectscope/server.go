@@ -171,7 +171,9 @@ func (s *server) enter(c *call, handle func(context.Context) error) (err error) 
 	}
 	inTask := func() {
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
-			entry.RethrowNil(c.opts.Recover)
+			if !c.opts.Recover { // a panic(nil), with GODEBUG=panicnil=1: end took it for a Goexit, after which this isn't reached
+				panic(nil)
+			}
 			err = internalError()
 		}
 	}

@@ -119,9 +119,10 @@ type Options struct {
 
 	// Await delays the line until the task of the call is over: the handler has returned, and all
 	// that it has started with scope.Go is done. A goroutine of its own writes the line then, and
-	// scope.Wait waits for it. What was added up and shared meanwhile is on it too. Code, duration and level are as the handler has
-	// left them. The line of a panic or of runtime.Goexit is written at once, and so is that of a
-	// call inside an httpscope.Handler that writes a line. A Log that panics ends the program there.
+	// scope.Wait waits for it. What was added up and shared meanwhile is on it too. Code, duration
+	// and level are as the handler has left them. The line of a panic or of runtime.Goexit is
+	// written at once, and so is that of a call inside an httpscope.Handler that writes a line. A
+	// Log that panics ends the program there.
 	Await bool
 
 	// AwaitLimit is how long Await waits after the handler has returned. If the task isn't over

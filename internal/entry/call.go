@@ -28,15 +28,6 @@ func MethodName(name string) string {
 	return name
 }
 
-// RethrowNil is called when a handler has ended with panic(nil), which GODEBUG=panicnil=1 allows: it
-// has not returned, recover gives nothing, and runtime.Goexit has not ended the caller too. It
-// panics again, unless the entry recovers.
-func RethrowNil(recovers bool) {
-	if !recovers {
-		panic(nil)
-	}
-}
-
 // Replace returns s with these fields, and without its own fields of these keys, of which "" stands
 // for none: what s has there is about another call.
 func Replace(s scope.Scope, fields []slog.Attr, keys ...string) scope.Scope {
