@@ -18,7 +18,7 @@ import (
 type handlerConn struct {
 	connect.StreamingHandlerConn
 	call     *call
-	messages entry.Messages
+	messages entry.Messages // used with Options.PerMessage
 }
 
 func newHandlerConn(conn connect.StreamingHandlerConn, c *call) *handlerConn {

@@ -4,8 +4,56 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/taskscope/taskscope/scope/propagation"
 )
+
+// adoptID puts the id into the metadata that the handler sees.
+func (c *call) adoptID() {
+	if came := c.ids(); len(came) == 1 && came[0] == c.id {
+		return
+	}
+	md, ok := metadata.FromIncomingContext(c.Context) // a copy
+	if !ok {
+		md = metadata.MD{}
+	}
+	md[propagation.RequestIDHeader] = []string{c.id}
+	c.Context = metadata.NewIncomingContext(c.Context, md)
+}
+
+// putID puts the id into the answer, once: into the header if the answer is good, or begins now. An
+// error has it in the trailer: a client's retry policy doesn't retry a call whose answer has a header.
+func (c *call) putID(good bool) {
+	c.putOnce.Do(func() {
+		if c.id == "" || c.outer.Found() { // an option has panicked, or the outer entry puts it into the header
+			return
+		}
+		md := metadata.MD{propagation.RequestIDHeader: {c.id}}
+		// Setting it fails if the header has been sent, and if there is no answer: the call didn't come
+		// through a server, or it is over.
+		switch {
+		case c.stream != nil:
+			if !good || c.stream.SetHeader(md) != nil {
+				c.stream.SetTrailer(md)
+			}
+		case !c.sharesID:
+			if !good || grpc.SetHeader(c.Context, md) != nil {
+				_ = grpc.SetTrailer(c.Context, md)
+			}
+		}
+	})
+}
+
+// withoutID returns md without a request id: md itself, or a copy.
+func withoutID(md metadata.MD) metadata.MD {
+	if _, ok := md[propagation.RequestIDHeader]; ok { // gRPC refuses a key in upper case
+		md = md.Copy()
+		delete(md, propagation.RequestIDHeader)
+	}
+	return md
+}
 
 // outgoingMD is the metadata of a call that is about to be sent, as an entry.Header. It is in gRPC's
 // context; what is set is put there at the end, all at once.

@@ -186,7 +186,9 @@ func (s *server) enter(c *call, handle func(context.Context) error) (err error) 
 		good := false
 		defer func() { c.putID(good) }() // also if a panic or runtime.Goexit goes on
 		if err = c.serve(handle); !c.returned && c.panicked == nil {
-			entry.RethrowNil(c.opts.Recover)
+			if !c.opts.Recover { // a panic(nil), with GODEBUG=panicnil=1: end took it for a Goexit, after which this isn't reached
+				panic(nil)
+			}
 			err = internalError()
 		}
 		good = err == nil
@@ -227,42 +229,6 @@ func (c *call) serve(handle func(context.Context) error) (err error) {
 	err = handle(c.ctx)
 	c.returned = true
 	return err
-}
-
-// putID puts the id into the answer, once: into the header if the answer is good, or begins now. An
-// error has it in the trailer: a client's retry policy doesn't retry a call whose answer has a header.
-func (c *call) putID(good bool) {
-	c.putOnce.Do(func() {
-		if c.id == "" || c.outer.Found() { // an option has panicked, or the outer entry puts it into the header
-			return
-		}
-		md := metadata.MD{propagation.RequestIDHeader: {c.id}}
-		// Setting it fails if the header has been sent, and if there is no answer: the call didn't come
-		// through a server, or it is over.
-		switch {
-		case c.stream != nil:
-			if !good || c.stream.SetHeader(md) != nil {
-				c.stream.SetTrailer(md)
-			}
-		case !c.sharesID:
-			if !good || grpc.SetHeader(c.Context, md) != nil {
-				_ = grpc.SetTrailer(c.Context, md)
-			}
-		}
-	})
-}
-
-// adoptID puts the id into the metadata that the handler sees.
-func (c *call) adoptID() {
-	if came := c.ids(); len(came) == 1 && came[0] == c.id {
-		return
-	}
-	md, ok := metadata.FromIncomingContext(c.Context) // a copy
-	if !ok {
-		md = metadata.MD{}
-	}
-	md[propagation.RequestIDHeader] = []string{c.id}
-	c.Context = metadata.NewIncomingContext(c.Context, md)
 }
 
 // countSent and countReceived count a message for the last line, if one is written.

@@ -11,14 +11,13 @@ import (
 
 	"github.com/taskscope/taskscope/internal/entry"
 	"github.com/taskscope/taskscope/scope"
-	"github.com/taskscope/taskscope/scope/propagation"
 )
 
 // A serverStream is a stream with the scope of its call.
 type serverStream struct {
 	grpc.ServerStream
 	call     *call
-	messages entry.Messages // with Options.PerMessage
+	messages entry.Messages // used with Options.PerMessage
 }
 
 func newServerStream(ss grpc.ServerStream, c *call) *serverStream {
@@ -41,14 +40,6 @@ func (s *serverStream) SendHeader(md metadata.MD) error {
 
 // SetTrailer leaves out a request id, too.
 func (s *serverStream) SetTrailer(md metadata.MD) { s.ServerStream.SetTrailer(withoutID(md)) }
-
-func withoutID(md metadata.MD) metadata.MD {
-	if _, ok := md[propagation.RequestIDHeader]; ok { // gRPC refuses a key in upper case
-		md = md.Copy()
-		delete(md, propagation.RequestIDHeader)
-	}
-	return md
-}
 
 // SendMsg sends the header with the call's id, if nothing has.
 func (s *serverStream) SendMsg(m any) error {
