@@ -116,29 +116,29 @@ func isEndless(v slog.Value) bool {
 	return !ends
 }
 
-// find reports whether is holds for v or, if that is a group, for a member at any depth; and whether
+// find reports whether match holds for v or, if that is a group, for a member at any depth; and whether
 // it came to the end of the group, which may be too large to be searched.
-func find(v slog.Value, is func(slog.Value) bool) (found, ends bool) {
+func find(v slog.Value, match func(slog.Value) bool) (found, ends bool) {
 	if v.Kind() != slog.KindGroup {
-		return is(v), true
+		return match(v), true
 	}
 	left := maxMembers
-	found = findIn(v, is, 0, &left)
+	found = findIn(v, match, 0, &left)
 	return found, left > 0
 }
 
-func findIn(v slog.Value, is func(slog.Value) bool, depth int, left *int) bool {
+func findIn(v slog.Value, match func(slog.Value) bool, depth int, left *int) bool {
 	if *left--; depth > maxDepth {
 		*left = 0
 	}
 	if v.Kind() != slog.KindGroup {
-		return is(v)
+		return match(v)
 	}
 	for _, a := range v.Group() {
 		if *left <= 0 {
 			return false
 		}
-		if findIn(a.Value, is, depth+1, left) {
+		if findIn(a.Value, match, depth+1, left) {
 			return true
 		}
 	}
@@ -193,14 +193,22 @@ func logValue(v slog.Value) (r slog.Value) {
 			r = Panic(p)
 		}
 	}()
-	first := v
+	if answer, ends := Unwrap(v); ends {
+		return answer
+	}
+	return neverEnds(v)
+}
+
+// Unwrap returns v or, if it is a LogValuer, what that answers with. ends is false if there are
+// LogValuers without end. Members of a group stay as they are. A method of v may panic.
+func Unwrap(v slog.Value) (answer slog.Value, ends bool) {
 	for range maxLogValues {
 		if v.Kind() != slog.KindLogValuer {
-			return v
+			return v, true
 		}
 		v = v.LogValuer().LogValue()
 	}
-	return neverEnds(first)
+	return v, false
 }
 
 // Panic returns what is shown in place of a value whose method panicked with p.

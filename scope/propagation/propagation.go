@@ -149,9 +149,6 @@ func all(s string, is func(c byte) bool) bool {
 	return true
 }
 
-// maxLogValues ends a chain of LogValuers that answer with LogValuers, as in log/slog.
-const maxLogValues = 100
-
 // text returns v, a value of s, as a header shows it, and whether there is anything to send. A method
 // of v may send something too, with s: that gets plain values only, or the method would call itself.
 func text(s scope.Scope, v slog.Value) (text string, ok bool) {
@@ -170,16 +167,11 @@ func textOf(v slog.Value) (text string, ok bool) {
 			text, ok = "", false
 		}
 	}()
-	for range maxLogValues {
-		if v.Kind() != slog.KindLogValuer {
-			break
-		}
-		v = v.LogValuer().LogValue()
-	}
-	switch v.Kind() {
-	case slog.KindLogValuer:
+	v, ends := values.Unwrap(v)
+	if !ends {
 		return "", false
-	case slog.KindAny:
+	}
+	if v.Kind() == slog.KindAny {
 		switch x := v.Any().(type) {
 		case nil:
 			return "", false
