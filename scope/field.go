@@ -72,14 +72,14 @@ func (l *list) put(i int, f field) {
 
 func isRestricted(key string) bool { return Policy(key)&(Hidden|Redacted) != 0 }
 
-// areRestricted reports whether the key of any of attrs is.
-func areRestricted(attrs []slog.Attr) bool {
+// firstRestricted returns the index of the first of attrs whose key is restricted, or len(attrs).
+func firstRestricted(attrs []slog.Attr) int {
 	for i := range attrs {
 		if isRestricted(attrs[i].Key) {
-			return true
+			return i
 		}
 	}
-	return false
+	return len(attrs)
 }
 
 // shown returns f as the policy of its key has it, and whether it may be shown at all.

@@ -24,9 +24,9 @@ type lineage struct {
 	// bound what this node was made from.
 	outside *node
 
-	// bare is nil, or the node that this one stands for on lines: see withShared. No node is made
+	// lineOf is nil, or the node that this one stands for on lines: see withShared. No node is made
 	// from such a one.
-	bare *node
+	lineOf *node
 
 	// self is nil, or stands for the one node that has this lineage. Nodes that are made from it get
 	// the lineage inherited, which is the same without self.
@@ -313,8 +313,8 @@ func (n *node) encodingLevel() int {
 
 // withoutShared returns the node that n stands for on lines, or n itself.
 func (n *node) withoutShared() *node {
-	if l := n.lineage.Load(); l != nil && l.bare != nil {
-		return l.bare
+	if l := n.lineage.Load(); l != nil && l.lineOf != nil {
+		return l.lineOf
 	}
 	return n
 }

@@ -92,7 +92,7 @@ func (n *node) withShared() *node {
 	e.Value = sharedLine{shared, b.addTo(n, byWith)}
 	if m := e.Value.node; m != n {
 		l := m.lineage.Load().copy()
-		l.bare = n
+		l.lineOf = n
 		m.lineage.Store(&l)
 	}
 	lines.Store(&n.table, e)

@@ -351,7 +351,7 @@ func (n *node) shown(base *node) []slog.Attr {
 	if n == nil {
 		return nil
 	}
-	if l := n.asList(); l != nil && n.parent == base && !areRestricted(l.attrs) {
+	if l := n.asList(); l != nil && n.parent == base && firstRestricted(l.attrs) == len(l.attrs) {
 		return slices.Clip(l.attrs)
 	}
 	attrs := make([]slog.Attr, n.len(base))
@@ -363,12 +363,8 @@ func (n *node) shown(base *node) []slog.Attr {
 			copy(attrs[i:], l.attrs)
 		}
 	}
-	for i := range attrs {
-		if isRestricted(attrs[i].Key) {
-			return appendShown(attrs[:i], attrs[i:])
-		}
-	}
-	return attrs
+	i := firstRestricted(attrs)
+	return appendShown(attrs[:i], attrs[i:])
 }
 
 // appendShown appends attrs to list, as the policies of their keys have them. list may be the part

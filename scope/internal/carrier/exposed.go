@@ -20,7 +20,9 @@ var keyBytes = [len(Key)]byte([]byte(Key))
 
 func key() string { return unsafe.String(&keyBytes[0], len(keyBytes)) }
 
-func isSelf(key string) bool { return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0] }
+func isCarrierKey(key string) bool {
+	return len(key) == len(Key) && unsafe.StringData(key) == &keyBytes[0]
+}
 
 // exposed has the Headers that were ever shown, by their address. Those that are gone are removed
 // from a shard when it has twice the length that it had after the last time.

@@ -100,7 +100,7 @@ func TestTheValueOfACopiedLabelMayBeReplacedByAnything(t *testing.T) {
 		pairs := pairsOf(pprof.WithLabels(live{context.Background()}, pprof.Labels("k", "v")))
 		self := 0
 		for i := 0; i < len(pairs); i += 2 {
-			if isSelf(pairs[i]) {
+			if isCarrierKey(pairs[i]) {
 				self = i + 1
 			}
 		}

@@ -52,7 +52,7 @@ func find(set unsafe.Pointer) *Header {
 	}
 	var room [4]label
 	for _, l := range labelsOf(set, room[:0]) {
-		if isSelf(l.key) {
+		if isCarrierKey(l.key) {
 			if h := exposedBy(l.value); h != nil {
 				return h
 			}
@@ -85,7 +85,7 @@ func join(list, foreign []label, labels []Label, shown *Header) []label {
 	return list
 }
 
-func isOurs(l label) bool { return isSelf(l.key) || isOwn(l.key) }
+func isOurs(l label) bool { return isCarrierKey(l.key) || isOwn(l.key) }
 
 // newSet returns a set for the slot that has the labels of list and carries h, or nothing if h is
 // nil. On the labels path one of the labels carries h.
