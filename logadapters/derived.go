@@ -67,7 +67,8 @@ func (d *Derived[L]) Without(drop func(key string) bool) L {
 	for i := range f.Attrs {
 		if drop(cmp.Or(f.Group, f.Attrs[i].Key)) {
 			if i >= 64 {
-				return d.variant(f.without(drop))
+				f.drop(drop)
+				return d.variant(f)
 			}
 			out |= 1 << i
 		}
@@ -83,7 +84,8 @@ func (d *Derived[L]) Without(drop func(key string) bool) L {
 		}
 		n++
 	}
-	v := &variant[L]{out, d.variant(f.without(drop)), known}
+	f.drop(drop)
+	v := &variant[L]{out, d.variant(f), known}
 	if n < maxVariants {
 		d.variants.head.CompareAndSwap(known, v) // if another goroutine was first, v isn't remembered
 	}

@@ -86,12 +86,6 @@ func (f Fields) plus(g Fields) Fields {
 	return f
 }
 
-// without returns f without the fields for whose keys drop reports true.
-func (f Fields) without(drop func(key string) bool) Fields {
-	f.drop(drop)
-	return f
-}
-
 // drop removes the fields for whose keys out reports true. Fields in a Group count as having its name
 // as their key.
 func (f *Fields) drop(out func(key string) bool) {

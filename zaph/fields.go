@@ -26,8 +26,8 @@ func (l *leaf) attach(a *attached, fields *logadapters.Fields) {
 	}
 }
 
-// add adds fields, which are recorded, to *a.
-func (l *leaf) add(a *attached, fields []zapcore.Field) {
+// addRecorded adds fields, which are recorded, to *a.
+func (l *leaf) addRecorded(a *attached, fields []zapcore.Field) {
 	if l.plain {
 		a.core = a.core.With(fields)
 	} else {

@@ -68,7 +68,7 @@ func (c *core) setCache(root attached, reserved []string) {
 	cache.Options, cache.Reserved, cache.Quiet = l.opts, reserved, !l.plain || l.how == encodeValue
 	cache.Base = root
 	if len(c.frozen) > 0 {
-		cache.Finish = func(a attached) attached { l.add(&a, c.frozen); return a }
+		cache.Finish = func(a attached) attached { l.addRecorded(&a, c.frozen); return a }
 	}
 	c.LevelEnabler = l.enabled
 	if !l.plain {
@@ -135,7 +135,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	if len(inside) > 0 {
 		inside = c.leaf.record(inside)
 		child.frozen = slices.Concat(c.frozen, inside)
-		c.leaf.add(&child.bare, inside)
+		c.leaf.addRecorded(&child.bare, inside)
 	}
 	child.cache.Attach, child.cache.Expand = c.cache.Attach, c.cache.Expand
 	child.setCache(root, reserved)

@@ -20,7 +20,7 @@ import (
 // written as before.
 func MarshalError(err error) any {
 	var scopes []scope.Scope
-	if err != nil && logadapters.HaveErrors() {
+	if logadapters.HaveErrors() {
 		scopes = logadapters.AppendErrorScopes(nil, err)
 	}
 	if len(scopes) == 0 {
