@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/internal/testkit/scopekit"
+	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/slogh"
 )
@@ -128,8 +129,22 @@ func TestWhereErrorsAreFound(t *testing.T) {
 func TestAForeignHandlerResolvesWhenItDoes(t *testing.T) {
 	scope.New().Run(func() { _ = scope.Error(errLuck) }) // from now on lines are looked through
 	scope.New("request_id", "r").Run(func() {
-		slog.New(slogh.New(discarding{slog.DiscardHandler}, nil)).Info("m", "v", testkit.NeverResolved{T: t})
+		l := slog.New(slogh.New(discarding{slog.DiscardHandler}, nil))
+		l.Info("m", "v", testkit.NeverResolved{T: t})
+		l.Info("m", slog.Group("g", "err", scope.Error(errLuck), "v", testkit.NeverResolved{T: t}))
 	})
+}
+
+// Fields of an error that are in a group of their own give way to no key of the line.
+func TestFieldsOfAnErrorInAGroup(t *testing.T) {
+	var out bytes.Buffer
+	l := jsonLogger(&out, &logadapters.Options{Group: "s"}).With("attached", 1)
+	scope.New("request_id", "r").Run(func() {
+		var err error
+		scope.With("order", 7, "attached", 8).Run(func() { err = scope.Error(errLuck) })
+		l.Info("m", "order", 2, "err", err)
+	})
+	wantLine(t, &out, `{"level":"INFO","msg":"m","attached":1,"s":{"request_id":"r","order":7,"attached":8},"order":2,"err":"`+errLuck.Error()+`"}`)
 }
 
 // A line without an error costs no more when there have been errors.

@@ -174,7 +174,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		return h.with(h.bare.WithAttrs(lent), h.cache.Reserved, op{attrs: frozen})
 	}
 	if h.own && values.HasLogValuer(slog.GroupValue(attrs...)) {
-		attrs = convert(slices.Clone(attrs), slog.Value.Resolve) // as the wrapped handler would do now: nothing is asked twice
+		attrs = convert(slices.Clone(attrs), slog.Value.Resolve) // as the wrapped handler would: their keys count, asked for once
 	}
 	reserved := slices.Grow(slices.Clip(h.cache.Reserved), len(attrs))
 	return h.with(h.bare.WithAttrs(attrs), appendKeys(reserved, attrs))

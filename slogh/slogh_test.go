@@ -339,6 +339,8 @@ func TestScopeWinsAndKeepBoth(t *testing.T) {
 		wantLine(t, &out, `{"level":"INFO","msg":"m","k":2,"a":1,"k":3,"k":4,"b":5}`) // as without a scope
 		wins.With("a", 1).Info("m", "k", 3, slog.Group("", slog.Int("k", 4), slog.Int("b", 5)))
 		wantLine(t, &out, `{"level":"INFO","msg":"m","a":1,"k":1,"b":5}`)
+		wins.Info("m", "k", 3, slog.Int("", 4), slog.Group("g", slog.Int("k", 5)))
+		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"":4,"g":{"k":5}}`)
 		wins.WithGroup("g").With("k", 2).Info("m", "k", 3)
 		wantLine(t, &out, `{"level":"INFO","msg":"m","k":1,"g":{"k":2,"k":3}}`)
 		wins.WithGroup("k").Info("m", "a", 3)
@@ -493,6 +495,18 @@ func (c counting) LogValue() slog.Value {
 	*c.calls++
 	return slog.GroupValue(slog.Int("x", 1))
 }
+
+// The keys of a line are those that it is written with, in what a LogValuer has answered too.
+func TestAnAttachedLogValuerHasTheKeysOfItsAnswer(t *testing.T) {
+	var out bytes.Buffer
+	l := jsonLogger(&out, nil).With(slog.Attr{Value: slog.AnyValue(counting{new(int)})}, "empty", emptyGroup{})
+	scope.New("x", "of the scope", "empty", true).Run(func() { l.Info("m") })
+	wantLine(t, &out, `{"level":"INFO","msg":"m","x":1,"empty":true}`)
+}
+
+type emptyGroup struct{}
+
+func (emptyGroup) LogValue() slog.Value { return slog.GroupValue() }
 
 func TestAScopeFieldGivesWayToAnAttachedOneNamedLikeAnEmptyGroup(t *testing.T) {
 	var got bytes.Buffer

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
 	"github.com/taskscope/taskscope/zaph"
 )
@@ -117,6 +118,23 @@ func TestWhereErrorsAreFound(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// Fields of an error that are in a group of their own give way to no key of the line.
+func TestFieldsOfAnErrorInAGroup(t *testing.T) {
+	for way := range ways(zapcore.NewNopCore()) {
+		var out sink
+		l := zap.New(zaph.New(ways(jsonCore(&out, zap.InfoLevel))[way], &logadapters.Options{Group: "s"})).With(zap.Int("attached", 1))
+		scope.New("request_id", "r").Run(func() {
+			var err error
+			scope.With("order", 7, "attached", 8).Run(func() { err = scope.Error(errLuck) })
+			l.Info("m", zap.Int("order", 2), zap.Error(err))
+		})
+		const want = `{"level":"info","msg":"m","attached":1,"s":{"request_id":"r","order":7,"attached":8},"order":2,"error":"no luck"}` + "\n"
+		if got := out.String(); got != want {
+			t.Errorf("%s:\ngot  %swant %s", way, got, want)
 		}
 	}
 }
