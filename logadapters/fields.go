@@ -129,7 +129,7 @@ func (o *Options) collectEach(f *Fields, s memo.Scope, attrs []slog.Attr, expand
 			if b.Key == ErrorScopeKey && b.Value.Kind() == slog.KindGroup {
 				b.Value = o.filterMembers(b.Value) // they are fields of a scope, too
 			}
-			if orig != nil && (b.Key != a.Key || !b.Value.Equal(a.Value)) {
+			if orig != nil && (b.Key != a.Key || !b.Value.Equal(a.Value)) { // values with an orig can be compared
 				orig = nil
 			}
 			a = b

@@ -693,6 +693,12 @@ func TestFilterOfAnErrorsFields(t *testing.T) {
 	expect(t, stamped(renaming, s), "k=1 error_scope=["+redacted+"=[REDACTED] n=2]")
 }
 
+// Some values can't be compared with what Filter returns.
+func TestFilterOfAnIncomparableValue(t *testing.T) {
+	keeping := &logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }}
+	expect(t, stamped(keeping, scope.New("list", []int{1, 2}, "k", 1)), "list=[1 2] k=1")
+}
+
 func TestMaxFieldsLeavesOutTheOldest(t *testing.T) {
 	scope.NewKey[string]("max_hidden", scope.Hidden)
 	s := scope.New("a", 1, "max_hidden", "x", "b", 2, "c", 3)
