@@ -131,6 +131,9 @@ var secret = scope.NewKey[string]("unstamped_hidden", scope.Hidden)
 // zapsFirst is what a package variable gets, before main has replaced it.
 var zapsFirst = zap.L()
 
+// slogsFirst is the same for slog.
+var slogsFirst = slog.Default()
+
 var unstamped = map[string]row{
 	// ---- the logger doesn't look ----
 
@@ -174,6 +177,14 @@ var unstamped = map[string]row{
 		func(t *testing.T, r *scopetest.Recorder) {
 			request("r-1", func() { slog.Info("line"); slog.With("part", "db").Info("line") })
 		}, "line request_id=r-1; line part=db request_id=r-1"),
+
+	"`slog.Default()` was kept, or `slog.With` called, before the first `slog.SetDefault`, such as in a package variable: that logger writes text to package log": pair(
+		func(t *testing.T, r *scopetest.Recorder) {
+			request("r-1", func() { slogsFirst.Warn("line", "n", 1); slogsFirst.With("part", "db").Info("line") })
+		}, "WARN line n=1 request_id=r-1; INFO line part=db request_id=r-1",
+		func(t *testing.T, r *scopetest.Recorder) {
+			request("r-1", func() { slog.Warn("line", "n", 1); slog.With("part", "db").Info("line") })
+		}, "line n=1 request_id=r-1; line part=db request_id=r-1"),
 
 	"it has a writer of its own: `log.New`, or `log.SetOutput` after `slog.SetDefault`": {
 		wrong: []way{
