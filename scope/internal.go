@@ -89,6 +89,17 @@ func (n *node) Encoding() int { return n.encodingLevel() }
 func (n *node) Encode(fn func()) {
 	memo.BeginEncode()
 	defer memo.EndEncode()
+	n.encode(fn)
+}
+
+// EncodePlain implements memo.Scope.
+func (n *node) EncodePlain(fn func()) {
+	memo.BeginPlain()
+	defer memo.EndPlain()
+	n.encode(fn)
+}
+
+func (n *node) encode(fn func()) {
 	saved := n.encodingAt(max(n.encodingLevel(), bound().encodingLevel()) + 1).swap()
 	defer restore(&saved)
 	fn()

@@ -31,6 +31,7 @@ type inFront struct {
 	slog.Handler
 	ops               []op
 	writesEmptyGroups bool
+	userCode          bool // iff encoding ops may call methods of users
 }
 
 func (f *inFront) WithAttrs(attrs []slog.Attr) slog.Handler { return f.with(op{attrs: attrs}) }
@@ -40,6 +41,7 @@ func (f *inFront) WithGroup(name string) slog.Handler { return f.with(op{group: 
 func (f *inFront) with(o op) *inFront {
 	c := *f
 	c.ops = append(slices.Clip(f.ops), o)
+	c.userCode = c.userCode || !values.IsPlain(slog.GroupValue(o.attrs...))
 	return &c
 }
 

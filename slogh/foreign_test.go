@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 
+	"github.com/taskscope/taskscope/internal/testkit"
 	"github.com/taskscope/taskscope/internal/testkit/scopekit"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
@@ -289,5 +291,70 @@ func TestAHandlerOfLogr(t *testing.T) {
 	use(slog.New(build(&want)), fields...)
 	if got.String() != want.String() {
 		t.Errorf("got\n%swant\n%s", &got, &want)
+	}
+}
+
+// A waiting handler's lines wait for a slow writer.
+type waiting struct {
+	slog.Handler
+	writer <-chan struct{}
+	lines  *sync.WaitGroup // that have yet to arrive
+}
+
+func (w waiting) Handle(ctx context.Context, r slog.Record) error {
+	w.lines.Done()
+	<-w.writer
+	return w.Handler.Handle(ctx, r)
+}
+
+func TestAnyNumberOfLinesThatWaitForASlowWriterIsStamped(t *testing.T) {
+	const lines = 2000
+	var out bytes.Buffer
+	writer := make(chan struct{})
+	var arriving, writing sync.WaitGroup
+	arriving.Add(lines)
+	l := slog.New(slogh.New(waiting{slog.NewTextHandler(&out, nil), writer, &arriving}, nil))
+	for range lines {
+		writing.Go(func() {
+			scope.New("request_id", "r-1", "at", time.Unix(1, 0)).Run(func() { l.Info("slow") })
+		})
+	}
+	arriving.Wait()
+	close(writer)
+	writing.Wait()
+	if n := strings.Count(out.String(), "request_id=r-1 at="); n != lines {
+		t.Errorf("%d of %d lines are stamped", n, lines)
+	}
+}
+
+// A ReplaceAttr that logs with the context of a scope, and hides that it does so, ends all the same.
+func TestAReplaceAttrThatRunsAwayEnds(t *testing.T) {
+	if testkit.Race {
+		t.Skip("the race detector makes it take long")
+	}
+	var l *slog.Logger
+	var ctx context.Context
+	called := 0
+	replace := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "request_id" {
+			called++
+			pprof.Do(context.Background(), pprof.Labels("a", "b"), func(context.Context) { // the goroutine's scope is lost
+				for range 2 { // each of them would lead to two more
+					l.InfoContext(ctx, "inner")
+				}
+			})
+		}
+		return a
+	}
+	l = slog.New(slogh.New(struct{ slog.Handler }{slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: replace})}, nil))
+	s := scope.New("request_id", "r-1")
+	ctx = scope.NewContext(t.Context(), s)
+	s.Run(func() {
+		for range 2 {
+			l.Info("outer")
+		}
+	})
+	if called < 2 || called > 200_000 {
+		t.Errorf("ReplaceAttr was called %d times for the field", called)
 	}
 }

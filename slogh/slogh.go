@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/taskscope/taskscope/internal/memo"
 	"github.com/taskscope/taskscope/internal/values"
 	"github.com/taskscope/taskscope/logadapters"
 	"github.com/taskscope/taskscope/scope"
@@ -59,6 +60,7 @@ func New(h slog.Handler, opts *logadapters.Options) *Handler {
 	}
 	first := new(Handler)
 	first.cache.Options = cmp.Or(opts, new(logadapters.Options))
+	first.cache.Quiet = true // an inFront encodes nothing
 	switch h.(type) {
 	case *slog.JSONHandler, *slog.TextHandler, *defaultHandler:
 		first.own, first.cache.Quiet = true, !mayReplace(h)
@@ -119,7 +121,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		s = h.withErrors(s, &r)
 	}
 	d := h.cache.Lookup(s)
-	if d == nil {
+	if d == nil || !h.own && memo.PlainRunsAway() {
 		return h.bare.Handle(ctx, r)
 	}
 	derived := d.Value
@@ -147,12 +149,16 @@ func (h *Handler) resolveDuplicates(d *logadapters.Derived[slog.Handler], r *slo
 }
 
 // encode passes r to d, derived from s, within Encode: d may call users' code for the scope's fields,
-// such as a ReplaceAttr. It isn't inlined: a Record is large, and a line of a handler that is log/slog's
+// such as a ReplaceAttr. d may also wait for its writer, with any number of lines. It isn't inlined: a Record is large, and a line of a handler that is log/slog's
 // own should take as little stack as it can.
 //
 //go:noinline
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {
-	logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
+	if d.(*inFront).userCode {
+		logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
+	} else {
+		s.Internal().EncodePlain(func() { err = d.Handle(ctx, r) })
+	}
 	return err
 }
 

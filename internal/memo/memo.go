@@ -64,6 +64,10 @@ type Scope interface {
 	// returns one more.
 	Encode(fn func())
 
+	// EncodePlain is Encode for values without methods, where the logger may call user code all the
+	// same, such as a ReplaceAttr. Many calls may go on at once: fn may wait for a slow writer.
+	EncodePlain(fn func())
+
 	// Ask is Encode for the text of a value in a header that is sent. Inside Encode it doesn't call
 	// fn: that may be what has led there.
 	Ask(fn func())
@@ -88,40 +92,53 @@ type FullError interface {
 // Errors is true once scope.Error has made an Error: until then no line has one.
 var Errors atomic.Bool
 
-// encodings counts the calls of Encode that are going on in the process. tooMany is set when they are
-// maxEncodings, and cleared when they are down to fewEncodings.
-var (
-	encodings atomic.Int64
-	tooMany   atomic.Bool
-)
+// A limit counts calls that are going on in the process. tooMany is set when they are max, and cleared
+// when they are down to few.
+type limit struct {
+	max     int64
+	now     atomic.Int64
+	tooMany atomic.Bool
+}
 
 // A line that is logged inside Encode knows that from its scope. But user code may have replaced the
 // goroutine's profiler labels, or go on in another goroutine, and log with a context that has the scope
-// from outside: then each call of Encode leads to the next. maxEncodings ends that. Code that logs two
+// from outside: then each call of Encode leads to the next. The limit ends that. Code that logs two
 // lines would then go as deep again for the second one, at each step: so tooMany holds until all but a
-// few calls have ended.
-const (
-	maxEncodings = 1000
-	fewEncodings = 2
+// few calls have ended. Calls of EncodePlain may be many lines that wait for one slow writer, so there
+// may be more of them, but not more than fit on a stack.
+var (
+	encodings = limit{max: 1000}
+	plain     = limit{max: 20_000}
 )
 
-// BeginEncode is called before the function that Encode is given.
-func BeginEncode() {
-	if encodings.Add(1) >= maxEncodings {
-		tooMany.Store(true)
+const few = 2
+
+func (l *limit) begin() {
+	if l.now.Add(1) >= l.max {
+		l.tooMany.Store(true)
 	}
 }
 
-// EndEncode is called after it.
-func EndEncode() {
-	if encodings.Add(-1) <= fewEncodings && tooMany.Load() {
-		tooMany.Store(false)
+func (l *limit) end() {
+	if l.now.Add(-1) <= few && l.tooMany.Load() {
+		l.tooMany.Store(false)
 	}
 }
+
+// BeginEncode is called before the function that Encode is given, and EndEncode after it.
+func BeginEncode() { encodings.begin() }
+func EndEncode()   { encodings.end() }
+
+// BeginPlain and EndPlain are the same for EncodePlain.
+func BeginPlain() { plain.begin() }
+func EndPlain()   { plain.end() }
 
 // RunsAway reports whether there are so many calls of Encode that one probably leads to the next, without
 // end. Then no user code is called that could lead to another one.
-func RunsAway() bool { return tooMany.Load() }
+func RunsAway() bool { return encodings.tooMany.Load() }
+
+// PlainRunsAway is the same for EncodePlain.
+func PlainRunsAway() bool { return plain.tooMany.Load() }
 
 // WrappedKey is the key under which a context made by scope.NewContext has the context that it
 // wraps, for package httpscope.
