@@ -27,8 +27,8 @@ import (
 // keeps the span's ids without scope_ended, unless it is started in [scope.Outside].
 //
 // The span starts with the fields that are declared [scope.Traced] as attributes, which a sampler
-// sees; an attribute of opts wins. A span that isn't recorded has ids, too. A tracer that makes
-// none, such as a no-op one, changes nothing on lines.
+// sees; an attribute of opts wins. A span that isn't recorded has ids, too. A no-op tracer
+// makes none: lines get those of the span that ctx has, and without one they stay as they are.
 //
 // If fn returns an error, the span's status is Error, it has the attribute error.type if fn has set
 // none, and an event named exception. If [scope.Error] has made the error, the event has the Traced

@@ -149,8 +149,9 @@ func (h *Handler) resolveDuplicates(d *logadapters.Derived[slog.Handler], r *slo
 }
 
 // encode passes r to d, derived from s, within Encode: d may call users' code for the scope's fields,
-// such as a ReplaceAttr. d may also wait for its writer, with any number of lines. It isn't inlined: a Record is large, and a line of a handler that is log/slog's
-// own should take as little stack as it can.
+// such as a ReplaceAttr. d may also wait for a slow writer, as may any number of other lines: so plain
+// fields have EncodePlain. It isn't inlined: a Record is large, and a line of a handler that is
+// log/slog's own should take as little stack as it can.
 //
 //go:noinline
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {

@@ -108,7 +108,7 @@ type limit struct {
 // may be more of them, but not more than fit on a stack.
 var (
 	encodings = limit{max: 1000}
-	plain     = limit{max: 20_000}
+	plain     = limit{max: 10_000}
 )
 
 const few = 2
