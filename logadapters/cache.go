@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 
 	"github.com/taskscope/taskscope/internal/memo"
@@ -295,7 +296,12 @@ func (c *Cache[L]) attachEach(l *L, f *Fields) {
 
 // try attaches f to l, which stays as it is if Attach panics.
 func (c *Cache[L]) try(l *L, f *Fields) (panicked any) {
-	defer func() { panicked = recover() }()
+	panicked = new(runtime.PanicNilError) // what stays after a panic(nil), with GODEBUG=panicnil=1
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = p
+		}
+	}()
 	*l = c.Attach(*l, *f)
 	return nil
 }

@@ -987,6 +987,21 @@ func TestAPanicInAttachCostsTheFieldsAtFault(t *testing.T) {
 	expect(t, c.Lookup(scope.New("a", float32(0.1), "b", "bad")).Value.s, "a=0.1 b=!PANIC: With failed") // as it was set
 }
 
+func TestAPanicOfNilInAttachCostsItsField(t *testing.T) {
+	for _, setting := range []string{"panicnil=0", "panicnil=1"} {
+		t.Setenv("GODEBUG", setting)
+		c := newCache(nil, func(l *text, f logadapters.Fields) *text {
+			for _, a := range f.Attrs {
+				if a.Value.String() == "bad" {
+					panic(nil)
+				}
+			}
+			return attach(l, f)
+		})
+		expect(t, c.Lookup(scope.New("a", 1, "b", "bad", "c", 3)).Value.s, "a=1 b=!PANIC: "+new(runtime.PanicNilError).Error()+" c=3")
+	}
+}
+
 // A method that panics with all fields, and not alone, costs its own field.
 func TestAPanicInAttachNowAndThenCostsItsField(t *testing.T) {
 	for _, group := range []string{"", "g"} {

@@ -152,8 +152,9 @@ func parseFlags(v slog.Value) trace.TraceFlags {
 
 // Finish gives the current span of ctx what is known at its end: the fields declared [scope.Traced]
 // that have come since it started, shared ones too, and the totals of the task so far, which need no
-// declaration. What the span has already stays as it is. Finish is for the option Finish of
-// httpscope. It does nothing if the span isn't recording, or if ctx is nil or has no span.
+// declaration. What the span has already stays as it is, if it has a method Attributes as the SDK's
+// have. Finish is for the option Finish of httpscope. It does nothing if the span isn't recording, or
+// if ctx is nil or has no span.
 func Finish(ctx context.Context) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
