@@ -78,11 +78,10 @@ type Derived[L any] struct {
 func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 	in := s.Internal() // once for each line: shared fields may change at any moment
 	d := c.memo.Load(in.Table())
-	if ended := s.Ended(); d == nil || d.ended != ended {
+	if ended := s.Ended(); d == nil || d.ended != ended || d.loud && memo.RunsAway() {
 		d = c.derive(in, ended)
 	}
-	isEmpty := d == nil || d.bloom == (bloom{})
-	if isEmpty || d.loud && memo.RunsAway() {
+	if d == nil || d.bloom == (bloom{}) {
 		return nil
 	}
 	return d
@@ -112,13 +111,13 @@ func (c *Cache[L]) derive(in memo.Scope, ended bool) *Derived[L] {
 		attrs = d.attrs(nil)
 		_, ok = d.tryMake(nil, attrs)
 	}
-	if !ok {
-		return nil
+	switch {
+	case !ok:
+		d.makeQuiet() // for this line alone
+	case slices.ContainsFunc(attrs, hasLogValuer): // it is asked anew for each line
+	default:
+		c.memo.Store(table, e)
 	}
-	if slices.ContainsFunc(attrs, hasLogValuer) {
-		return d // the LogValuer is asked anew for each line
-	}
-	c.memo.Store(table, e)
 	return d
 }
 
@@ -127,10 +126,10 @@ func (d *Derived[L]) tryMake(base *Derived[L], attrs []slog.Attr) (made, ok bool
 	quiet := d.cache.isQuiet(attrs)
 	d.loud = !quiet || base != nil && base.loud
 	switch {
+	case d.loud && memo.RunsAway():
+		return false, false
 	case quiet:
 		return d.make(base, attrs), true
-	case memo.RunsAway():
-		return false, false
 	}
 	return d.makeInEncode(base, attrs), true
 }
@@ -138,6 +137,14 @@ func (d *Derived[L]) tryMake(base *Derived[L], attrs []slog.Attr) (made, ok bool
 func (d *Derived[L]) makeInEncode(base *Derived[L], attrs []slog.Attr) (made bool) {
 	d.scope.Encode(func() { made = d.make(base, attrs) })
 	return made
+}
+
+// makeQuiet makes d of those fields of its scope for which no user code is called.
+func (d *Derived[L]) makeQuiet() {
+	attrs := slices.DeleteFunc(slices.Clone(d.attrs(nil)), func(a slog.Attr) bool { return !values.AreScalars([]slog.Attr{a}) })
+	if d.loud = !d.cache.isQuiet(attrs); !d.loud {
+		d.make(nil, attrs)
+	}
 }
 
 func hasLogValuer(a slog.Attr) bool { return values.HasLogValuer(a.Value) }

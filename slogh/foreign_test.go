@@ -308,22 +308,28 @@ func (w waiting) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func TestAnyNumberOfLinesThatWaitForASlowWriterIsStamped(t *testing.T) {
-	const lines = 2000
-	var out bytes.Buffer
-	writer := make(chan struct{})
-	var arriving, writing sync.WaitGroup
-	arriving.Add(lines)
-	l := slog.New(slogh.New(waiting{slog.NewTextHandler(&out, nil), writer, &arriving}, nil))
-	for range lines {
-		writing.Go(func() {
-			scope.New("request_id", "r-1", "at", time.Unix(1, 0)).Run(func() { l.Info("slow") })
-		})
-	}
-	arriving.Wait()
-	close(writer)
-	writing.Wait()
-	if n := strings.Count(out.String(), "request_id=r-1 at="); n != lines {
-		t.Errorf("%d of %d lines are stamped", n, lines)
+	for _, c := range []struct {
+		scope scope.Scope
+		want  string
+	}{
+		{scope.New("request_id", "r-1", "at", time.Unix(1, 0)), "request_id=r-1 at="},
+		{scope.New("request_id", "r-1", "tags", []string{"a"}), "request_id=r-1"}, // tags are on the first thousand
+	} {
+		const lines = 2000
+		var out bytes.Buffer
+		writer := make(chan struct{})
+		var arriving, writing sync.WaitGroup
+		arriving.Add(lines)
+		l := slog.New(slogh.New(waiting{slog.NewTextHandler(&out, nil), writer, &arriving}, nil))
+		for range lines {
+			writing.Go(func() { c.scope.Run(func() { l.Info("slow") }) })
+		}
+		arriving.Wait()
+		close(writer)
+		writing.Wait()
+		if n := strings.Count(out.String(), c.want); n != lines {
+			t.Errorf("%d of %d lines have %s", n, lines, c.want)
+		}
 	}
 }
 

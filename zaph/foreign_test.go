@@ -9,11 +9,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/taskscope/taskscope/logadapters"
@@ -344,5 +346,51 @@ func TestAReflectedEncoderOfTheProgramGetsWhatWithWasGiven(t *testing.T) {
 		l = l.With(zap.Namespace("n"), zap.Any("v", map[string]int{"a": 1}))
 		scope.New("k", struct{ N int }{7}).Run(func() { l.Info(way) })
 		wantLines(t, &out, `{"level":"info","msg":"`+way+`","k":"{7}","n":{"v":"map[a:1]"}}`)
+	}
+}
+
+// A waiting core's lines wait for a slow writer.
+type waiting struct {
+	foreign
+	writer <-chan struct{}
+	lines  *sync.WaitGroup // that have yet to arrive
+}
+
+func (w waiting) With([]zapcore.Field) zapcore.Core { panic("fields are put in front of each line") }
+
+func (w waiting) Check(ent zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return ce.AddCore(ent, w)
+}
+
+func (w waiting) Write(ent zapcore.Entry, fields []zapcore.Field) error {
+	w.lines.Done()
+	<-w.writer
+	return w.foreign.Write(ent, fields)
+}
+
+func TestAnyNumberOfLinesThatWaitForASlowWriterIsStamped(t *testing.T) {
+	for _, c := range []struct {
+		scope scope.Scope
+		want  string
+	}{
+		{scope.New("request_id", "r-1", "at", time.Unix(1, 0)), `"request_id":"r-1","at":`},
+		{scope.New("request_id", "r-1", "any", struct{ N int }{1}), `"request_id":"r-1"`}, // any is on the first thousand
+	} {
+		const lines = 2000
+		var out zaptest.Buffer
+		writer := make(chan struct{})
+		var arriving, writing sync.WaitGroup
+		arriving.Add(lines)
+		core := zapcore.NewCore(conformantEncoder(), zapcore.Lock(&out), zap.InfoLevel)
+		l := zap.New(zaph.New(waiting{foreign{core}, writer, &arriving}, nil))
+		for range lines {
+			writing.Go(func() { c.scope.Run(func() { l.Info("slow") }) })
+		}
+		arriving.Wait()
+		close(writer)
+		writing.Wait()
+		if n := strings.Count(out.String(), c.want); n != lines {
+			t.Errorf("%d of %d lines have %s", n, lines, c.want)
+		}
 	}
 }
