@@ -6,6 +6,7 @@ package memo
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -108,8 +109,15 @@ type limit struct {
 // may be more of them, but not more than fit on a stack.
 var (
 	encodings = limit{max: 1000}
-	plain     = limit{max: 10_000}
+	plain     = limit{max: maxPlain()}
 )
+
+func maxPlain() int64 {
+	if runtime.GOARCH == "wasm" {
+		return 3000 // its host has a stack of its own, which ends sooner
+	}
+	return 10_000
+}
 
 const few = 2
 
