@@ -90,7 +90,7 @@ func (c *Cache[L]) Lookup(s scope.Scope) *Derived[L] {
 // Encode calls fn, which encodes values of s later than Attach did: with the line itself.
 // What such values' methods log meanwhile is stamped with plain fields only (bools, numbers,
 // strings, times, durations, and groups of these), so that it doesn't need these methods.
-func Encode(s scope.Scope, fn func()) { s.Internal().Encode(fn) }
+func Encode(s scope.Scope, fn func()) { s.Internal().EncodeLine(fn) }
 
 // maxEncoding bounds the calls of Encode around each other: a line with more of them around
 // is not stamped. Two make sense: a value's method logs; and a handler's ReplaceAttr, called

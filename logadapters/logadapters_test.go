@@ -314,6 +314,11 @@ func TestNothingLoudWhenCodeRunsAway(t *testing.T) {
 	has("n=1", "", "n=1", "n=1")
 	new := loud.With("id", "r-2") // what has no result yet gets a whole one later
 	expect(t, c.Lookup(new).Value.s, "id=r-2")
+	filtering := newCache(&logadapters.Options{Filter: func(a slog.Attr) (slog.Attr, bool) { return a, true }}, attach)
+	filtering.Quiet = true
+	if filtering.Lookup(quiet) != nil {
+		t.Error("a Filter was called")
+	}
 	for range calls {
 		memo.EndEncode()
 	}

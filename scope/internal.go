@@ -92,10 +92,10 @@ func (n *node) Encode(fn func()) {
 	n.encode(fn)
 }
 
-// EncodePlain implements memo.Scope.
-func (n *node) EncodePlain(fn func()) {
-	memo.BeginPlain()
-	defer memo.EndPlain()
+// EncodeLine implements memo.Scope.
+func (n *node) EncodeLine(fn func()) {
+	memo.BeginLine()
+	defer memo.EndLine()
 	n.encode(fn)
 }
 

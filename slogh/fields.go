@@ -31,7 +31,6 @@ type inFront struct {
 	slog.Handler
 	ops               []op
 	writesEmptyGroups bool
-	userCode          bool // iff encoding ops may call methods of users
 }
 
 func (f *inFront) WithAttrs(attrs []slog.Attr) slog.Handler { return f.with(op{attrs: attrs}) }
@@ -41,7 +40,6 @@ func (f *inFront) WithGroup(name string) slog.Handler { return f.with(op{group: 
 func (f *inFront) with(o op) *inFront {
 	c := *f
 	c.ops = append(slices.Clip(f.ops), o)
-	c.userCode = c.userCode || !values.IsPlain(slog.GroupValue(o.attrs...))
 	return &c
 }
 

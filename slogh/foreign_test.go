@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -307,60 +308,73 @@ func (w waiting) Handle(ctx context.Context, r slog.Record) error {
 	return w.Handler.Handle(ctx, r)
 }
 
-func TestAnyNumberOfLinesThatWaitForASlowWriterIsStamped(t *testing.T) {
-	for _, c := range []struct {
-		scope scope.Scope
-		want  string
-	}{
-		{scope.New("request_id", "r-1", "at", time.Unix(1, 0)), "request_id=r-1 at="},
-		{scope.New("request_id", "r-1", "tags", []string{"a"}), "request_id=r-1"}, // tags are on the first thousand
-	} {
-		const lines = 2000
-		var out bytes.Buffer
-		writer := make(chan struct{})
-		var arriving, writing sync.WaitGroup
-		arriving.Add(lines)
-		l := slog.New(slogh.New(waiting{slog.NewTextHandler(&out, nil), writer, &arriving}, nil))
-		for range lines {
-			writing.Go(func() { c.scope.Run(func() { l.Info("slow") }) })
-		}
-		arriving.Wait()
-		close(writer)
-		writing.Wait()
-		if n := strings.Count(out.String(), c.want); n != lines {
-			t.Errorf("%d of %d lines have %s", n, lines, c.want)
-		}
+func TestLinesThatWaitForASlowWriterAreStamped(t *testing.T) {
+	const lines = 2000
+	if runtime.GOARCH == "wasm" {
+		t.Skip("the limit is lower: see internal/memo")
+	}
+	var out bytes.Buffer
+	writer := make(chan struct{})
+	var arriving, writing sync.WaitGroup
+	arriving.Add(lines)
+	l := slog.New(slogh.New(waiting{slog.NewTextHandler(&out, nil), writer, &arriving}, nil))
+	for range lines {
+		writing.Go(func() {
+			scope.New("request_id", "r-1", "tags", []string{"a"}).Run(func() { l.Info("slow") })
+		})
+	}
+	arriving.Wait()
+	close(writer)
+	writing.Wait()
+	if n := strings.Count(out.String(), "request_id=r-1 tags=[a]"); n != lines {
+		t.Errorf("%d of %d lines are stamped", n, lines)
 	}
 }
 
-// A ReplaceAttr that logs with the context of a scope, and hides that it does so, ends all the same.
-func TestAReplaceAttrThatRunsAwayEnds(t *testing.T) {
+type marshaler func()
+
+func (m marshaler) MarshalJSON() ([]byte, error) { m(); return []byte("1"), nil }
+
+// User code that logs with the context of a scope, and hides that it does so, ends all the same.
+func TestUserCodeOfALineThatRunsAwayEnds(t *testing.T) {
 	if testkit.Race {
 		t.Skip("the race detector makes it take long")
 	}
 	var l *slog.Logger
 	var ctx context.Context
 	called := 0
-	replace := func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == "request_id" {
-			called++
-			pprof.Do(context.Background(), pprof.Labels("a", "b"), func(context.Context) { // the goroutine's scope is lost
-				for range 2 { // each of them would lead to two more
-					l.InfoContext(ctx, "inner")
-				}
-			})
-		}
-		return a
+	runAway := func() {
+		called++
+		pprof.Do(context.Background(), pprof.Labels("a", "b"), func(context.Context) { // the goroutine's scope is lost
+			for range 2 { // each of them would lead to two more
+				l.InfoContext(ctx, "inner")
+			}
+		})
 	}
-	l = slog.New(slogh.New(struct{ slog.Handler }{slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: replace})}, nil))
-	s := scope.New("request_id", "r-1")
-	ctx = scope.NewContext(t.Context(), s)
-	s.Run(func() {
-		for range 2 {
-			l.Info("outer")
+	for name, c := range map[string]struct {
+		replace func([]string, slog.Attr) slog.Attr
+		value   any
+	}{
+		"ReplaceAttr": {func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == "v" {
+				runAway()
+			}
+			return a
+		}, 1},
+		"MarshalJSON": {nil, map[string]any{"a": marshaler(runAway)}},
+	} {
+		h := slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: c.replace})
+		l = slog.New(slogh.New(struct{ slog.Handler }{h}, nil))
+		s := scope.New("v", c.value)
+		ctx = scope.NewContext(t.Context(), s)
+		called = 0
+		s.Run(func() {
+			for range 2 {
+				l.Info("outer")
+			}
+		})
+		if called < 2 || called > 1_000_000 {
+			t.Errorf("%s was called %d times", name, called)
 		}
-	})
-	if called < 2 || called > 200_000 {
-		t.Errorf("ReplaceAttr was called %d times for the field", called)
 	}
 }

@@ -121,7 +121,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		s = h.withErrors(s, &r)
 	}
 	d := h.cache.Lookup(s)
-	if d == nil || !h.own && memo.PlainRunsAway() {
+	if d == nil || !h.own && memo.LinesRunAway() { // a ReplaceAttr in h may be what runs away, be the fields plain
 		return h.bare.Handle(ctx, r)
 	}
 	derived := d.Value
@@ -149,17 +149,12 @@ func (h *Handler) resolveDuplicates(d *logadapters.Derived[slog.Handler], r *slo
 }
 
 // encode passes r to d, derived from s, within Encode: d may call users' code for the scope's fields,
-// such as a ReplaceAttr. d may also wait for a slow writer, as may any number of other lines: so plain
-// fields have EncodePlain. It isn't inlined: a Record is large, and a line of a handler that is
-// log/slog's own should take as little stack as it can.
+// such as a ReplaceAttr. It isn't inlined: a Record is large, and a line of a handler that is log/slog's
+// own should take as little stack as it can.
 //
 //go:noinline
 func (h *Handler) encode(ctx context.Context, s scope.Scope, d slog.Handler, r slog.Record) (err error) {
-	if d.(*inFront).userCode {
-		logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
-	} else {
-		s.Internal().EncodePlain(func() { err = d.Handle(ctx, r) })
-	}
+	logadapters.Encode(s, func() { err = d.Handle(ctx, r) })
 	return err
 }
 

@@ -65,9 +65,9 @@ type Scope interface {
 	// returns one more.
 	Encode(fn func())
 
-	// EncodePlain is Encode for values without methods, where the logger may call user code all the
-	// same, such as a ReplaceAttr. Many calls may go on at once: fn may wait for a slow writer.
-	EncodePlain(fn func())
+	// EncodeLine is Encode for a whole line. Many calls may go on at once: fn may wait for a slow
+	// writer.
+	EncodeLine(fn func())
 
 	// Ask is Encode for the text of a value in a header that is sent. Inside Encode it doesn't call
 	// fn: that may be what has led there.
@@ -101,25 +101,25 @@ type limit struct {
 	tooMany atomic.Bool
 }
 
+const few = 2
+
 // A line that is logged inside Encode knows that from its scope. But user code may have replaced the
 // goroutine's profiler labels, or go on in another goroutine, and log with a context that has the scope
 // from outside: then each call of Encode leads to the next. The limit ends that. Code that logs two
 // lines would then go as deep again for the second one, at each step: so tooMany holds until all but a
-// few calls have ended. Calls of EncodePlain may be many lines that wait for one slow writer, so there
-// may be more of them, but not more than fit on a stack.
+// few calls have ended. Calls of EncodeLine may be lines that wait for one slow writer, so there may be
+// more of them, but not more than fit on a stack.
 var (
 	encodings = limit{max: 1000}
-	plain     = limit{max: maxPlain()}
+	lines     = limit{max: maxLines()}
 )
 
-func maxPlain() int64 {
+func maxLines() int64 {
 	if runtime.GOARCH == "wasm" {
-		return 3000 // its host has a stack of its own, which ends sooner
+		return 1000 // its host has a stack of its own, which ends sooner
 	}
 	return 10_000
 }
-
-const few = 2
 
 func (l *limit) begin() {
 	if l.now.Add(1) >= l.max {
@@ -137,16 +137,16 @@ func (l *limit) end() {
 func BeginEncode() { encodings.begin() }
 func EndEncode()   { encodings.end() }
 
-// BeginPlain and EndPlain are the same for EncodePlain.
-func BeginPlain() { plain.begin() }
-func EndPlain()   { plain.end() }
+// BeginLine and EndLine are the same for EncodeLine.
+func BeginLine() { lines.begin() }
+func EndLine()   { lines.end() }
 
-// RunsAway reports whether there are so many calls of Encode that one probably leads to the next, without
-// end. Then no user code is called that could lead to another one.
-func RunsAway() bool { return encodings.tooMany.Load() }
+// RunsAway reports whether there are so many calls of Encode or EncodeLine that one probably leads to the
+// next, without end. Then no user code is called that could lead to another one.
+func RunsAway() bool { return encodings.tooMany.Load() || LinesRunAway() }
 
-// PlainRunsAway is the same for EncodePlain.
-func PlainRunsAway() bool { return plain.tooMany.Load() }
+// LinesRunAway is RunsAway for calls of EncodeLine alone.
+func LinesRunAway() bool { return lines.tooMany.Load() }
 
 // WrappedKey is the key under which a context made by scope.NewContext has the context that it
 // wraps, for package httpscope.
